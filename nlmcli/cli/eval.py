@@ -1,0 +1,55 @@
+"""nlm eval: how well a model predicts a text."""
+
+from typing import Annotated
+
+import typer
+
+from nlmcli.cli import options, report
+
+
+def eval(
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False)] = None,
+    run: options.Run = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score a text in every unit: nats, bits, perplexity, per token, character and byte.
+
+    Example: nlm eval --text "students opened their books." --tokens
+    """
+    import math
+
+    from nlmcli.engine.evaluate import each_token, evaluate
+
+    lm = options.load(run)
+    result = evaluate(lm, tuple(texts or ()), text)
+    listed = list(each_token(lm, result.text)) if tokens else []
+    if json:
+        report.document(result.report() | ({"each": listed} if tokens else {}))
+        return
+    if tokens:
+        rows = [("token", "P", "bits", "rank")]
+        rows += [(report.printable(t["token"]), f"{t['p']:.6f}", f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
+        for line in report.columns(rows, right=(1, 2, 3)):
+            report.data(line)
+        nats = math.fsum(t["nats"] for t in listed)
+        report.data(f"\nP(text) = product = {math.exp(-nats):.3e} = exp(-{nats:.3f})\n")
+    r = result.report()
+    rows = [
+        ("text", result.name),
+        ("tokens", f"{r['tokens']:,} ({r['unknowns']:,} unknown, {r['unknown_rate']:.2%})"),
+        ("nats per token", f"{r['nats_per_token']:.4f}"),
+        ("perplexity", f"{r['perplexity']:,.2f}"),
+        ("bits per token", f"{r['bits_per_token']:.4f}"),
+        ("bits per character", f"{r['bits_per_character']:.4f}"),
+        ("bits per byte", f"{r['bits_per_byte']:.4f}"),
+        ("top-1 accuracy", f"{r['top1']:.2%}"),
+        ("top-5 accuracy", f"{r['top5']:.2%}"),
+    ]
+    if r["unknowns"] and r["perplexity_known"]:
+        rows.insert(4, ("perplexity without unknowns", f"{r['perplexity_known']:,.2f}"))
+    if r["floor_perplexity"]:
+        rows.append(("floor", f"perplexity {r['floor_perplexity']:.2f}: what the grammar that made this text reaches itself"))
+    report.facts(rows)

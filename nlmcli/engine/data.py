@@ -1,0 +1,101 @@
+"""From ids to batches. A batch is a pure function of the step's number, so a resumed run reads on where it stopped.
+
+    x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING where there is none
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.errors import InputError
+
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x, y (T,B) int64.  fresh: the state before it is the start of a text, not the end of the batch before."""
+
+    x: np.ndarray
+    y: np.ndarray
+    fresh: bool
+
+
+class Stream:
+    """The corpus as one long text, read by B readers at once: reader b has the b-th of B contiguous tracks.
+
+    Every batch goes T steps on in all tracks, the state carried over; an epoch ends with the tracks.
+    """
+
+    def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int):
+        """ids (N,) of the text; it is read as if after a line end.  Raises InputError if it is too short for B tracks."""
+        if len(ids) < batch_size:
+            raise InputError(
+                f"the corpus has {len(ids)} tokens to train on, too few for {batch_size} tracks of a stream; "
+                f"lower --batch-size to {max(1, len(ids) // 2)} or less"
+            )
+        self.length = len(ids) // batch_size
+        self.seq_len = min(seq_len, self.length)
+        self.batch_size = batch_size
+        used = batch_size * self.length
+        before = np.concatenate([[newline], ids[: used - 1]]) if used else ids
+        self.x = before.reshape(batch_size, self.length)
+        self.y = ids[:used].reshape(batch_size, self.length)
+        self.steps_per_epoch = -(-self.length // self.seq_len)
+        self.tokens = used
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0 over all epochs."""
+        k = step % self.steps_per_epoch
+        part = slice(k * self.seq_len, (k + 1) * self.seq_len)
+        return Batch(self.x[:, part].T.astype(np.int64), self.y[:, part].T.astype(np.int64), fresh=k == 0)
+
+
+class Lines:
+    """Each line its own example: it begins with a fresh state, ends with its line end, and is read once an epoch.
+
+    Lines that take the same number of segments of T steps are shuffled and batched together; a longer line's state is
+    carried from segment to segment. Shorter lines are padded, and padding is never counted.
+    """
+
+    def __init__(self, lines: list[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
+        """lines: the ids of each line, its line end included."""
+        self.lines, self.newline, self.batch_size, self.seq_len, self.seed = lines, newline, batch_size, seq_len, seed
+        segments = np.array([-(-len(line) // seq_len) for line in lines])
+        self.groups = [(int(s), np.flatnonzero(segments == s)) for s in np.unique(segments)]
+        self.steps_per_epoch = sum(s * -(-len(members) // batch_size) for s, members in self.groups)
+        self.tokens = sum(map(len, lines))
+        self.epoch, self.plan = -1, []
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0 over all epochs."""
+        epoch, k = divmod(step, self.steps_per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.plan = epoch, self.shuffled(epoch)
+        members, segment = self.plan[k]
+        return Batch(*self.padded([self.lines[i] for i in members], segment), fresh=segment == 0)
+
+    def shuffled(self, epoch: int) -> list[tuple[np.ndarray, int]]:
+        """(members of the batch, which of its segments) for every step of an epoch."""
+        rng = np.random.default_rng([self.seed, epoch])
+        batches = [
+            (chunk, segments)
+            for segments, members in self.groups
+            for chunk in np.split(rng.permutation(members), range(self.batch_size, len(members), self.batch_size))
+        ]
+        order = rng.permutation(len(batches))
+        return [(batches[i][0], s) for i in order for s in range(batches[i][1])]
+
+    def padded(self, lines: list[np.ndarray], segment: int) -> tuple[np.ndarray, np.ndarray]:
+        """The x and y of one segment of these lines, (T,B), T no longer than the longest needs."""
+        start = segment * self.seq_len
+        T = min(self.seq_len, max(map(len, lines)) - start)
+        x = np.full((T, len(lines)), self.newline, np.int64)
+        y = np.full((T, len(lines)), PADDING, np.int64)
+        for b, line in enumerate(lines):
+            part = line[start : start + T]
+            y[: len(part), b] = part
+            before = line[start - 1 : start + T - 1] if start else line[: T - 1]
+            first = 0 if start else 1
+            x[first : first + len(before), b] = before[: T - first]
+        return x, y

@@ -1,0 +1,123 @@
+"""A trained model with all that is needed to use it: parameters, tokenizer, settings. What a checkpoint holds."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlmcli import models, text
+from nlmcli.engine import checkpoint
+from nlmcli.engine.settings import Settings
+from nlmcli.errors import InputError
+from nlmcli.models.base import Model
+from nlmcli.nn.params import Params
+from nlmcli.text import corpus
+from nlmcli.text.tokenizer import Tokenizer
+
+RUNS = Path("runs")
+
+
+@dataclass
+class LanguageModel:
+    """Model, parameters, tokenizer and the settings they were made with.  about: counters of the run."""
+
+    model: Model
+    P: Params
+    tokenizer: Tokenizer
+    settings: Settings
+    about: dict[str, Any]
+
+    def save(self, path: Path, more: dict[str, np.ndarray] | None = None) -> None:
+        """Write a checkpoint; more: arrays beside the parameters (optimizer, state)."""
+        about = {
+            "model": self.settings.model,
+            "settings": self.settings.to_dict(),
+            "tokenizer": self.tokenizer.to_dict(),
+            **self.about,
+        }
+        checkpoint.save(path, dict(self.P.items()) | (more or {}), about)
+
+    @classmethod
+    def load(cls, path: Path) -> "LanguageModel":
+        """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none."""
+        file = checkpoint_of(path)
+        arrays, about = checkpoint.load(file)
+        settings = Settings.from_dict(about.pop("settings"))
+        tokenizer = text.from_dict(about.pop("tokenizer"))
+        model = build(settings, tokenizer)
+        P = Params(model.shapes(), dtype=arrays["E"].dtype)
+        for name, value in P.items():
+            if name not in arrays or arrays[name].shape != value.shape:
+                raise InputError(f"{file} has no {name} of shape {value.shape}; it is another model's checkpoint")
+            value[...] = arrays[name]
+        return cls(model, P, tokenizer, settings, about)
+
+
+def build(settings: Settings, tokenizer: Tokenizer) -> Model:
+    """The model that the settings name, for this vocabulary."""
+    Architecture = models.model_class(settings.model)
+    return Architecture(settings.model_config(), len(tokenizer), tokenizer.newline)
+
+
+def checkpoint_of(path: Path) -> Path:
+    """best.npz of a run's folder, last.npz where no validation chose one; or the file itself."""
+    if not path.is_dir():
+        return path
+    for name in ("best.npz", "last.npz"):
+        if (path / name).exists():
+            return path / name
+    raise InputError(f"no checkpoint in {path}; train one with: nlm train --out {path}")
+
+
+def newest_run(folder: Path = RUNS) -> Path:
+    """The run under ./runs that was saved last.  Raises InputError where there is none."""
+    runs = [path.parent for path in folder.glob("*/last.npz")]
+    if not runs:
+        raise InputError(f"no run under ./{folder}; train one with: nlm train")
+    return max(runs, key=lambda run: (run / "last.npz").stat().st_mtime)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A corpus cut into what is trained on and what is held out.  floor: nats of a perfect model on what is held out."""
+
+    train: str
+    valid: str
+    floor: float | None = None
+
+
+def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> str:
+    """The texts of these files one after another, or the corpus that ships.  Raises InputError for what is not a text."""
+    if not paths:
+        return corpus.read(corpus.shipped())
+    texts = [corpus.read(path, encoding) for path in paths]
+    return "".join(text if text.endswith("\n") else text + "\n" for text in texts[:-1]) + texts[-1]
+
+
+def read_texts(settings: Settings) -> Texts:
+    """Read the corpus of a run and hold a part out.  Raises InputError for what is not a text."""
+    whole = read_corpus(settings.corpus, settings.encoding)
+    if settings.valid:
+        return Texts(whole, corpus.read(settings.valid, settings.encoding))
+    if settings.by == "stream":
+        return Texts(*corpus.split(whole, settings.valid_fraction), floor_of(whole) if settings.valid_fraction == 0.1 else None)
+    train, valid = corpus.split_lines(whole, settings.valid_fraction)
+    return Texts("".join(f"{line}\n" for line in train), "".join(f"{line}\n" for line in valid))
+
+
+def floor_of(whole: str) -> float | None:
+    """-ln P of the held-out tenth under the grammar that made the text, where the text is one that ships with nlm."""
+    digest = hashlib.sha256(whole.encode()).hexdigest()
+    for path in corpus.shipped().parent.glob("*.json"):
+        facts = json.loads(path.read_text())
+        if facts.get("sha256") == digest:
+            return facts["nats"]
+    return None
+
+
+def with_defaults(settings: Settings, Optimizer: Any) -> Settings:
+    """The settings with the learning rate that the optimizer starts from, where none was given."""
+    return settings if settings.lr else replace(settings, lr=Optimizer.lr)

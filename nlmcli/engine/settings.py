@@ -1,0 +1,115 @@
+"""All that decides a run, by the long names of the options. Same settings, same text, same bits."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nlmcli import models, optim
+from nlmcli.errors import InputError, suggest
+from nlmcli.optim import schedule
+
+WAYS = ("stream", "line")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `nlm train`. None: the default of the model, the optimizer or the tokenizer."""
+
+    corpus: tuple[str, ...] = ()  # none: the corpus that ships with nlm
+    valid: str | None = None
+    valid_fraction: float = 0.1
+    by: str = "stream"
+    encoding: str = "utf-8"
+
+    tokenizer: str = "word"
+    vocab_size: int | None = None
+    min_count: int | None = None
+    lowercase: bool = False
+
+    model: str = "rnn"
+    embed: int | None = None
+    hidden: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    context: int | None = None
+    tie: bool | None = None
+    dropout: float | None = None
+
+    batch_size: int = 32
+    seq_len: int = 64
+    optimizer: str = "adam"
+    lr: float | None = None
+    beta: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    epsilon: float | None = None
+    schedule: str = "cosine"
+    warmup: int = 0
+    clip: float = 1.0
+    epochs: float | None = None
+    steps: int | None = None
+    eval_every: int | None = None
+    seed: int = 1
+
+    def check(self) -> None:
+        """Raises InputError for the first value that cannot be meant."""
+        if self.by not in WAYS:
+            raise InputError(f"unknown way to read {self.by!r}{suggest(self.by, list(WAYS))}")
+        schedule.decay_of(self.schedule)
+        for name in ("batch_size", "seq_len", "embed", "hidden", "layers", "heads", "context", "steps"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("warmup", "clip", "eval_every", "seed", "epsilon"):
+            at_least(name, getattr(self, name), 0)
+        for name in ("lr", "epochs"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise InputError(f"{option(name)} {value} is too small; give a number above 0")
+        for name in ("dropout", "valid_fraction", "beta", "beta1", "beta2"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < 1:
+                raise InputError(f"{option(name)} {value} is out of range; give a number from 0 up to, but not, 1")
+        self.model_config(), self.optimizer_config()
+
+    def model_config(self) -> Any:
+        """The model's Config.  Raises InputError for an option that this model does not have."""
+        return chosen(self, models.model_class(self.model).Config, MODEL_OPTIONS, f"model {self.model}")
+
+    def optimizer_config(self) -> Any:
+        """The optimizer's Config.  Raises InputError for an option that this optimizer does not have."""
+        return chosen(self, optim.optimizer_class(self.optimizer).Config, OPTIMIZER_OPTIONS, f"optimizer {self.optimizer}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """By the long names of the options, those left to a default dropped."""
+        return {name.replace("_", "-"): list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items() if v not in (None, ())}
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> "Settings":
+        """Settings by the long names of the options.  Raises InputError for a name there is not."""
+        known = [field.name.replace("_", "-") for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise InputError(f"unknown option {name!r}{suggest(name, known)}")
+        values = {name.replace("-", "_"): value for name, value in given.items()}
+        return cls(**values | {"corpus": tuple(values.get("corpus", ()))})
+
+
+MODEL_OPTIONS = ("embed", "hidden", "layers", "heads", "context", "tie", "dropout")
+OPTIMIZER_OPTIONS = ("beta", "beta1", "beta2", "epsilon")
+
+
+def option(name: str) -> str:
+    """The name as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
+def at_least(name: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise InputError(f"{option(name)} {value} is too small; give {least} or more")
+
+
+def chosen(settings: Settings, Config: Any, names: tuple[str, ...], owner: str) -> Any:
+    """A Config from the options that were given.  Raises InputError for one that it has no field for."""
+    has = [field.name for field in fields(Config)]
+    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    for name in given:
+        if name not in has:
+            there = ", ".join(map(option, has)) or "none"
+            raise InputError(f"{owner} has no {option(name)}; its options: {there}")
+    return Config(**given)

@@ -1,0 +1,63 @@
+"""Counts of a text: tokens, types, and what the vocabulary leaves unknown."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from nlmcli import text
+from nlmcli.engine.language_model import read_corpus
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What one string falls into."""
+
+    pieces: list[str]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def types(self) -> int:
+        return len(set(self.pieces))
+
+    def report(self) -> dict[str, Any]:
+        return {"pieces": self.pieces, "tokens": self.tokens, "types": self.types}
+
+
+def pieces_of(string: str, tokenizer: str, lowercase: bool = False) -> Pieces:
+    """The pieces of a string, before any vocabulary.  Raises InputError for an unknown tokenizer."""
+    fitted = text.tokenizer_class(tokenizer).fit(string, min_count=1, lowercase=lowercase)
+    return Pieces(fitted.pieces(string.lower() if lowercase else string))
+
+
+def count(
+    paths: tuple[str, ...],
+    tokenizer: str,
+    vocab_size: int | None = None,
+    min_count: int | None = None,
+    lowercase: bool = False,
+    encoding: str = "utf-8",
+    top: int = 10,
+) -> dict[str, Any]:
+    """Tokens and types of a corpus (line ends apart), their ratio, the vocabulary and what it leaves unknown."""
+    corpus = read_corpus(paths, encoding)
+    Tokenizer = text.tokenizer_class(tokenizer)
+    everything = Tokenizer.fit(corpus, min_count=1, lowercase=lowercase)
+    fitted = Tokenizer.fit(corpus, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
+    line_ends = int(everything.counts[everything.newline])
+    counts = Counter({everything.piece(i): int(n) for i, n in enumerate(everything.counts) if n and i != everything.newline})
+    tokens = sum(counts.values())
+    unknowns = int(fitted.counts[fitted.unknown]) if fitted.unknown is not None else 0
+    return {
+        "tokens": tokens,
+        "types": len(counts),
+        "line_ends": line_ends,
+        "type_token_ratio": len(counts) / max(1, tokens),
+        "characters": len(corpus),
+        "characters_per_token": len(corpus) / max(1, tokens + line_ends),
+        "vocabulary": len(fitted),
+        "unknown_rate": unknowns / max(1, tokens + line_ends),
+        "most_frequent": counts.most_common(top),
+    }

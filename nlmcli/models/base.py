@@ -1,0 +1,66 @@
+"""What every architecture is: feet (embeddings), a body (the encoder of its own file), and the head all of them share."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlmcli.nn.params import Params, Shapes
+
+State = tuple[np.ndarray, ...]  # what is remembered of the text before; the batch is axis 1 of every array
+
+
+class Model:
+    """An architecture: pure functions of parameters, ids and state.
+
+    A subclass says its equations, `Config`, `shapes`, `start`, `forward` and `backward`. Training cuts a text into
+    segments and calls `forward` with the state of the segment before; evaluation does the same; generating is
+    segments of one token. Sizes: T steps, B batch, D embedding, H hidden, V vocabulary.
+    """
+
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, vocabulary: int, newline: int):
+        """vocabulary: V.  newline: the id of a line end, which stands before the first token of every text."""
+        self.config, self.V, self.newline = config, vocabulary, newline
+
+    def shapes(self) -> Shapes:
+        """name -> shape of every parameter, in θ order."""
+        raise NotImplementedError
+
+    def start(self, batch: int, dtype: Any = np.float32) -> State:
+        """The state before the first token of a text."""
+        raise NotImplementedError
+
+    def forward(self, P: Params, x: np.ndarray, state: State, rng: Any = None) -> tuple[np.ndarray, State, Any]:
+        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: draws dropout; None in evaluation."""
+        raise NotImplementedError
+
+    def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
+        """dh (T,B,H) -> adds dL/dθ into every G.name of the encoder.  The state before is taken as given."""
+        raise NotImplementedError
+
+    def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
+        """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go."""
+        return P.U, P.b2
+
+    def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
+        """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 1), biases 0.
+
+        The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.
+        """
+        P = Params(self.shapes(), dtype=dtype)
+        for name, value in P.items():
+            if value.ndim > 1 and not name.startswith("b"):
+                fan_in = 1 if name == "E" else value.shape[-2]
+                value[...] = rng.standard_normal(value.shape) / np.sqrt(fan_in)
+        self.head(P)[0][...] *= 0.1
+        return P
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes every architecture has."""
+
+    embed: int = 64
+    dropout: float = 0.0

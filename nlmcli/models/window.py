@@ -1,0 +1,50 @@
+"""A fixed window: the embeddings of the last n words side by side, one tanh layer.
+
+    x_t = [e_{t-n+1}; ...; e_t];   h_t = tanh(x_t W1 + b1);   y_t = h_t U + b2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.models import base
+from nlmcli.nn.activations import tanh, tanh_backward
+from nlmcli.nn.dropout import dropout, dropout_backward
+from nlmcli.nn.embedding import look_back, scatter_add
+from nlmcli.nn.linear import linear, linear_backward
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    hidden: int = 256
+    context: int = 8
+
+
+class Window(base.Model):
+    """h_t = tanh([e_{t-n+1}; ...; e_t] W1 + b1).  State: the ids of the last n-1 words (n-1,B)."""
+
+    Config = Config
+
+    def shapes(self):
+        n, D, H = self.config.context, self.config.embed, self.config.hidden
+        return {"E": (self.V, D), "W1": (n * D, H), "b1": (H,), "U": (H, self.V), "b2": (self.V,)}
+
+    def start(self, batch, dtype=np.float32):
+        return (np.full((self.config.context - 1, batch), self.newline),)
+
+    def forward(self, P, x, state, rng=None):
+        ids, before = look_back(state[0], x)
+        e = P.E[ids].reshape(x.size, -1)
+        a, linear_cache = linear(e, P.W1, P.b1)
+        h, tanh_cache = tanh(a)
+        h, keep = dropout(h, self.config.dropout, rng)
+        return h.reshape(*x.shape, -1), (before,), (ids, linear_cache, tanh_cache, keep)
+
+    def backward(self, dh, cache, G):
+        ids, linear_cache, tanh_cache, keep = cache
+        (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
+        (da,) = tanh_backward(dh, tanh_cache)
+        de, dW1, db1 = linear_backward(da, linear_cache)
+        G.W1 += dW1
+        G.b1 += db1
+        scatter_add(G.E, ids, de)

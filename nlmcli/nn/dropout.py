@@ -1,0 +1,31 @@
+"""Dropout (Srivastava et al. 2014), in its inverted form."""
+
+import numpy as np
+
+from nlmcli.nn.pair import pair
+
+
+def dropout(x, p, rng):
+    """x' = 0 with probability p, else x / (1 - p), so that E[x'] = x and evaluation needs no correction.
+
+    x of any shape, 0 <= p < 1, rng a numpy Generator; None is evaluation: x' = x.
+    """
+    if rng is None or p == 0:
+        return x, None
+    keep = (rng.random(x.shape, np.float32) >= p) * x.dtype.type(1 / (1 - p))
+    return x * keep, keep
+
+
+def dropout_backward(dy, keep):
+    """dx = 0 where x was dropped, else dy / (1 - p)."""
+    return (dy if keep is None else dy * keep,)
+
+
+class _Again:
+    """A generator that gives the same numbers each time, so that both sides of a difference drop the same entries."""
+
+    def random(self, shape, dtype):
+        return np.random.default_rng(0).random(shape, dtype)
+
+
+pair(dropout, dropout_backward, lambda rng: (rng.normal(size=(4, 5)), 0.4, _Again()))

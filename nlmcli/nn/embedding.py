@@ -1,0 +1,47 @@
+"""Embeddings: a row of E for each id."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from nlmcli.nn.kernel import kernel
+from nlmcli.nn.pair import pair
+
+
+def embedding(E, x):
+    """e = E[x].  E (V,D), x ids of any shape -> e (*x.shape, D)."""
+    return E[x], (E.shape, x)
+
+
+def embedding_backward(de, cache):
+    """dE[v] = Σ of the rows of de whose id is v; an id that stands twice gets both.  de (*x.shape, D) -> dE (V,D)."""
+    shape, x = cache
+    dE = np.zeros(shape, de.dtype)
+    scatter_add(dE, x, de)
+    return (dE,)
+
+
+def look_back(before, x):
+    """Each position's last n ids, oldest first.  before (n-1,B), x (T,B) -> ids (T,B,n), and the n-1 ids to look back on next."""
+    ids = np.concatenate([before, x])
+    n = len(before) + 1
+    return sliding_window_view(ids, n, axis=0), ids[len(x) :]
+
+
+def scatter_add(dE, x, de):
+    """dE[x] += de, in the order of x.  dE (V,D), x ids of any shape, de (*x.shape, D)."""
+    add_rows(dE, x.reshape(-1), de.reshape(-1, dE.shape[1]))
+
+
+@kernel
+def add_rows(table, ids, rows):
+    for k in range(ids.size):
+        row = table[ids[k]]
+        for j in range(row.size):
+            row[j] += rows[k, j]
+
+
+def _example(rng):
+    return rng.normal(size=(5, 3)), np.array([[1, 4, 1], [0, 1, 2]])
+
+
+pair(embedding, embedding_backward, _example)

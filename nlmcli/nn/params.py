@@ -1,0 +1,53 @@
+"""θ, all parameters of a model as one flat vector with named views."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Params:
+    """A flat vector whose slices carry the names of the equations: `P.Wh` is a view of `P.flat`.
+
+    Gradients are Params too: "dL/dθ has the same dimension as θ". Optimizers, clipping and gradcheck see `flat`;
+    models see the letters.
+
+    shapes: name -> shape, in θ order.  flat (size,): the vector to look at, or None for zeros of `dtype`.
+    """
+
+    def __init__(self, shapes: Shapes, flat: np.ndarray | None = None, dtype: Any = np.float32):
+        self.shapes = shapes
+        size = sum(math.prod(shape) for shape in shapes.values())
+        self.flat = np.zeros(size, dtype) if flat is None else flat
+        if self.flat.shape != (size,):
+            raise ValueError(f"a vector of {size} numbers is needed for these shapes, not {self.flat.shape}")
+        self.offsets, at = {}, 0
+        for name, shape in shapes.items():
+            self.offsets[name] = at
+            end = at + math.prod(shape)
+            setattr(self, name, self.flat[at:end].reshape(shape))
+            at = end
+
+    def __getattr__(self, name: str) -> np.ndarray:  # only for names that __init__ did not set
+        raise AttributeError(f"no parameter {name!r}; there are {', '.join(self.shapes)}")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return getattr(self, name)
+
+    def items(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((name, getattr(self, name)) for name in self.shapes)
+
+    def zeros_like(self) -> "Params":
+        return Params(self.shapes, np.zeros_like(self.flat))
+
+    def together(self, first: str, last: str) -> np.ndarray:
+        """Consecutive matrices of equal width as one: `together("W2", "W3")` is [W2; W3], a view, nothing is copied."""
+        names = list(self.shapes)
+        names = names[names.index(first) : names.index(last) + 1]
+        at = self.offsets[first]
+        width = self.shapes[first][-1]
+        rows = sum(self.shapes[name][0] for name in names)
+        return self.flat[at : at + rows * width].reshape(rows, width)

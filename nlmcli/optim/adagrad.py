@@ -1,0 +1,32 @@
+"""s ← s + g²;  θ ← θ - η g / (√s + ε): each parameter slows down by what it has already moved."""
+
+import math
+from dataclasses import dataclass
+
+from nlmcli.nn.kernel import kernel
+from nlmcli.optim.base import Optimizer
+
+
+@dataclass(frozen=True)
+class Config:
+    epsilon: float = 1e-10
+
+
+class AdaGrad(Optimizer):
+    """s ← s + g²;  θ ← θ - η g / (√s + ε).  Duchi, Hazan & Singer 2011, with the square root and ε that slides drop."""
+
+    Config = Config
+    lr = 0.05
+    remembers = ("s",)
+
+    def step(self, theta, g, scale, lr, t):
+        number = theta.dtype.type
+        update(theta, g, self.memory["s"], number(scale), number(lr), number(self.config.epsilon))
+
+
+@kernel
+def update(theta, g, s, scale, lr, epsilon):
+    for i in range(theta.size):
+        gi = scale * g[i]
+        s[i] += gi * gi
+        theta[i] -= lr * gi / (math.sqrt(s[i]) + epsilon)

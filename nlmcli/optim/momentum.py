@@ -1,0 +1,34 @@
+"""change(t) = β η g + (1 - β) change(t-1), change(1) = η g;  θ ← θ - change: a ball that keeps some of its speed."""
+
+from dataclasses import dataclass
+
+from nlmcli.nn.kernel import kernel
+from nlmcli.optim.base import Optimizer
+
+
+@dataclass(frozen=True)
+class Config:
+    beta: float = 0.1
+
+
+class Momentum(Optimizer):
+    """change(t) = β η g + (1 - β) change(t-1): the moving average of steps, so η means what it means in sgd.
+
+    Polyak 1964 writes change(t) = η g + μ change(t-1): the same with μ = 1 - β and a learning rate 1/β as large.
+    """
+
+    Config = Config
+    lr = 0.5
+    remembers = ("change",)
+
+    def step(self, theta, g, scale, lr, t):
+        beta = self.config.beta if t > 1 else 1.0
+        number = theta.dtype.type
+        update(theta, g, self.memory["change"], number(beta * lr * scale), number(1 - beta))
+
+
+@kernel
+def update(theta, g, change, rate, kept):
+    for i in range(theta.size):
+        change[i] = rate * g[i] + kept * change[i]
+        theta[i] -= change[i]

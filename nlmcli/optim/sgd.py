@@ -1,0 +1,27 @@
+"""θ ← θ - η g: gradient descent; on a batch of one it is stochastic, on the whole corpus it is the full gradient."""
+
+from dataclasses import dataclass
+
+from nlmcli.nn.kernel import kernel
+from nlmcli.optim.base import Optimizer
+
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+
+class SGD(Optimizer):
+    """θ ← θ - η g.  Robbins & Monro 1951."""
+
+    Config = Config
+    lr = 0.5
+
+    def step(self, theta, g, scale, lr, t):
+        update(theta, g, theta.dtype.type(lr * scale))
+
+
+@kernel
+def update(theta, g, rate):
+    for i in range(theta.size):
+        theta[i] -= rate * g[i]

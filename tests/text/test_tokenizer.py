@@ -1,0 +1,197 @@
+"""What every tokenizer must do, by name."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlmcli import text as registry
+from nlmcli.errors import InputError, near, suggest
+from nlmcli.text.tokenizer import chunks
+
+LECTURE = "the blue ants hated the red ants."
+TEXT = "Der Ameisenbär, 蚂蚁 und \U0001f41c!\n\n" + LECTURE + "\n"
+OWN = ("byte", "char", "whitespace", "word")
+
+every = pytest.mark.parametrize("name", OWN)
+with_unknown = pytest.mark.parametrize("name", ("char", "whitespace", "word"))
+
+
+def fit(name, text=TEXT, **options):
+    return registry.tokenizer_class(name).fit(text, **options)
+
+
+def test_the_folder_is_the_registry():
+    assert set(OWN) <= set(registry.names())
+    assert registry.names() == sorted(registry.names())
+    for name in registry.names():
+        assert registry.tokenizer_class(name).name == name
+
+
+def test_an_unknown_name_is_answered_with_a_near_one():
+    with pytest.raises(InputError, match="^unknown tokenizer 'wrod'; did you mean 'word'\\?$"):
+        registry.tokenizer_class("wrod")
+    with pytest.raises(InputError, match="known: .*byte, char"):
+        registry.tokenizer_class("corpus")
+
+
+def test_suggestions():
+    assert suggest("LSMT", ["gru", "lstm"]) == "; did you mean 'lstm'?"
+    assert suggest("lsmt", ["GRU", "LSTM"]) == "; did you mean 'LSTM'?"
+    assert suggest("xyz", (name for name in ["gru", "lstm"])) == "; known: gru, lstm"
+    assert suggest("xyz", []) == near("xyz", ["gru"]) == ""
+
+
+@every
+def test_encoding_gives_int32_ids_inside_the_vocabulary(name):
+    tokenizer = fit(name)
+    ids = tokenizer.encode(TEXT + "never seen\n")
+    assert ids.dtype == np.int32 and ids.ndim == 1
+    assert ids.min() >= 0 and ids.max() < len(tokenizer) == len(tokenizer.vocabulary)
+
+
+@every
+def test_the_empty_text(name):
+    tokenizer = fit(name, "")
+    assert tokenizer.encode("").shape == (0,) and tokenizer.encode("").dtype == np.int32
+    assert tokenizer.decode([]) == "" and tokenizer.pieces("") == []
+    assert tokenizer.vocabulary[tokenizer.newline] and tokenizer.counts.sum() == 0
+
+
+@every
+def test_the_line_end_is_always_in_the_vocabulary(name):
+    tokenizer = fit(name, "no line end", vocab_size=None if name == "byte" else 2)
+    assert tokenizer.encode("\n").tolist() == [tokenizer.newline]
+    assert tokenizer.decode([tokenizer.newline]) == "\n"
+    assert tokenizer.counts[tokenizer.newline] == 0
+
+
+@every
+@pytest.mark.parametrize("options", [{}, {"lowercase": True}, {"min_count": 1}])
+def test_counts_are_those_of_the_encoded_training_text(name, options):
+    tokenizer = fit(name, TEXT * 3 + "once", **options)
+    ids = tokenizer.encode(TEXT * 3 + "once")
+    assert tokenizer.counts.dtype == np.int64
+    assert tokenizer.counts.tolist() == np.bincount(ids, minlength=len(tokenizer)).tolist()
+
+
+@every
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_saving_through_json_gives_the_same_tokenizer(name, lowercase):
+    first = fit(name, lowercase=lowercase)
+    saved = first.to_dict()
+    second = registry.from_dict(json.loads(json.dumps(saved)))
+    assert type(second) is type(first) and second.to_dict() == saved
+    assert (second.unknown, second.newline) == (first.unknown, first.newline)
+    assert second.encode(TEXT).tolist() == first.encode(TEXT).tolist()
+
+
+@every
+def test_a_damaged_dictionary_is_refused(name):
+    saved = fit(name).to_dict()
+    with pytest.raises(InputError, match="does not fit 3 counts"):
+        registry.from_dict({**saved, "counts": [1, 2, 3]})
+    with pytest.raises(InputError, match="lacks its counts"):
+        registry.from_dict({key: saved[key] for key in saved if key != "counts"})
+    with pytest.raises(InputError, match="begins with"):
+        registry.from_dict({**saved, "vocabulary": saved["vocabulary"][::-1]})
+    with pytest.raises(InputError, match="'elmo'"):
+        registry.from_dict({**saved, "name": "elmo"})
+    with pytest.raises(InputError, match="is not a"):
+        registry.tokenizer_class(name).from_dict({**saved, "name": "other"})
+
+
+@pytest.mark.parametrize("saved", [{}, {"name": 3}, []])
+def test_what_is_no_saved_tokenizer_is_refused(saved):
+    with pytest.raises(InputError, match="needs a 'name'"):
+        registry.from_dict(saved)
+
+
+@with_unknown
+def test_types_come_by_frequency_then_by_first_appearance(name):
+    tokenizer = fit(name, "z y z y x w x w x\n", min_count=1)
+    ordered = [piece for piece in tokenizer.vocabulary if piece in "wxyz"]
+    assert ordered == ["x", "z", "y", "w"]
+
+
+@with_unknown
+def test_vocab_size_counts_every_type_and_keeps_the_most_frequent(name):
+    text = "a a a b b c\n"
+    tokenizer = fit(name, text, vocab_size=4, min_count=1)
+    assert len(tokenizer) == 4 and "a" in tokenizer.vocabulary and "c" not in tokenizer.vocabulary
+    assert tokenizer.counts.sum() == len(tokenizer.encode(text))
+    assert len(fit(name, text, vocab_size=1000, min_count=1)) == len(fit(name, text, min_count=1))
+
+
+@with_unknown
+def test_what_is_rarer_than_min_count_is_unknown(name):
+    tokenizer = fit(name, "a a b\n", min_count=2)
+    assert tokenizer.unknown == 0 and tokenizer.min_count == 2
+    assert tokenizer.encode("b").tolist() == [0] and tokenizer.decode([0]) == "<unk>"
+
+
+def test_only_the_word_tokenizer_forgets_by_default():
+    assert {name: fit(name).min_count for name in OWN} == {"byte": 1, "char": 1, "whitespace": 1, "word": 2}
+
+
+@with_unknown
+def test_bounds_too_small_are_refused(name):
+    with pytest.raises(InputError, match=f"vocab-size 1 is too small for the {name} .*; give 2 or more"):
+        fit(name, vocab_size=1)
+    with pytest.raises(InputError, match="min-count 0 is too small; give 1 or more"):
+        fit(name, min_count=0)
+
+
+@every
+@pytest.mark.parametrize("wrong", [-1, 10_000])
+def test_ids_outside_the_vocabulary_are_refused(name, wrong):
+    with pytest.raises(InputError, match=f"id {wrong} is not in the vocabulary; give 0 to "):
+        fit(name).decode(np.array([0, wrong]))
+
+
+@every
+def test_lowercase_holds_for_every_way_in(name):
+    tokenizer = fit(name, "ABC abc\n", lowercase=True, min_count=1)
+    assert tokenizer.encode("ABC").tolist() == tokenizer.encode("abc").tolist()
+    assert tokenizer.pieces("ABC") == tokenizer.pieces("abc")
+    assert fit(name, "ABC abc\n", min_count=1).pieces("ABC") != tokenizer.pieces("ABC")
+
+
+@every
+def test_pieces_are_what_is_encoded(name):
+    tokenizer = fit(name, min_count=1)
+    assert [tokenizer.vocabulary[i] for i in tokenizer.encode(TEXT)] == tokenizer.pieces(TEXT)
+
+
+@every
+@given(text=st.text(st.characters()))
+def test_no_text_raises(name, text):
+    tokenizer = fit(name, text, lowercase=len(text) % 2 == 1)
+    assert isinstance(tokenizer.decode(tokenizer.encode(text)), str)
+    assert all(tokenizer.piece(i).isprintable() for i in range(len(tokenizer)))
+
+
+@every
+def test_lone_surrogates_are_characters(name):
+    text = "a \ud800 b \udfff\n"
+    tokenizer = fit(name, text, min_count=1)
+    assert len(tokenizer.encode(text)) == len(tokenizer.pieces(text))
+    assert tokenizer.piece(int(tokenizer.encode("\ud800")[0])).isprintable()
+    assert json.loads(json.dumps(tokenizer.to_dict())) == tokenizer.to_dict()
+
+
+@given(text=st.text("aΣ \n\u3000İ"), size=st.integers(1, 5), lowercase=st.booleans())
+def test_chunks_are_the_text_cut_after_white_space(text, size, lowercase):
+    parts = list(chunks(text, lowercase, size))
+    assert "".join(parts) == (text.lower() if lowercase else text)
+    assert all(part[-1].isspace() for part in parts[:-1])
+
+
+@every
+def test_a_text_of_many_chunks_is_encoded_as_its_parts_are(name):
+    tokenizer = fit(name, min_count=1)
+    times = (1 << 20) // len(TEXT) + 2
+    assert tokenizer.encode(TEXT * times).tolist() == tokenizer.encode(TEXT).tolist() * times
+    assert (fit(name, TEXT * times, min_count=1).counts == tokenizer.counts * times).all()

@@ -1,0 +1,145 @@
+"""Words and punctuation, and text that is tokenised already."""
+
+import unicodedata
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from nlmcli.text.whitespace import Memory, Whitespace
+from nlmcli.text.word import Word
+
+LECTURE = "the blue ants hated the red ants."
+
+PROSE = [
+    "students opened their books.",
+    LECTURE,
+    '"Well," she said, "don\'t you know the well-known answer?"',
+    "It cost $3.14, or 5% of 1,000 (one thousand), in the U.S. and elsewhere, e.g. here!",
+    "He said: “I can’t; no, I won’t!” And ‘so’ he didn’t.",
+    "A pause—then nothing... But at 10:30, Dr. Smith [sic] and/or J. R. R. Tolkien came…",
+    "The 1914–1918 war; the students' books; 'tis true, 'twas 'so' in the '90s.",
+    '"Quote one" and "quote two"; \'single\' too.\n"A new line" opens anew.',
+    "O'Neill's rock 'n' roll is #1.",
+    "I' the midst o' the body, wi' the sun.",
+    "What is 'this'? Ask o' the clock; ’tis all the students’ fault.",
+    'It was -5 degrees: 3 - 2 = 1 -- yes, "really".',
+    "«Oui» et »Nein«; ¿Qué? ¡No!",
+    "„Das ist gut“, sagte er – und ging. Größe: 12,5 kg/m.",
+    "他说：“你好，世界！”然后走了。2023年，我们学了3门课。",
+    "我们用 Python 写程序（很好）。",
+    "「カタカナ」とひらがな、ー。",
+    "ภาษาไทย",
+    "한국어는 띄어쓰기를 한다.",
+    "Привет, мир! Ελλάς; naïve cafe\u0301, cœur.",
+    "\n\nTwo lines above,\n\none between.\n",
+    "The <unk> said '<unk>'.",
+]
+
+
+def fit(text, **options):
+    return Word.fit(text, **{"min_count": 1, **options})
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_comes_back_as_it_was(text):
+    tokenizer = fit(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_example_of_the_lecture():
+    tokenizer = fit(LECTURE)
+    assert tokenizer.pieces(LECTURE) == ["the", "blue", "ants", "hated", "the", "red", "ants", "."]
+    assert len(tokenizer.encode(LECTURE)) == 8 and len(set(tokenizer.encode(LECTURE).tolist())) == 6
+    assert tokenizer.vocabulary == ["<unk>", "<eos>", "the", "ants", "blue", "hated", "red", "."]
+
+
+@pytest.mark.parametrize(
+    "text, pieces",
+    [
+        ("don't well-known rock’n’roll", ["don't", "well-known", "rock’n’roll"]),
+        ("'tis- -x books'", ["'", "tis", "-", "-", "x", "books", "'"]),
+        ("3.14 1,000.5 3. 4 .5 1914-18", ["3.14", "1,000.5", "3", ".", "4", ".", "5", "1914-18"]),
+        ("U.S. e.g., ends.Next", ["U.S", ".", "e.g", ".", ",", "ends", ".", "Next"]),
+        ("cafe\u0301 \u0301x", ["cafe\u0301", "\u0301", "x"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ("我用Python写。", ["我", "用", "Python", "写", "。"]),
+        ("かが\u3099カー", ["か", "が\u3099", "カ", "ー"]),
+        ("snake_case x² ...", ["snake", "_", "case", "x²", ".", ".", "."]),
+        ("a\tb\u3000c\n\nd\r", ["a", "b", "c", "<eos>", "<eos>", "d"]),
+        ("(<unk>) <UNK>", ["(", "<unk>", ")", "<", "UNK", ">"]),
+        ("\U0001f41c\U0001f44d\U0001f3fd ❤\ufe0f", ["\U0001f41c", "\U0001f44d", "\U0001f3fd", "❤\ufe0f"]),
+    ],
+)
+def test_pieces(text, pieces):
+    assert fit("").pieces(text) == pieces
+
+
+# What joins, separates or pairs in the text rules, thicker than chance would sow it.
+SEEDS = [*"ab1’'\"-–—.,:…$%#/“”„«»‘()<>_ \n我。カ，\u0301\u200dΣ", "<unk>", "<eos>", "s'", "3.1", "U.S"]
+ANY = st.lists(st.sampled_from(SEEDS) | st.characters(), max_size=30).map("".join)
+
+
+@given(text=ANY, lowercase=st.booleans())
+@example(text="3 . 14 don ' t a - b < unk > U . S", lowercase=False)
+def test_decoded_text_falls_into_the_same_tokens(text, lowercase):
+    tokenizer = fit(text, lowercase=lowercase)
+    ids = tokenizer.encode(text)
+    assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()
+
+
+@given(training=ANY, text=ANY)
+def test_so_it_does_with_unknown_words(training, text):
+    tokenizer = fit(training)
+    ids = tokenizer.encode(text)
+    assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()
+
+
+@given(text=ANY, cut=st.integers(0, 30))
+def test_the_text_of_a_prefix_is_a_prefix_of_the_text(text, cut):
+    tokenizer = fit(text)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids).startswith(tokenizer.decode(ids[:cut]))
+
+
+@given(text=ANY)
+def test_no_character_but_white_space_is_lost(text):
+    assume("<eos>" not in text)
+    assert "".join(fit("").pieces(text)).replace("<eos>", "") == "".join(text.split())
+
+
+@given(text=ANY)
+def test_a_mark_stands_alone_only_where_nothing_is_before_it(text):
+    pieces = fit("").pieces(text)
+    alone = sum(unicodedata.category(piece[0])[0] == "M" for piece in pieces)
+    after_blank = sum(unicodedata.category(string[0])[0] == "M" for string in text.split())
+    tagged = text.count("<unk>\u0301") + text.count("<eos>\u0301")
+    assert alone <= after_blank + tagged
+
+
+def test_the_ids_remembered_are_bounded(monkeypatch):
+    monkeypatch.setattr(Memory, "MOST", 3)
+    monkeypatch.setattr(Memory, "LONGEST", 5)
+    text = "one two three four five six-and-seven\n" * 2
+    tokenizer = fit(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer._memory) <= 3 and "six-and-seven" not in tokenizer._memory
+
+
+def test_whitespace_takes_the_text_as_it_is_tokenised():
+    text = " = A <unk> title = \n\n it 's <unk> , @-@ said \n"
+    tokenizer = Whitespace.fit(text)
+    pieces = "= A <unk> title = <eos> <eos> it 's <unk> , @-@ said <eos>".split()
+    assert tokenizer.pieces(text) == pieces
+    assert tokenizer.vocabulary[:4] == ["<unk>", "<eos>", "=", "A"]
+    assert tokenizer.counts[:3].tolist() == [2, 3, 2] and tokenizer.newline == 1
+    assert tokenizer.encode("<unk> unseen").tolist() == [0, 0]
+    assert tokenizer.decode(tokenizer.encode(text)) == "= A <unk> title =\n\nit 's <unk> , @-@ said\n"
+
+
+@given(text=ANY)
+def test_whitespace_decodes_to_the_same_tokens(text):
+    tokenizer = Whitespace.fit(text)
+    ids = tokenizer.encode(text)
+    assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()
+    assert tokenizer.pieces(text) == " <eos> ".join(text.split("\n")).split()
