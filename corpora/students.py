@@ -11,8 +11,8 @@ every next word: no language model does better, on average, than the grammar its
 How to read the rules (GRAMMAR, below):
 
     opened = 40 books | 25 laptops      a choice; a number is the weight of its alternative, 1 if not given
-    [in the end , |] [very | 2 so]      a choice in the middle of a sentence; an alternative may be empty
-    <listeners>                         here stands what the rule `listeners` makes
+    [suddenly , |] [was | 2 seemed]     a choice in the middle of a sentence; an alternative may be empty
+    <quality>                           here stands what the rule `quality` makes
     HERO                                a variable of the story: made by the rule `hero` where it is first
                                         named, the same words ever after
     she maria anna = she                the rule `she`, given maria or anna
@@ -36,19 +36,19 @@ PROMPT = "students opened their"
 HERE = Path(__file__).parent
 
 GRAMMAR = """
-story = 15 <students> | 11 <explosion> | 15 <outing> | 12 <belongings> | 9 <ants> | 9 <drive> | 9 <counting> |
-    11 <lost> | 9 <lecture>
+story = 15 <students> | 11 <explosion> | 15 <outing> | 12 <belongings> | 9 <ants> | 9 <drive> | 9 <counting>
+    | 11 <lost> | 9 <lecture>
 
 students = students opened their OPENED [<how> | <where> |] . <work OPENED> <scenes> <finish OPENED>
 opened = 40 books | 25 laptops | 15 exams | 12 minds | 8 letters
 work books = <somebody> read a [page | story | poem] about TOPIC [<how> | <where> | to <somebody>] .
 work laptops = <trainer> <trained> <that> <quality> MODEL [on <quality> [stories | songs] |] .
-work exams = the [first | last] question [was | seemed] LEVEL , <joint> <somebody> [wrote about TOPIC | <felt
-    LEVEL>] .
+work exams = the [first | last] question [was | seemed] LEVEL , <joint> <somebody> [wrote about TOPIC
+    | <felt LEVEL>] .
 work minds = <somebody> [sang | dreamed | talked] about TOPIC , <joint> [everything | the world] seemed
     <quality> .
-work letters = <somebody> [2 had | found] <that> <quality> letter from <writer> , <joint> <somebody> [read |
-    <verb>] it [<how> |] .
+work letters = <somebody> [2 had | found] <that> <quality> letter from <writer> , <joint> <somebody> [read
+    | <verb>] it [<how> |] .
 trainer = they | <somebody>
 trained = trained | tested | built | started
 level = 3 easy | 3 hard | 2 unfair
@@ -67,24 +67,25 @@ passed easy = everyone
 passed hard = HERO | FRIEND | the <role>
 passed unfair = nobody
 
-explosion = HERO <got> <her HERO> <quality> DEVICE <gotten> . the DEVICE exploded because it CAUSE <how CAUSE>
-    . the ROOM was full of <left CAUSE> <joint> <scared> [<how> | <where> |] . <scenes> <mourning> .
-got = [bought | brought | found | showed | used | carried]
-gotten = in the PLACE | on DAY | <how> | to FRIEND
+explosion = HERO <got> <her HERO> <quality> DEVICE <gotten> . the DEVICE exploded because it CAUSE
+    <accident CAUSE> . the ROOM was full of <left CAUSE> <joint> <scared> [<how> | <where> |] . <scenes>
+    <mourning> .
+got = [bought | brought | found | showed | carried]
+gotten = at the PLACE | on DAY | <how> | with FRIEND
 device = 5 ipad | 3 phone | 3 robot | 3 radio | 2 clock
 cause = 4 fell | 3 overheated | 3 froze | 3 drowned
-how fell = off the <furniture>
-how overheated = [2 in the [sun | oven] | near the stove]
-how froze = in the [snow | fridge | rain]
-how drowned = in the [bath | river | soup]
-room = kitchen | class | house | garden | PLACE
+accident fell = off the <furniture>
+accident overheated = [2 in the [sun | oven] | near the stove]
+accident froze = in the [snow | fridge | rain]
+accident drowned = in the [bath | river]
+room = kitchen | class | house | garden
 left fell = [glass | pieces]
 left overheated = [smoke | fire]
 left froze = [ice | snow]
 left drowned = [steam | water]
 scared = <somebody> [<moved> | <verb> <that> <furniture>]
-mourning = HERO [3 <moved> | was <quality>] , [but | so | and] [<she HERO> | FRIEND] [bought | built | found |
-    stole] a <quality> DEVICE | <somebody> <verb> the ROOM <how>
+mourning = HERO [3 <moved> | was <quality>] , [but | so | and] [<she HERO> | FRIEND] [bought | built | found
+    | stole] a <quality> DEVICE | <somebody> <verb> the ROOM <how>
 
 outing = [on DAY , |] HERO [went to | visited] the PLACE with [2 FRIEND | <her HERO> <quality> <animal>] .
     <she HERO> took out <her HERO> <quality> TOOL and <used PLACE> . <scenes> [the students opened their
@@ -92,7 +93,7 @@ outing = [on DAY , |] HERO [went to | visited] the PLACE with [2 FRIEND | <her H
     TOOL and <left-place> .
 left-place = left the PLACE | went home <how> | 2 thanked the <keeper PLACE>
 used library = [read | studied | copied] a <quality> [story | poem | book]
-used zoo = [watched | fed | drew] the <quality> [lion | monkey | penguin | snake]
+used zoo = [watched | fed | drew] the <quality> [lion | monkey | snake]
 used lab = [mixed | measured | tested] the <colour> [acid | salt]
 used cafe = ordered a <quality> [coffee | soup | tea]
 used beach = [swam | slept | sang] [in the sun | in the water | near the <animal>]
@@ -151,9 +152,9 @@ not green = 3 red | 3 blue | 2 black | 2 white
 not black = 3 red | 3 blue | 2 green | 2 white
 not white = 3 red | 3 blue | 2 green | 2 black
 
-drive = HERO [drove | took | <verb>] a [<quality> |] COLOUR VEHICLE [from FRIEND |] to TOWN . [near | before |
-    behind] TOWN , the VEHICLE [stopped | slowed down] because <why VEHICLE> . <scenes> <somebody> [repaired |
-    pushed | <verb>] the COLOUR VEHICLE <how> . [in TOWN , <somebody> <deed> . |]
+drive = HERO [drove | took | <verb>] a [<quality> |] COLOUR VEHICLE [from FRIEND |] to TOWN . [near | before
+    | behind] TOWN , the VEHICLE [stopped | slowed down] because <why VEHICLE> . <scenes> <somebody> [repaired
+    | pushed | <verb>] the COLOUR VEHICLE <how> . [in TOWN , <somebody> <deed> . |]
 town = zurich | bern | paris | rome | london | berlin
 vehicle = 5 car | 3 bus | 3 train | 3 boat
 why car = [the tank was <quality> | a wheel was flat | <that> <animal> <verb> the road]
@@ -161,9 +162,9 @@ why bus = [the driver <moved> | the road was <quality> | a <animal> <verb> the d
 why train = [the rails were <quality> | the signal was <colour>]
 why boat = [the sail was <quality> | it hit a <quality> whale]
 
-counting = there were COUNT [<quality> | <colour>] ANIMALS in the [PLACE | ROOM] . GONE of them <moved>
-    [because of [FRIEND | the <role>] | <how> |] . <scenes> [HERO | FRIEND] counted <how> . " <minus
-    COUNT-GONE> [<quality> |] ANIMALS , " <said> [HERO | FRIEND | the <role>] .
+counting = there were COUNT [<quality> | <colour>] ANIMALS [at the PLACE | in the ROOM] . GONE of them <moved>
+    [because of [FRIEND | the <role>] | <how> |] . <scenes> [HERO | FRIEND] counted <how> . "
+    <minus COUNT-GONE> [<quality> |] ANIMALS , " <said> [HERO | FRIEND | the <role>] .
 said = said | wrote | whispered | shouted
 count = five | six | seven | eight
 gone = two | three | one
@@ -175,20 +176,20 @@ minus six-one seven-two eight-three = five
 minus seven-one eight-two = six
 minus eight-one = seven
 
-lost = [on DAY , |] HERO lost <her HERO> [<quality> | <colour>] THING [in | near] the PLACE . <she HERO>
+lost = [on DAY , |] HERO lost <her HERO> [<quality> | <colour>] THING [at | near] the PLACE . <she HERO>
     [looked | searched | cried] [<prep> every <furniture> | <how>] . <scenes> [the students opened their
     OPENED <how> , but <useless OPENED> . |] [<later> , |] [<she HERO> | FRIEND] [2 found | <verb>] the THING
     [<where> | <how>] <joint> <somebody> [<moved> | <verb> it] .
 useless books = the books were about TOPIC
-useless laptops = the laptops were [slow | <quality>]
+useless laptops = the laptops were <quality>
 useless exams = the exams were LEVEL
 useless minds = their minds were [full | <quality>]
 useless letters = the letters were [wet | from <writer>]
 
 lecture = [on DAY , |] the TEACHER [explained | drew | praised | <verb>] a <quality> MODEL [<how> |] . the
     MODEL [read | saw] [a | one | a <quality>] [word | sentence | story] about TOPIC and [predicted | guessed
-    | forgot] the next [word | sentence | letter] . <scenes> [the students opened their OPENED and <busy
-    OPENED> . |] [HERO asked [if | why | when] the MODEL [<verb> | liked] TOPIC . |] [<later> , |] the
+    | forgot] the next [word | sentence | letter] . <scenes> [the students opened their OPENED and
+    <busy OPENED> . |] [HERO asked [if | why | when] the MODEL [<verb> | liked] TOPIC . |] [<later> , |] the
     [TEACHER | MODEL] [<moved> | was <quality>] .
 busy books = read about TOPIC
 busy laptops = trained a MODEL
@@ -210,17 +211,17 @@ that = 2 the | 2 a | 2 <her HERO> | this | that | every | one
 joint = 2 and | 2 but | so | while | because | until
 
 how = quickly | slowly | quietly | loudly | happily | sadly | proudly | again | twice | carefully
-where = <prep> <that> <furniture> | [in | near] the PLACE
+where = <prep> <that> <furniture> | [at | near] the PLACE
 prep = under | near | behind
 later = then | later | suddenly | at [noon | night | midnight] | on DAY
-verb = saw | found | stole | hid | kept | broke | bought | sold | painted | lost | wanted | liked | hated |
-    touched | cleaned | kissed | carried | dropped | needed | washed | forgot
-moved = laughed | shouted | cried | slept | sang | waited | smiled | jumped | danced | ran | left | sighed |
-    prayed | yawned | whistled
-quality = new | small | big | heavy | wet | strange | cheap | golden | broken | dirty | beautiful | funny |
-    shiny | soft | warm | cold | tiny | secret | tall | round | quiet | famous
-thing = camera | lamp | hat | map | coat | cup | key | letter | photo | coin | cake | spoon | ring | violin |
-    ball | kite
+verb = saw | found | stole | hid | kept | broke | bought | sold | painted | lost | wanted | liked | hated
+    | touched | cleaned | kissed | carried | dropped | needed | washed | forgot
+moved = laughed | shouted | cried | slept | sang | waited | smiled | jumped | danced | ran | left | sighed
+    | prayed | yawned | whistled
+quality = new | small | big | heavy | wet | strange | cheap | golden | broken | dirty | beautiful | funny
+    | shiny | soft | warm | cold | tiny | secret | tall | round | quiet | famous
+thing = camera | lamp | hat | map | coat | cup | key | letter | photo | coin | cake | spoon | ring | violin
+    | ball | kite
 things = lamps | hats | coats | cups | keys | letters | photos | coins | cakes | spoons | rings | shoes
 animal = cat | dog | lion | monkey | goat | frog | duck | snake | horse | bear | fox | pig
 furniture = desk | table | chair | door | window | wall | bed | tree | stone | piano

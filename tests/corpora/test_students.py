@@ -1,4 +1,4 @@
-"""students.py can write and read the same language: what it samples, it also gives the exact probability of."""
+"""The grammar of students.py writes and reads the same language: samples agree with exact probabilities."""
 
 import hashlib
 import importlib.util
@@ -58,7 +58,7 @@ def facts():
 def test_shipped_files_are_what_the_seed_makes(tmp_path):
     students.write(tmp_path)
     for name in ("students.txt", "students.json"):
-        assert (tmp_path / name).read_bytes() == (CORPORA / name).read_bytes(), f"run corpora/students.py: {name}"
+        assert (tmp_path / name).read_bytes() == (CORPORA / name).read_bytes(), f"{name} is not up to date"
 
 
 def test_another_seed_makes_another_text(text):
@@ -133,7 +133,8 @@ def test_nothing_comes_after_the_end_of_a_story():
 
 def test_probabilities_of_a_finite_language_sum_to_one():
     """Enumerated by hand: a variable said twice agrees, a rule asked for by name follows it."""
-    start = grammar("start = HERO slept [, and <she HERO> HERO | 3]\nhero = 2 maria | tom\nshe maria = she\nshe tom = he")
+    start = grammar("start = HERO slept [, and <she HERO> HERO | 3]\nhero = 2 maria | tom\n"
+                    "she maria = she\nshe tom = he")
     language = {"maria slept": 1 / 2, "tom slept": 1 / 4, "maria slept , and she maria": 1 / 6,
                 "tom slept , and he tom": 1 / 12}
     for words, p in language.items():
@@ -198,9 +199,11 @@ def test_a_planted_error_has_probability_zero(error):
 
 def test_agreement_is_part_of_the_language():
     """The pronoun is the hero's and the verb is the item's, however far back they stand."""
-    for right, wrong in [("maria lost her cold key in the zoo . she", "maria lost her cold key in the zoo . he"),
-                         ("the keys that the child left on the desk were", "the keys that the child left on the desk was"),
-                         ("maria bought her new ipad in the zoo . the ipad exploded because it fell off",
-                          "maria bought her new ipad in the zoo . the ipad exploded because it fell in")]:
-        assert students.next_words(students.split(right))
-        assert not students.next_words(students.split(wrong))
+    exploded = "maria bought her new ipad quickly . the ipad exploded because it fell"
+    for prefix, right, wrong in [("maria lost her cold key near the zoo .", "she", "he"),
+                                 ("the keys that the child left on the desk", "were", "was"),
+                                 ("the key that the child with the big dog left on the desk", "was", "were"),
+                                 (exploded, "off", "in")]:
+        words = students.next_words(students.split(prefix))
+        assert right in words
+        assert wrong not in words
