@@ -40,7 +40,7 @@ def save(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> No
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and what they are.  Raises InputError for a file that is none, is damaged or is of a later format."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as bytes_of, np.load(bytes_of, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop("about")))
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from nlmcli.nn.cross_entropy import head_gradient
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
 
-SMALL = {"embed": 4, "hidden": 6, "layers": 2, "heads": 2, "context": 3, "dropout": 0.3}
+SMALL = {"embed": 4, "hidden": 6, "layers": 2, "heads": 2, "context": 3}
 VOCABULARY, STEPS, BATCH = 7, 5, 3
 STEP = {"float64": 1e-5, "float32": 1e-2}
 TOLERANCE = {"float64": 1e-6, "float32": 2e-2}
@@ -65,17 +65,25 @@ def check_pair(pair: Pair, dtype: str = "float64", tolerance: float | None = Non
 
 
 def check_model(name: str, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
-    """A row for every parameter of a small model with dropout, on a batch with padding, from a state that is not the start."""
+    """A row for every parameter of a small model, on a batch with padding, from a state that is not the start.
+
+    With dropout and without, since a model may take another way then: the row is that of the larger error.
+    """
+    both = [check_small(name, dropout, dtype, tolerance) for dropout in (0.3, 0.0)]
+    return [max(rows, key=lambda row: (not row.passed, row.error)) for rows in zip(*both, strict=True)]
+
+
+def check_small(name: str, dropout: float, dtype: str, tolerance: float | None) -> list[Row]:
     Architecture = models.model_class(name)
     small = {f.name: SMALL[f.name] for f in fields(Architecture.Config) if f.name in SMALL}
-    model = Architecture(Architecture.Config(**small), VOCABULARY, newline=1)
+    model = Architecture(Architecture.Config(**small, dropout=dropout), VOCABULARY, newline=1)
     rng = np.random.default_rng(0)
     P = model.initialise(rng, dtype)
     P.flat += 0.1 * rng.standard_normal(P.flat.size).astype(dtype)  # biases that are not zero
     x, y = rng.integers(0, VOCABULARY, (2, STEPS, BATCH))
     _, state, _ = model.forward(P, rng.integers(0, VOCABULARY, (4, BATCH)), model.start(BATCH, dtype))
     y[-1, 0] = -1
-    return check_parameters(name, model, P, x, y, state, dtype, tolerance, dropout=True)
+    return check_parameters(name, model, P, x, y, state, dtype, tolerance, dropout=dropout > 0)
 
 
 def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:

@@ -1,21 +1,30 @@
 """The gradient of a batch as a sum over shards: pure calls that threads may share out in any way.
 
-A batch is cut into a fixed number of shards of its columns. Each shard has its own gradient vector, and the vectors are
-added in one order: the bits do not depend on how many threads there were.
+A batch is cut into shards of its columns; how many depends on the batch alone. Each shard has its own gradient vector,
+and the vectors are added in one order: the bits do not depend on how many threads there were. Two parts of θ are large
+when the vocabulary is, and are not summed so: of E's gradient only the rows of words that stood in the batch are
+touched, and that of the output matrix is made by all shards together, a range of the vocabulary at a time.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from nlmcli.engine.data import Batch
 from nlmcli.models.base import Model, State
-from nlmcli.nn.cross_entropy import head_gradient
+from nlmcli.nn.cross_entropy import blocks, head_gradient, loss_rows, loss_weights
+from nlmcli.nn.elementary import square_sum
+from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
 
-SHARDS = 4
+SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
+LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
+CHUNK = 1 << 14  # numbers whose squares are summed in single precision
+WORDS = 48  # a range of the vocabulary is a multiple of this: a panel of the matrix product
+ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree
 
 
 def available_threads() -> int:
@@ -23,50 +32,204 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def loss_and_gradient(model: Model, P: Params, G: Params, batch: Batch, state: State, scale: float, rng=None):
-    """Σ nll over the batch's targets, and the state after it; dL/dθ of L = scale · Σ nll is added into G."""
-    h, state, cache = model.forward(P, batch.x, state, rng)
-    rows = h.reshape(-1, h.shape[-1])
-    total, dh = head_gradient(rows, *model.head(P), batch.y.reshape(-1), scale, *model.head(G))
-    model.backward(dh.reshape(h.shape), cache, G)
-    return total, state
+def shards_of(batch_size: int) -> list[slice]:
+    """The columns of each shard, as equal as can be: one for every eight columns, from two to eight."""
+    n = min(batch_size, MOST_SHARDS, max(2, batch_size // SHARD))
+    return [slice(s * batch_size // n, (s + 1) * batch_size // n) for s in range(n)]
 
 
-@dataclass
+class Threads:
+    """Threads that wait for jobs. The caller is one of them."""
+
+    def __init__(self, n: int):
+        self.n, self.jobs, self.failures = n, [], []
+        self.go = [threading.Lock() for _ in range(n - 1)]
+        self.done = [threading.Lock() for _ in range(n - 1)]
+        for r, (go, done) in enumerate(zip(self.go, self.done, strict=True), start=1):
+            go.acquire(), done.acquire()
+            threading.Thread(target=self.work, args=(r, go, done), daemon=True).start()
+
+    def work(self, r: int, go: Any, done: Any) -> None:
+        while True:
+            go.acquire()
+            try:
+                self.take(r)
+            except BaseException as error:  # the caller raises it
+                self.failures.append(error)
+            done.release()
+
+    def take(self, r: int) -> None:
+        for job in self.jobs[r :: self.n]:
+            job()
+
+    def run(self, jobs: list[Callable[[], None]]) -> None:
+        """All jobs, shared out; back when all are done. Raises what one of them raised."""
+        if self.n == 1 or len(jobs) == 1:
+            for job in jobs:
+                job()
+            return
+        self.jobs, self.failures = jobs, []
+        for go in self.go:
+            go.release()
+        try:
+            self.take(0)
+        finally:
+            for done in self.done:
+                done.acquire()
+        if self.failures:
+            raise self.failures[0]
+
+    def over(self, size: int, job: Callable[[slice], None], unit: int = CHUNK, alone: int = ALONE) -> None:
+        """job(part) over parts of range(size) that begin at multiples of `unit`: one part for each thread."""
+        n = 1 if size <= alone else self.n
+        edges = [size * r // n // unit * unit for r in range(n)] + [size]
+        self.run([lambda part=slice(a, b): job(part) for a, b in zip(edges, edges[1:], strict=False)])
+
+
+class Shard:
+    """One shard's part of a step: pure calls, and what they hand on to each other."""
+
+    def __init__(self, model: Model, batch: Batch, columns: slice, state: State, G: Params, rng: Any):
+        self.model, self.state, self.G, self.rng = model, state, G, rng
+        self.x, y = (np.ascontiguousarray(a[:, columns]) for a in (batch.x, batch.y))
+        self.targets, self.loss = y.reshape(-1), 0.0
+        self.words = [self.x, *(memory for memory in state if memory.dtype.kind == "i")]  # whose embeddings are read
+
+    def encode(self, P: Params) -> None:
+        h, self.state, self.cache = self.model.forward(P, self.x, self.state, self.rng)
+        self.shape, self.h = h.shape, h.reshape(-1, h.shape[-1])
+
+    def head(self, P: Params, scale: float) -> None:
+        """The loss, dh, and the output matrix's gradient in the shard's own vector."""
+        self.loss, self.dh = head_gradient(self.h, *self.model.head(P), self.targets, scale, *self.model.head(self.G))
+
+    def head_rows(self, P: Params, scale: float, rows: slice, room: np.ndarray) -> None:
+        """The loss and dh of some rows; room becomes their dz."""
+        self.dh = self.dh if rows.start else np.empty_like(self.h)
+        self.z = room[: len(self.h[rows])]
+        nll = np.empty(len(self.z), room.dtype)
+        loss_rows(self.h[rows], *self.model.head(P), self.targets[rows], room.dtype.type(scale), self.z, nll, self.dh[rows])
+        self.loss += float(nll.sum(dtype=np.float64))
+
+    def decode(self) -> None:
+        self.model.backward(self.dh.reshape(self.shape), self.cache, self.G)
+
+
 class Team:
-    """Threads, and the shards' gradients they fill."""
+    """The threads of a run, the shards' gradient vectors they fill, and the room of their logits."""
 
-    model: Model
-    threads: int = 1
-    parts: list[Params] = field(default_factory=list)
+    def __init__(self, model: Model, threads: int = 1):
+        self.model, self.threads, self.workers = model, threads, Threads(threads)
+        self.parts: list[Params] = []
+        self.rooms: list[np.ndarray] = []
+        self.touched: list[np.ndarray] | None = []  # ids whose rows of G.E are not zero; None: any may be
 
-    def __post_init__(self):
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-
-    def start(self, batch_size: int, dtype=np.float32) -> list[State]:
+    def start(self, batch_size: int, dtype: Any = np.float32) -> list[State]:
         """The state of every shard at the start of a text."""
         return [self.model.start(columns.stop - columns.start, dtype) for columns in shards_of(batch_size)]
 
-    def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple[int, int] | None = None):
-        """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout."""
+    def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
+        """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
+
+        G is zero before the first step, and the same vector from step to step: only what is not zero is cleared.
+        """
         columns = shards_of(batch.x.shape[1])
-        n = max(1, int(np.count_nonzero(batch.y >= 0)))
-        while len(self.parts) < len(columns):
-            self.parts.append(G if not self.parts else G.zeros_like())
+        self.parts[:1] = [G]
+        self.parts += [G.zeros_like() for _ in range(len(self.parts), len(columns))]
+        rngs = [key and np.random.default_rng([*key, s]) for s in range(len(columns))]
+        given = zip(columns, states, self.parts, rngs, strict=False)
+        shards = [Shard(self.model, batch, *each) for each in given]
+        scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
+        sparse, large = self.model.V >= batch.x.size, self.model.V >= LARGE
+        summed = self.summed(G, sparse, large)
+        self.clear(G, shards, sparse, large)
 
-        def shard(s):
-            part = Batch(*(np.ascontiguousarray(a[:, columns[s]]) for a in (batch.x, batch.y)), batch.fresh)
-            rng = None if key is None else np.random.default_rng([*key, s])
-            self.parts[s].flat[:] = 0
-            return loss_and_gradient(self.model, P, self.parts[s], part, states[s], 1 / n, rng)
+        def encode(shard: Shard) -> None:
+            for part in summed:
+                shard.G.flat[part] = 0
+            shard.encode(P)
 
-        results = list((self.pool.map if self.pool else map)(shard, range(len(columns))))
-        for part in self.parts[1 : len(columns)]:
-            G.flat += part.flat
-        return sum(total for total, _ in results) / n, [state for _, state in results]
+        if large:
+            self.each(shards, encode)
+            self.large_head(P, G, shards, scale)
+            self.each(shards, lambda shard: shard.decode())
+        else:
+            self.each(shards, lambda shard: (encode(shard), shard.head(P, scale), shard.decode()))
+        self.add_up(G, shards, summed, sparse)
+        return sum(shard.loss for shard in shards) * scale, [shard.state for shard in shards]
+
+    def each(self, shards: list[Shard], job: Callable[[Shard], Any]) -> None:
+        self.workers.run([lambda shard=shard: job(shard) for shard in shards])
+
+    def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
+        """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""
+        apart = {"E"} if sparse else set()
+        if large:
+            apart |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
+        sizes = {name: slice(at, at + G[name].size) for name, at in G.offsets.items()}
+        return [part for name, part in sizes.items() if name not in apart]
+
+    def clear(self, G: Params, shards: list[Shard], sparse: bool, large: bool) -> None:
+        """Zero what will be added to but is not summed: the rows of a sparse E, a large output matrix."""
+        if large:
+            for u in self.model.head(G):
+                self.workers.over(len(u), lambda part, u=u: u[part].fill(0), unit=1, alone=0)
+        if sparse:
+            for part in self.parts if self.touched is None else ():
+                part.E[...] = 0
+            for ids in self.touched or ():
+                G.E[ids] = 0
+        self.touched = [ids for shard in shards for ids in shard.words] if sparse else None
+
+    def large_head(self, P: Params, G: Params, shards: list[Shard], scale: float) -> None:
+        """Rows by shards, then the output matrix's gradient by ranges of the vocabulary, so that it is summed only once."""
+        V, longest = self.model.V, max(len(shard.h) for shard in shards)
+        dU, db2 = self.model.head(G)
+        for rows in blocks(longest, V):
+            if not self.rooms or len(self.rooms[0]) < min(longest, rows.stop - rows.start):
+                self.rooms = [np.empty((min(longest, rows.stop - rows.start), V), P.flat.dtype) for _ in self.parts]
+            rooms = dict(zip(map(id, shards), self.rooms, strict=False))
+            self.each(shards, lambda shard: shard.head_rows(P, scale, rows, rooms[id(shard)]))
+
+            def weights(words: slice) -> None:
+                for shard in shards:
+                    loss_weights(shard.h[rows], shard.z[:, words], dU[:, words], db2[words])
+
+            self.workers.over(V, weights, unit=WORDS, alone=0)
+
+    def add_up(self, G: Params, shards: list[Shard], summed: list[slice], sparse: bool) -> None:
+        """G = the sum of the shards' vectors, in their order."""
+        for shard in shards[1:]:
+            for part in summed:
+                g, more = G.flat[part], shard.G.flat[part]
+                self.workers.over(g.size, lambda some: add(g[some], more[some]))
+            for ids in shard.words if sparse else ():
+                move_rows(G.E, shard.G.E, ids.reshape(-1))
+
+    def norm(self, g: np.ndarray) -> float:
+        """|g| = √Σ g²: chunks in single precision, their sums in double, in one fixed order."""
+        sums = np.empty(-(-g.size // CHUNK))
+        self.workers.over(g.size, lambda part: square_sums(g[part], sums[part.start // CHUNK :]))
+        return float(np.sqrt(sums.sum()))
 
 
-def shards_of(batch_size: int) -> list[slice]:
-    """The columns of each shard: at most SHARDS, as equal as can be."""
-    n = min(SHARDS, batch_size)
-    return [slice(s * batch_size // n, (s + 1) * batch_size // n) for s in range(n)]
+@kernel
+def square_sums(g, sums):
+    for k in range(0, g.size, CHUNK):
+        sums[k // CHUNK] = square_sum(g[k : k + CHUNK])
+
+
+@kernel
+def add(g, part):
+    for i in range(g.size):
+        g[i] += part[i]
+
+
+@kernel
+def move_rows(to, rows, ids):
+    """to[ids] += rows[ids], and the rows are zero again; an id that stands twice finds nothing the second time."""
+    for k in range(ids.size):
+        a, b = to[ids[k]], rows[ids[k]]
+        for j in range(a.size):
+            a[j] += b[j]
+            b[j] = 0

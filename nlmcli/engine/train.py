@@ -23,11 +23,11 @@ from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts,
 from nlmcli.engine.parallel import Team, available_threads
 from nlmcli.engine.settings import Settings
 from nlmcli.errors import InputError
-from nlmcli.optim.clip import clip_scale, norm
+from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import decay_of, learning_rate
 from nlmcli.text.tokenizer import Tokenizer
 
-STEPS = 3000  # where neither --steps nor --epochs says how long
+EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says how long: epochs, but so many steps
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
 COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
@@ -132,7 +132,7 @@ class Training:
         self.G = P.zeros_like()
         self.optimizer = Optimizer(s.optimizer_config(), P.flat.size)
         self.team = Team(self.model, self.threads or available_threads())
-        self.steps = s.steps or (math.ceil(s.epochs * self.data.steps_per_epoch) if s.epochs else STEPS)
+        self.steps = s.steps or (math.ceil(s.epochs * self.data.steps_per_epoch) if s.epochs else default_steps(self.data.steps_per_epoch))
         self.eval_every = max(1, self.steps // EVALUATIONS) if s.eval_every is None else s.eval_every
         if not self.texts.valid:
             self.eval_every = 0
@@ -181,9 +181,10 @@ class Training:
             self.states = self.team.start(batch.x.shape[1])
         key = (s.seed, self.step) if s.dropout else None
         loss, self.states = self.team.gradient(P, G, batch, self.states, key)
-        length = norm(G.flat)
+        length = self.team.norm(G.flat)
         self.step += 1
-        self.optimizer.step(P.flat, G.flat, clip_scale(length, s.clip), lr, self.step)
+        scale = clip_scale(length, s.clip)
+        self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
         return loss, length
 
     def warm_up(self) -> float:
@@ -192,7 +193,7 @@ class Training:
         few = Batch(*(np.zeros((2, 2), np.int64),) * 2, fresh=True)
         G = self.lm.P.zeros_like()
         Team(self.model).gradient(self.lm.P, G, few, Team(self.model).start(2), (0, 0) if self.settings.dropout else None)
-        norm(G.flat)
+        self.team.norm(G.flat)
         type(self.optimizer)(self.optimizer.config, 1).step(np.zeros(1, np.float32), np.zeros(1, np.float32), 1.0, 0.0, 1)
         return time.perf_counter() - start
 
@@ -310,6 +311,11 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
     return folder
+
+
+def default_steps(steps_per_epoch: int) -> int:
+    """Ten epochs, but enough steps to learn from a short text, and not more than a few minutes' worth of a long one."""
+    return min(max(EPOCHS * steps_per_epoch, LEAST), MOST)
 
 
 def finite(loss: float) -> float | None:

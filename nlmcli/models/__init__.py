@@ -5,7 +5,7 @@ import pkgutil
 
 from nlmcli.errors import InputError, suggest
 
-NOT_MODELS = {"base"}
+NOT_MODELS = {"base", "recurrent"}
 
 
 def names() -> list[str]:

@@ -10,40 +10,69 @@ import math
 
 import numpy as np
 
+from nlmcli.nn.elementary import exp, largest, total
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.linear import add_up
+from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 
-BLOCK = 1 << 20  # logits held at a time: 4 MB in float32
+BLOCK = 1 << 21  # logits held at a time: 8 MB in float32
 
 
 @kernel
 def softmax_nll(z, targets, scale, nll):
     """nll[k] = -ln softmax(z[k])[targets[k]];  z becomes scale (softmax(z) - onehot).  z (N,V), targets (N,), nll (N,)."""
     for k in range(targets.size):
-        row = z[k]
-        target = targets[k]
+        row, target = z[k], targets[k]
         if target < 0:
             row[:] = 0
             nll[k] = 0
             continue
-        top = row.max()
-        at_target = row[target]
-        row[:] = np.exp(row - top)
-        total = row.sum()
-        nll[k] = math.log(total) + top - at_target
-        row *= scale / total
+        top, at_target = largest(row), row[target]
+        for v in range(row.size):
+            row[v] = exp(row[v] - top)
+        sum_of_row = total(row)
+        nll[k] = math.log(sum_of_row) + top - at_target
+        factor = scale / sum_of_row
+        for v in range(row.size):
+            row[v] *= factor
         row[target] -= scale
 
 
 @kernel
 def nll_and_rank(z, targets, nll, rank):
-    """nll as above; rank[k]: how many logits exceed the target's (0: it is the most probable).  z is left as it is."""
+    """nll as above; rank[k]: how many logits exceed the target's (0: it is the most probable).  z becomes exp(z - max)."""
     for k in range(targets.size):
-        row = z[k]
-        at_target = row[targets[k]]
-        top = row.max()
-        nll[k] = math.log(np.exp(row - top).sum()) + top - at_target
-        rank[k] = (row > at_target).sum()
+        row, target = z[k], targets[k]
+        top, at_target, above = largest(row), row[target], 0
+        for v in range(row.size):
+            above += row[v] > at_target
+        for v in range(row.size):
+            row[v] = exp(row[v] - top)
+        nll[k] = math.log(total(row)) + top - at_target
+        rank[k] = above
+
+
+@kernel
+def loss_rows(h, U, b2, targets, scale, z, nll, dh):
+    """nll of every row, dL/dz in z (N,V), dh = dz Uᵀ."""
+    multiply(h, U, z, bias=b2)
+    softmax_nll(z, targets, scale, nll)
+    multiply(z, U.T, dh)
+
+
+@kernel
+def loss_weights(h, dz, dU, db2):
+    """dU += hᵀ dz;  db2 += Σ_n dz_n.  h (N,H), dz (N,V); all of dz, dU and db2 may be the same part of the vocabulary."""
+    multiply(h.T, dz, dU, accumulate=True)
+    add_up(dz, db2)
+
+
+@kernel
+def score_rows(h, U, b2, targets, z, nll, rank):
+    """nll and rank of every row; z (N,V) is room to work in."""
+    multiply(h, U, z, bias=b2)
+    nll_and_rank(z, targets, nll, rank)
 
 
 def softmax_cross_entropy(z, targets):
@@ -60,9 +89,10 @@ def softmax_cross_entropy_backward(dL, dz):
     return (dL * dz,)
 
 
-def rows_at_once(V):
-    """How many rows of V logits make a block."""
-    return max(1, BLOCK // V)
+def blocks(N, V):
+    """Slices of at most BLOCK logits that cover N rows of V."""
+    step = max(1, BLOCK // V)
+    return [slice(k, k + step) for k in range(0, N, step)]
 
 
 def head_gradient(h, U, b2, targets, scale, dU, db2):
@@ -70,29 +100,20 @@ def head_gradient(h, U, b2, targets, scale, dU, db2):
 
     h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll (float), dh (N,H).
     """
-    dh = np.empty_like(h)
-    nll = np.empty(len(h), h.dtype)
-    step = rows_at_once(U.shape[1])
-    for k in range(0, len(h), step):
-        rows = slice(k, k + step)
-        z = h[rows] @ U
-        z += b2
-        softmax_nll(z, targets[rows], h.dtype.type(scale), nll[rows])
-        np.matmul(z, U.T, out=dh[rows])
-        dU += h[rows].T @ z
-        db2 += z.sum(0)
+    dh, nll = np.empty_like(h), np.empty(len(h), h.dtype)
+    for rows in blocks(len(h), U.shape[1]):
+        z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
+        loss_rows(h[rows], U, b2, targets[rows], h.dtype.type(scale), z, nll[rows], dh[rows])
+        loss_weights(h[rows], z, dU, db2)
     return float(nll.sum(dtype=np.float64)), dh
 
 
 def head_score(h, U, b2, targets):
     """nll (N,) and rank (N,) of each target, by blocks.  h (N,H), U (H,V), b2 (V,), targets (N,), none of them padding."""
     nll, rank = np.empty(len(h), h.dtype), np.empty(len(h), np.int32)
-    step = rows_at_once(U.shape[1])
-    for k in range(0, len(h), step):
-        rows = slice(k, k + step)
-        z = h[rows] @ U
-        z += b2
-        nll_and_rank(z, targets[rows], nll[rows], rank[rows])
+    for rows in blocks(len(h), U.shape[1]):
+        z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
+        score_rows(h[rows], U, b2, targets[rows], z, nll[rows], rank[rows])
     return nll, rank
 
 

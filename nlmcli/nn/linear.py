@@ -4,30 +4,42 @@ dY/dX has N·M × N·D entries, nearly all of them zero; multiplied into dL/dY i
 In the same way dL/dW = Xᵀ dL/dY, and dL/db sums dL/dY over the rows.
 """
 
+import numpy as np
+
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 
 
 def linear(X, W, b):
     """Y = X W + b.  X (N,D), W (D,M), b (M,) -> Y (N,M)."""
-    Y = X @ W
-    Y += b
+    Y = np.empty((len(X), W.shape[1]), X.dtype)
+    multiply(X, W, Y, bias=b)
     return Y, (X, W)
 
 
 def linear_backward(dY, cache):
     """dX = dY Wᵀ;  dW = Xᵀ dY;  db = Σ_n dY_n.  dY (N,M) -> dX (N,D), dW (D,M), db (M,)."""
     X, W = cache
-    return dY @ W.T, X.T @ dY, dY.sum(0)
+    dX, dW, db = np.empty_like(X), np.empty_like(W), np.zeros(W.shape[1], W.dtype)
+    gradients(X, W, dY, dX, dW, db)
+    return dX, dW, db
 
 
 @kernel
-def add_product(A, B, out):
-    """out += A B, row by row of B.  A (N,K), B (K,M), out (N,M)."""
-    for i in range(A.shape[0]):
-        for k in range(A.shape[1]):
-            for j in range(B.shape[1]):
-                out[i, j] += A[i, k] * B[k, j]
+def gradients(X, W, dY, dX, dW, db):
+    multiply(dY, W.T, dX)
+    multiply(X.T, dY, dW)
+    add_up(dY, db)
+
+
+@kernel
+def add_up(rows, out):
+    """out += Σ_n rows_n.  rows (N,M), out (M,)."""
+    for n in range(rows.shape[0]):
+        row = rows[n]
+        for j in range(out.size):
+            out[j] += row[j]
 
 
 def _example(rng):

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import Optimizer
+from nlmcli.optim.base import ALL, Optimizer
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class AdaGrad(Optimizer):
     lr = 0.05
     remembers = ("s",)
 
-    def step(self, theta, g, scale, lr, t):
+    def step(self, theta, g, scale, lr, t, part=ALL):
         number = theta.dtype.type
-        update(theta, g, self.memory["s"], number(scale), number(lr), number(self.config.epsilon))
+        update(theta[part], g[part], self.memory["s"][part], number(scale), number(lr), number(self.config.epsilon))
 
 
 @kernel
 def update(theta, g, s, scale, lr, epsilon):
     for i in range(theta.size):
         gi = scale * g[i]
-        s[i] += gi * gi
-        theta[i] -= lr * gi / (math.sqrt(s[i]) + epsilon)
+        si = s[i] + gi * gi
+        s[i] = si
+        theta[i] -= lr * gi / (math.sqrt(si) + epsilon)

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import Optimizer
+from nlmcli.optim.base import ALL, Optimizer
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,19 @@ class Adam(Optimizer):
     lr = 2e-3
     remembers = ("m", "v")
 
-    def step(self, theta, g, scale, lr, t):
+    def step(self, theta, g, scale, lr, t, part=ALL):
         c, number = self.config, theta.dtype.type
         rate, root = lr / (1 - c.beta1**t), 1 / math.sqrt(1 - c.beta2**t)
-        constants = (scale, rate, root, c.beta1, c.beta2, c.epsilon)
-        update(theta, g, self.memory["m"], self.memory["v"], *(number(c) for c in constants))
+        constants = (scale, rate, root, 1 - c.beta1, 1 - c.beta2, c.epsilon)
+        m, v = self.memory["m"][part], self.memory["v"][part]
+        update(theta[part], g[part], m, v, *(number(constant) for constant in constants))
 
 
 @kernel
-def update(theta, g, m, v, scale, rate, root, beta1, beta2, epsilon):
+def update(theta, g, m, v, scale, rate, root, new1, new2, epsilon):
     for i in range(theta.size):
         gi = scale * g[i]
-        m[i] += (1 - beta1) * (gi - m[i])
-        v[i] += (1 - beta2) * (gi * gi - v[i])
-        theta[i] -= rate * m[i] / (math.sqrt(v[i]) * root + epsilon)
+        mi = m[i] + new1 * (gi - m[i])  # β m + (1 - β) g
+        vi = v[i] + new2 * (gi * gi - v[i])
+        m[i], v[i] = mi, vi
+        theta[i] -= rate * mi / (math.sqrt(vi) * root + epsilon)

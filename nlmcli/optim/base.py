@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+ALL = slice(None)
+
 
 class Optimizer:
     """A rule that changes θ by its gradient, and what the rule remembers from step to step.
@@ -20,6 +22,6 @@ class Optimizer:
         self.config = config
         self.memory = {name: np.zeros(size, dtype) for name in self.remembers}
 
-    def step(self, theta: np.ndarray, g: np.ndarray, scale: float, lr: float, t: int) -> None:
-        """Change θ (in place) by the gradient scale · g.  t counts steps from 1."""
+    def step(self, theta: np.ndarray, g: np.ndarray, scale: float, lr: float, t: int, part: slice = ALL) -> None:
+        """Change θ (in place) by the gradient scale · g.  t counts steps from 1.  part: of the vectors; threads share them out."""
         raise NotImplementedError

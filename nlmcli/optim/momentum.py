@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import Optimizer
+from nlmcli.optim.base import ALL, Optimizer
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Momentum(Optimizer):
     lr = 0.5
     remembers = ("change",)
 
-    def step(self, theta, g, scale, lr, t):
+    def step(self, theta, g, scale, lr, t, part=ALL):
         beta = self.config.beta if t > 1 else 1.0
         number = theta.dtype.type
-        update(theta, g, self.memory["change"], number(beta * lr * scale), number(1 - beta))
+        update(theta[part], g[part], self.memory["change"][part], number(beta * lr * scale), number(1 - beta))
 
 
 @kernel

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import Optimizer
+from nlmcli.optim.base import ALL, Optimizer
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,15 @@ class RMSProp(Optimizer):
     lr = 1e-3
     remembers = ("s",)
 
-    def step(self, theta, g, scale, lr, t):
+    def step(self, theta, g, scale, lr, t, part=ALL):
         c, number = self.config, theta.dtype.type
-        update(theta, g, self.memory["s"], number(scale), number(lr), number(c.beta2), number(c.epsilon))
+        update(theta[part], g[part], self.memory["s"][part], number(scale), number(lr), number(1 - c.beta2), number(c.epsilon))
 
 
 @kernel
-def update(theta, g, s, scale, lr, beta2, epsilon):
+def update(theta, g, s, scale, lr, new, epsilon):
     for i in range(theta.size):
         gi = scale * g[i]
-        s[i] += (1 - beta2) * (gi * gi - s[i])
-        theta[i] -= lr * gi / (math.sqrt(s[i]) + epsilon)
+        si = s[i] + new * (gi * gi - s[i])  # β s + (1 - β) g²
+        s[i] = si
+        theta[i] -= lr * gi / (math.sqrt(si) + epsilon)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import Optimizer
+from nlmcli.optim.base import ALL, Optimizer
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class SGD(Optimizer):
     Config = Config
     lr = 0.5
 
-    def step(self, theta, g, scale, lr, t):
-        update(theta, g, theta.dtype.type(lr * scale))
+    def step(self, theta, g, scale, lr, t, part=ALL):
+        update(theta[part], g[part], theta.dtype.type(lr * scale))
 
 
 @kernel

@@ -1,0 +1,130 @@
+"""Long short-term memory: a memory c that gates protect, so that what was read long ago can stay.
+
+    [i; f; g; o] = e_t We + h_{t-1} Wh + b1;   i, f, o = σ(i), σ(f), σ(o);   g = tanh(g)
+    c_t = f c_{t-1} + i g;   h_t = o tanh(c_t);   y_t = h_t U + b2.
+
+Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with bias 1 at first, so that a new network remembers.
+"""
+
+import numpy as np
+
+from nlmcli.models.recurrent import Config, Recurrent
+from nlmcli.nn.elementary import sigmoid, tanh
+from nlmcli.nn.embedding import scatter_add
+from nlmcli.nn.kernel import kernel
+from nlmcli.nn.matmul import multiply, multiply_packed, pack
+from nlmcli.nn.pair import pair
+
+
+def lstm(rows, index, Wh, h0, c0):
+    """c_t = f c_{t-1} + i g, h_t = o tanh(c_t), from the gates rows[index_t] + h_{t-1} Wh.
+
+    rows (R,4H), index (T,B), Wh (H,4H), h0, c0 (B,H) -> h (T,B,H), h_T (B,H), c_T (B,H)
+    """
+    T, B = index.shape
+    hs, cs = np.empty((2, T + 1, B, len(Wh)), rows.dtype)  # hs[t], cs[t] are the state before step t
+    gates = np.empty((T, B, 4 * len(Wh)), rows.dtype)
+    hs[0], cs[0] = h0, c0
+    scan(rows, index, Wh, gates, hs, cs)
+    return (hs[1:], hs[-1], cs[-1]), (len(rows), index, Wh, gates, hs, cs)
+
+
+def lstm_backward(dy, cache):
+    """The gradients of the gates, from the last step to the first, and what they add up to.
+
+    dy: dh (T,B,H) and what comes back through h_T and c_T, None for nothing.  -> drows (R,4H), dWh (H,4H), dh0, dc0 (B,H)
+    """
+    (dh, *last), (R, index, Wh, gates, hs, cs) = dy, cache
+    dh0, dc0 = (np.zeros_like(hs[0]) if d is None else d.copy() for d in last)
+    da, dWh = np.empty_like(gates), np.empty_like(Wh)
+    scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh0, dc0)
+    drows = np.zeros((R, Wh.shape[1]), dh.dtype)
+    scatter_add(drows, index, da)
+    return drows, dWh, dh0, dc0
+
+
+class LSTM(Recurrent):
+    """State: h and c of every layer, each (L,B,H)."""
+
+    Config = Config
+    gates, memories = 4, 2
+    recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
+
+    def initialise(self, rng, dtype=np.float32):
+        P, H = super().initialise(rng, dtype), self.config.hidden
+        P.b1[:, H : 2 * H] = 1
+        return P
+
+
+@kernel
+def scan(rows, index, Wh, gates, hs, cs):
+    """gates[t], hs[t+1], cs[t+1] from rows[index[t]], hs[t] and cs[t]."""
+    panels = pack(Wh)
+    for t in range(index.shape[0]):
+        for b in range(index.shape[1]):
+            gates[t, b] = rows[index[t, b]]
+        multiply_packed(hs[t], panels, gates[t], accumulate=True)
+        for b in range(index.shape[1]):
+            cell(gates[t, b], cs[t, b], cs[t + 1, b], hs[t + 1, b])
+
+
+@kernel
+def cell(a, c_before, c, h):
+    """One step of one text. a (4H,): the sums that go into the gates become the gates."""
+    H = h.size
+    i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
+    for j in range(H):
+        i[j] = sigmoid(i[j])
+    for j in range(H):
+        f[j] = sigmoid(f[j])
+    for j in range(H):
+        g[j] = tanh(g[j])
+    for j in range(H):
+        o[j] = sigmoid(o[j])
+    for j in range(H):
+        c[j] = f[j] * c_before[j] + i[j] * g[j]
+    for j in range(H):
+        h[j] = o[j] * tanh(c[j])
+
+
+@kernel
+def scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh_back, dc):
+    """From the last step to the first. dh_back, dc (B,H): what comes back from the step after, and at last dh0, dc0."""
+    T, B, H = dh.shape
+    panels = pack(Wh.T)
+    for t in range(T - 1, -1, -1):
+        for b in range(B):
+            back, up = dh_back[b], dh[t, b]
+            for j in range(H):
+                back[j] += up[j]
+            cell_backward(gates[t, b], cs[t, b], cs[t + 1, b], back, dc[b], da[t, b])
+        multiply_packed(da[t], panels, dh_back)
+    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, 4 * H), dWh)
+
+
+@kernel
+def cell_backward(gate, c_before, c, dh, dc, da):
+    """dc += dh o (1 - tanh²c); then each gate's gradient times σ' = σ (1 - σ) or tanh' = 1 - tanh²; dc goes back by f."""
+    H = dh.size
+    one = gate.dtype.type(1)
+    i, f, g, o = gate[:H], gate[H : 2 * H], gate[2 * H : 3 * H], gate[3 * H :]
+    di, df, dg, do = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
+    for j in range(H):
+        tanh_c = tanh(c[j])
+        do[j] = dh[j] * tanh_c * o[j] * (one - o[j])
+        dc[j] += dh[j] * o[j] * (one - tanh_c * tanh_c)
+    for j in range(H):
+        di[j] = dc[j] * g[j] * i[j] * (one - i[j])
+    for j in range(H):
+        dg[j] = dc[j] * i[j] * (one - g[j] * g[j])
+    for j in range(H):
+        df[j] = dc[j] * c_before[j] * f[j] * (one - f[j])
+        dc[j] *= f[j]
+
+
+def _example(rng):
+    index = np.array([[0, 4], [2, 2], [1, 0], [3, 4]])
+    return rng.normal(size=(5, 12)), index, rng.normal(size=(3, 12)), rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+
+
+pair(lstm, lstm_backward, _example)

@@ -1,0 +1,395 @@
+"""out[i:i+m, j:j+n] = start + A[i:i+m] @ panel[:, :n]: the register tile, in LLVM vector code for this CPU.
+
+This is the only file that knows LLVM. What it does, for somebody who knows NumPy and has never seen a kernel:
+
+**Registers.** A CPU does arithmetic on registers, not on memory. A vector register holds several numbers side
+by side, its lanes (16 float32 with AVX-512, 8 with AVX2, 4 with SSE and NEON), and one instruction multiplies
+and adds all lanes at once: c += a * b. A CPU can start one or two of these per clock, but it cannot load
+their operands from memory much faster than that. A dot product, s += A[i, k] * B[k, j], loads two numbers for
+each multiply-add and so waits for memory most of the time.
+
+**Outer products.** So a product is cut into tiles of `out` small enough to stay in registers from the first k
+to the last. Each step k adds an outer product to the tile:
+
+    tile += A[i:i+8, k, None] * B[k, None, j:j+48]          8 rows x 48 columns = 8 x 3 registers of 16 lanes
+
+Three vectors of B and eight numbers of A (each copied to all lanes) are loaded for 24 multiply-adds: eleven
+loads for 24, where the dot product had two for one. More rows would be better still, but the registers are
+32: 24 for the tile, 3 for B, the rest for A. Twenty-four independent sums also hide that each multiply-add
+takes four clocks until its result can be used: there is always another one that need not wait. The shape per
+instruction set is in ROWS and VECTORS.
+
+**Panels.** Step k reads 48 neighbours of row k of B, step k + 1 the same columns of the next row, a whole row
+further in memory: every step would touch new cache lines, of which it needs a part, and new pages. So B is
+copied once into panels of 48 columns, panels[p, k] = B[k, 48 p : 48 p + 48], and a tile reads its panel from
+front to back as one stream. Weights that meet many batches (every time step of an RNN) are packed once and
+the copy costs nothing. A's eight rows are eight streams already, and are read where they lie.
+
+**Masks.** The last panel of a matrix with 100 columns has 4 columns that exist and 44 that do not. Loads and
+stores of the last vector of a tile carry a mask, one bit a lane: a lane whose bit is off is neither read nor
+written, so nothing outside `out` is ever touched. Vectors that are wholly outside are not computed; nor are
+rows. For each number of rows and vectors there is its own loop, 8 x 3 cases, and a `switch` chooses.
+
+**Contract and the same bits.** Floating-point addition is not associative, so the order of sums decides the
+last bits. Here each element of `out` is one chain, in the order of k, whatever the tile and lane it falls in:
+
+    s = start;  s = fma(A[i, 0], B[0, j], s);  s = fma(A[i, 1], B[1, j], s);  ...
+
+where fma multiplies and adds with one rounding. LLVM may fuse the two because they carry the flag `contract`;
+it may not reorder the sum (`reassoc`), which it would need to do a dot product in lanes, nor pretend that NaN
+or infinity do not occur. Rows may therefore be split among calls, tiles or threads: the bits are the same.
+Since a chain can stop and go on from the value it stored, K may be split too. A CPU without fma rounds twice:
+other bits, as reproducible.
+"""
+
+import inspect
+
+import numpy as np
+from llvmlite import binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from nlmcli.nn.kernel import JIT, kernel
+
+
+def tile_shape(features):
+    """(bytes of a vector, rows of a tile, vectors of a tile) for a CPU with these LLVM features."""
+    if "+avx512f" in features:
+        return 64, 8, 3  # 24 of 32 registers hold the tile
+    if "+avx2" in features and "+fma" in features:
+        return 32, 6, 2  # 12 of 16
+    if "+neon" in features:
+        return 16, 8, 2  # 16 of 32
+    return 16, 4, 2  # 8 of 16
+
+
+# Numba's own list, not the host's: NUMBA_CPU_NAME with NUMBA_CPU_FEATURES can ask for a smaller CPU.
+VECTOR_BYTES, ROWS, VECTORS = tile_shape(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+PANEL_BYTES = VECTOR_BYTES * VECTORS  # one row of a panel: 48 float32 or 24 float64 with AVX-512
+
+INT, INT32 = ir.IntType(64), ir.IntType(32)
+CONTRACT = ("contract",)
+
+
+class Lanes:
+    """One element type: its LLVM types and the vector operations of a tile. Addresses are integers."""
+
+    def __init__(self, scalar, size):
+        self.scalar, self.size, self.count = scalar, size, VECTOR_BYTES // size
+        self.vector = ir.VectorType(scalar, self.count)
+        self.mask = ir.VectorType(ir.IntType(1), self.count)
+        self.name = f"v{self.count}f{8 * size}"  # LLVM's suffix of the vector type
+
+    def spread(self, builder, x, vector):
+        """The vector (x, x, ..., x)."""
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), x, INT32(0))
+        everywhere = ir.Constant(ir.VectorType(INT32, self.count), [0] * self.count)
+        return builder.shuffle_vector(first, first, everywhere)
+
+    def broadcast(self, builder, address):
+        """The number at an address, in all lanes."""
+        x = builder.load(builder.inttoptr(address, self.scalar.as_pointer()))
+        x.align = self.size
+        return self.spread(builder, x, self.vector)
+
+    def below(self, builder, n):
+        """The mask of the lanes 0 .. n-1."""
+        numbers = ir.VectorType(INT32, self.count)
+        limit = self.spread(builder, builder.trunc(n, INT32), numbers)
+        return builder.icmp_signed("<", ir.Constant(numbers, list(range(self.count))), limit)
+
+    def load(self, builder, address, mask=None):
+        """Neighbours from an address on; lanes the mask leaves out are 0 and their memory is not read."""
+        pointer = builder.inttoptr(address, self.vector.as_pointer())
+        if mask is None:
+            x = builder.load(pointer)
+            x.align = self.size
+            return x
+        kind = ir.FunctionType(self.vector, [pointer.type, INT32, self.mask, self.vector])
+        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{self.name}.p0")
+        return builder.call(masked, [pointer, INT32(self.size), mask, ir.Constant(self.vector, None)])
+
+    def store(self, builder, x, address, mask=None):
+        """Write a vector to neighbouring numbers; memory of lanes that the mask leaves out is not touched."""
+        pointer = builder.inttoptr(address, self.vector.as_pointer())
+        if mask is None:
+            builder.store(x, pointer).align = self.size
+            return
+        kind = ir.FunctionType(ir.VoidType(), [self.vector, pointer.type, INT32, self.mask])
+        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{self.name}.p0")
+        builder.call(masked, [x, pointer, INT32(self.size), mask])
+
+    def multiply_add(self, builder, a, b, c):
+        """a * b + c; LLVM makes it one instruction."""
+        return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
+
+
+LANES = {types.float32: Lanes(ir.FloatType(), 4), types.float64: Lanes(ir.DoubleType(), 8)}
+
+
+def counted_loop(builder, count, values, body):
+    """for k in range(count): values = body(k, values); returns the last values (they live in registers)."""
+    before, test, run, after = builder.block, *(builder.append_basic_block() for _ in range(3))
+    builder.branch(test)
+    builder.position_at_end(test)
+    k, *carried = (builder.phi(x.type) for x in (count, *values))
+    for phi, x in zip((k, *carried), (INT(0), *values), strict=True):
+        phi.add_incoming(x, before)
+    builder.cbranch(builder.icmp_signed("<", k, count), run, after)
+    builder.position_at_end(run)
+    news = body(k, carried)
+    for phi, x in zip((k, *carried), (builder.add(k, INT(1)), *news), strict=True):
+        phi.add_incoming(x, builder.block)
+    builder.branch(test)
+    builder.position_at_end(after)
+    return carried
+
+
+def fixed_tile(builder, lanes, rows, vectors, arguments):
+    """One case of the tile: sums into rows x vectors registers, `depth` outer products, and out to `c`."""
+    a, step_i, step_k, panel, depth, source, source_step, c, c_step, _, columns = arguments
+    edge = lanes.below(builder, builder.sub(columns, INT((vectors - 1) * lanes.count)))
+    masks = ([None] * (vectors - 1) + [edge]) * rows
+
+    def addresses(base, step):
+        starts = [builder.add(base, builder.mul(step, INT(i))) for i in range(rows)]
+        return [builder.add(start, INT(VECTOR_BYTES * v)) for start in starts for v in range(vectors)]
+
+    def outer_product(k, values):
+        a, *sums = values
+        row = builder.add(panel, builder.mul(k, INT(PANEL_BYTES)))
+        b = [lanes.load(builder, builder.add(row, INT(VECTOR_BYTES * v))) for v in range(vectors)]
+        for i in range(rows):
+            a_i = lanes.broadcast(builder, builder.add(a, builder.mul(step_i, INT(i))))
+            for v in range(vectors):
+                sums[i * vectors + v] = lanes.multiply_add(builder, a_i, b[v], sums[i * vectors + v])
+        return [builder.add(a, step_k), *sums]
+
+    sums = [lanes.load(builder, *place) for place in zip(addresses(source, source_step), masks, strict=True)]
+    _, *sums = counted_loop(builder, depth, [a, *sums], outer_product)
+    for x, address, mask in zip(sums, addresses(c, c_step), masks, strict=True):
+        lanes.store(builder, x, address, mask)
+
+
+def tile_function(module, lanes):
+    """The tile as a function of addresses and strides, once per LLVM module: a switch over rows and vectors.
+
+    The arguments are those fixed_tile unpacks. The sums begin with what lies at `source`, whose rows are
+    `source_step` apart: the tile of `out` itself, or one row of zeros or of a bias with a step of 0.
+    """
+    name = f"nlm_tile_{lanes.name}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 11), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    *_, rows, columns = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    end = function.append_basic_block()
+    vectors = builder.sdiv(builder.add(columns, INT(lanes.count - 1)), INT(lanes.count))
+    choice = builder.switch(builder.add(builder.mul(rows, INT(VECTORS + 1)), vectors), end)
+    for r in range(1, ROWS + 1):
+        for v in range(1, VECTORS + 1):
+            builder.position_at_end(function.append_basic_block())
+            choice.add_case(INT(r * (VECTORS + 1) + v), builder.block)
+            fixed_tile(builder, lanes, r, v, function.args)
+            builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def views(context, builder, signature, args, *numbers):
+    """(address, strides in bytes, shape) of each of these arguments, which are arrays."""
+    arrays = [context.make_array(signature.args[n])(context, builder, args[n]) for n in numbers]
+    pairs = [[cgutils.unpack_tuple(builder, pair) for pair in (x.strides, x.shape)] for x in arrays]
+    return [(builder.ptrtoint(x.data, INT), *pair) for x, pair in zip(arrays, pairs, strict=True)]
+
+
+FROM_ZERO, FROM_OUT, FROM_BIAS = 0, 1, 2
+
+
+def vector_code(meaning):
+    """The decorated LLVM generator as a function for kernels; with the JIT off, its meaning in NumPy."""
+    return intrinsic if JIT else lambda generator: meaning
+
+
+def tile_meaning(A, i, panels, p, out, j, rows, columns, start, bias):
+    part = out[i : i + rows, j : j + columns]
+    before = (0, part, bias[j : j + columns])[start]
+    part[...] = before + A[i : i + rows] @ panels[p, :, :columns]
+
+
+@vector_code(tile_meaning)
+def tile(typing, A, i, panels, p, out, j, rows, columns, start, bias):
+    """out[i:i+rows, j:j+columns] = start + A[i:i+rows] @ panels[p, :, :columns].
+
+    A (M, K) of any strides, panels (P, K, panel) with contiguous rows, out (M, N) and bias (N,) with unit
+    column stride, all of one type; start is FROM_ZERO, FROM_OUT (add to what is there) or FROM_BIAS
+    (bias[j:j+columns] in every row). rows <= ROWS, columns <= panel; nothing is checked here.
+    """
+
+    def generate(context, builder, signature, args):
+        lanes = LANES[A.dtype]
+        arrays = views(context, builder, signature, args, 0, 2, 4, 9)
+        (a, a_steps, (_, depth)), (b, b_steps, _), (c, (c_step, _), _), (bias, _, _) = arrays
+        i, p, j, rows, columns, start = (args[n] for n in (1, 3, 5, 6, 7, 8))
+        nothing = ir.Constant(ir.ArrayType(ir.IntType(8), PANEL_BYTES), None)
+        zeros = builder.ptrtoint(cgutils.global_constant(builder, "zeros", nothing), INT)
+        column = builder.mul(j, INT(lanes.size))
+        c = builder.add(builder.add(c, builder.mul(i, c_step)), column)
+        going_on = builder.icmp_signed("==", start, INT(FROM_OUT))
+        from_bias = builder.icmp_signed("==", start, INT(FROM_BIAS))
+        fresh = builder.select(from_bias, builder.add(bias, column), zeros)
+        builder.call(tile_function(builder.module, lanes), [
+            builder.add(a, builder.mul(i, a_steps[0])), *a_steps,
+            builder.add(b, builder.mul(p, b_steps[0])), depth,
+            builder.select(going_on, c, fresh), builder.select(going_on, c_step, INT(0)),
+            c, c_step, rows, columns,
+        ])  # fmt: skip
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(A, integer, panels, integer, out, integer, integer, integer, integer, bias), generate
+
+
+def copy_columns_meaning(B, j, columns, panels, p):
+    panels[p, :, :columns] = B[:, j : j + columns]
+    panels[p, :, columns:] = 0
+
+
+@vector_code(copy_columns_meaning)
+def copy_columns(typing, B, j, columns, panels, p):
+    """panels[p, :, :columns] = B[:, j:j+columns], then zeros to the panel's width. B has contiguous rows."""
+
+    def generate(context, builder, signature, args):
+        lanes = LANES[B.dtype]
+        source, target = views(context, builder, signature, args, 0, 3)
+        (b, (b_step, _), (depth, _)), (to, (to_step, _, _), _) = source, target
+        _, j, columns, _, p = args
+        b = builder.add(b, builder.mul(j, INT(lanes.size)))
+        to = builder.add(to, builder.mul(p, to_step))
+
+        def copy(masks):
+            def row(k, values):
+                source, target = values
+                for v, mask in enumerate(masks):
+                    x = lanes.load(builder, builder.add(source, INT(VECTOR_BYTES * v)), mask)
+                    lanes.store(builder, x, builder.add(target, INT(VECTOR_BYTES * v)))
+                return [builder.add(source, b_step), builder.add(target, INT(PANEL_BYTES))]
+
+            counted_loop(builder, depth, [b, to], row)
+
+        whole = builder.icmp_signed("==", columns, INT(VECTORS * lanes.count))
+        rests = [builder.sub(columns, INT(v * lanes.count)) for v in range(VECTORS)]
+        with builder.if_else(whole) as (full, partial):
+            with full:
+                copy([None] * VECTORS)
+            with partial:
+                copy([lanes.below(builder, rest) for rest in rests])
+        return context.get_dummy_value()
+
+    return types.void(B, types.intp, types.intp, panels, types.intp), generate
+
+
+def transpose_block_meaning(B, k, j, columns, panels, p, c):
+    lanes = VECTOR_BYTES // B.itemsize
+    block = B[k : k + lanes, j : j + columns]
+    panels[p, k : k + lanes, c : c + lanes] = np.pad(block, ((0, 0), (0, lanes - columns)), mode="edge")
+
+
+@vector_code(transpose_block_meaning)
+def transpose_block(typing, B, k, j, columns, panels, p, c):
+    """panels[p, k:k+lanes, c:c+lanes] = B[k:k+lanes, j:j+lanes], where the columns of B are contiguous.
+
+    With fewer than `lanes` columns left the last one is repeated. A column is loaded as one vector; four
+    rounds (for 16 lanes) of interleaving the first half of the vectors with the second turn columns into
+    rows.
+    """
+
+    def generate(context, builder, signature, args):
+        lanes = LANES[B.dtype]
+        n, half = lanes.count, lanes.count // 2
+        (b, (_, b_step), _), (to, (to_step, _, _), _) = views(context, builder, signature, args, 0, 4)
+        _, k, j, columns, _, p, c = args
+        b = builder.add(b, builder.add(builder.mul(k, INT(lanes.size)), builder.mul(j, b_step)))
+        row = builder.add(builder.mul(k, INT(PANEL_BYTES)), builder.mul(c, INT(lanes.size)))
+        to = builder.add(builder.add(to, builder.mul(p, to_step)), row)
+        last = builder.sub(columns, INT(1))
+        x = []
+        for column in range(n):
+            number = builder.select(builder.icmp_signed("<", INT(column), columns), INT(column), last)
+            x.append(lanes.load(builder, builder.add(b, builder.mul(number, b_step))))
+        order = [lane for i in range(n) for lane in (i, n + i)]
+        low, high = (ir.Constant(ir.VectorType(INT32, n), part) for part in (order[:n], order[n:]))
+        for _ in range(n.bit_length() - 1):
+            x = [builder.shuffle_vector(x[i], x[i + half], part) for i in range(half) for part in (low, high)]
+        for number, values in enumerate(x):
+            lanes.store(builder, values, builder.add(to, INT(PANEL_BYTES * number)))
+        return context.get_dummy_value()
+
+    return types.void(B, *[types.intp] * 3, panels, types.intp, types.intp), generate
+
+
+def compile_once(function, signatures):
+    """A kernel with its own machine code, which other kernels call by name and do not compile again.
+
+    Numba compiles a callee again into each of its callers, and the tile is large. So `function` is compiled
+    here, or loaded from the cache, for each signature (a list of argument types; the first argument's dtype
+    tells them apart), and LLVM is told its address under a name. What is returned stands for it inside
+    kernels: a call emits only that name. A kernel that comes out of the cache in a later process finds the
+    name, because the module it stands in had to import the one that called compile_once. A name that is not
+    there would end the process, so a cache of kernels must not outlive a change of these sources.
+    Arrays may have any layout; None for an array passes an empty one.
+    """
+    if not JIT:
+        return lambda *args: function(*(np.empty(0) if x is None else x for x in args))
+    dispatcher, variants = kernel(function), {}
+    for wanted in map(tuple, signatures):
+        dispatcher.compile(wanted)
+        done = dispatcher.overloads[wanted]
+        symbol = f"{function.__module__}.{function.__qualname__}.{wanted[0].dtype}"
+        llvm.add_symbol(symbol, done.library.get_pointer_to_function(done.fndesc.llvm_func_name))
+        variants[wanted[0].dtype] = symbol, wanted, done.signature.return_type
+
+    def call(typing, *given):
+        if getattr(given[0], "dtype", None) not in variants:
+            raise TypingError(f"{function.__name__}: no version for a first argument of type {given[0]}")
+        symbol, wanted, result = variants[given[0].dtype]
+        for name, g, w in zip(parameters, given, wanted, strict=True):
+            if not passes_as(g, w):
+                raise TypingError(f"{function.__name__}: argument {name} is {g}, not {w}")
+
+        def generate(context, builder, signature, args):
+            empty = [not isinstance(t, types.Array | types.Number) for t in signature.args]
+            null = context.get_constant_null
+            values = [null(w) if none else x for x, none, w in zip(args, empty, wanted, strict=True)]
+            kind = context.call_conv.get_function_type(result, wanted)
+            callee = cgutils.get_or_insert_function(builder.module, kind, symbol)
+            status, value = context.call_conv.call_function(builder, callee, result, wanted, values)
+            with cgutils.if_unlikely(builder, status.is_error):
+                context.call_conv.return_status_propagate(builder, status)
+            return value
+
+        converted = [w if isinstance(w, types.Number) else g for g, w in zip(given, wanted, strict=True)]
+        return result(*converted), generate
+
+    # Numba takes the arguments' names and number from the signature; *given would arrive as one tuple.
+    parameters = inspect.signature(function).parameters
+    typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    call.__signature__ = inspect.Signature([typing, *parameters.values()])
+    return intrinsic(call)
+
+
+def passes_as(given, wanted):
+    """Whether a value of one Numba type can be handed to code compiled for another, layouts aside."""
+    if isinstance(wanted, types.Number):
+        return isinstance(given, types.Number | types.Boolean)
+    if not isinstance(given, types.Array):
+        return isinstance(given, types.NoneType | types.Omitted)
+    same = given.ndim == wanted.ndim and given.dtype == wanted.dtype and given.aligned
+    return same and (given.mutable or not wanted.mutable)

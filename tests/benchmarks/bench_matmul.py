@@ -1,0 +1,143 @@
+"""Matrix products beside NumPy's, one thread each, and beside the most the register tile can do.
+
+`python tests/benchmarks/bench_matmul.py` measures all of them in turn, round by round, and prints a table of
+ratios: a machine's speed drifts, so only what was measured side by side can be compared.
+`pytest tests/benchmarks/bench_matmul.py` gives the times by pytest-benchmark.
+"""
+
+import os
+
+# Before NumPy is imported: OpenBLAS on one thread, with its own choice of kernels for this CPU.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(name, None)
+
+import statistics  # noqa: E402
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from nlmcli.nn.kernel import JIT, kernel  # noqa: E402
+from nlmcli.nn.matmul import multiply, multiply_packed, pack  # noqa: E402
+from nlmcli.nn.simd import FROM_ZERO, PANEL_BYTES, ROWS, tile  # noqa: E402
+
+# (M, K, N, which factor is a transpose)
+STEPS = [(M, K, N, "") for K, N in ((64, 64), (128, 128), (256, 256), (256, 1024), (512, 512), (1024, 1024))
+         for M in (4, 8, 16, 32)]  # fmt: skip
+MODELS = [(10, 200, 800, ""), (32, 64, 256, ""), (64, 256, 256, ""), (2048, 256, 65, ""),
+          (65, 2048, 256, "A"), (256, 2048, 1024, "A"), (1024, 2048, 1024, "A"), (2048, 1024, 256, "B"),
+          (768, 128, 512, ""), (768, 512, 128, "B")]  # fmt: skip
+LARGE = [(1024, 1024, 1024, ""), (400, 200, 10000, ""), (10000, 400, 200, "A"), (200, 400, 10000, "A"),
+         (10000, 256, 256, ""), (256, 10000, 256, ""), (256, 10000, 256, "B"),
+         (256, 256, 10000, "")]  # fmt: skip
+SHAPES = STEPS + MODELS + LARGE
+
+
+@kernel
+def tile_again(A, panels, out, bias, times):
+    """The bare tile, again and again: A and the panel stay in the first-level cache."""
+    for _ in range(times):
+        tile(A, 0, panels, 0, out, 0, A.shape[0], out.shape[1], FROM_ZERO, bias)
+
+
+@kernel
+def packed_again(A, panels, out, times):
+    """A product with packed weights as it stands in a kernel's loop over time steps."""
+    for _ in range(times):
+        multiply_packed(A, panels, out)
+
+
+def matrix(rows, columns, transposed=False):
+    """Random float32 numbers; `transposed` ones have contiguous columns."""
+    x = np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
+    return np.asfortranarray(x) if transposed else x
+
+
+def factors(shape):
+    """A, B and room for A B."""
+    M, K, N, transposed = shape
+    return matrix(M, K, transposed == "A"), matrix(K, N, transposed == "B"), np.empty((M, N), np.float32)
+
+
+def label(shape):
+    M, K, N, transposed = shape
+    return f"{M} x {K} x {N}{transposed and f' {transposed}^T'}"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=label)
+@pytest.mark.parametrize("product", ["numpy", "multiply", "packed"])
+def test_product(benchmark, shape, product):
+    A, B, out = factors(shape)
+    panels = pack(B)
+    run = {
+        "numpy": lambda: np.matmul(A, B, out=out),
+        "multiply": lambda: multiply(A, B, out),
+        "packed": lambda: multiply_packed(A, panels, out),
+    }
+    benchmark.group = label(shape)
+    benchmark(run[product])
+
+
+def seconds(function):
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def repeated(function, times):
+    """A function that calls another so many times."""
+
+    def loop():
+        for _ in range(times):
+            function()
+
+    return loop
+
+
+def rates(shape, rounds):
+    """Lists of GFLOP/s, one number a round: the bare tile, packed, multiply, NumPy."""
+    A, B, out = factors(shape)
+    panels, flops = pack(B), 2 * out.size * A.shape[1]
+    times = max(1, int(5e7 / flops))  # about half a millisecond
+    small, width = matrix(ROWS, 128), PANEL_BYTES // 4
+    panel, corner, bias = (
+        pack(matrix(128, width)),
+        np.empty((ROWS, width), np.float32),
+        np.empty(0, np.float32),
+    )
+    per_tile = 2 * corner.size * 128
+    tiles = int(5e7 / per_tile)
+    candidates = [
+        (lambda: tile_again(small, panel, corner, bias, tiles), per_tile * tiles),
+        (lambda: packed_again(A, panels, out, times), flops * times),
+        (repeated(lambda: multiply(A, B, out), times), flops * times),
+        (repeated(lambda: np.matmul(A, B, out=out), times), flops * times),
+    ]
+    for function, _ in candidates:
+        function()
+    measured = [[work / seconds(function) / 1e9 for function, work in candidates] for _ in range(rounds)]
+    return list(zip(*measured, strict=True))
+
+
+def ratio(a, b):
+    """The median over the rounds of a / b."""
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def table(shapes=SHAPES, rounds=15):
+    """Print GFLOP/s (medians) and ratios (medians of the rounds' ratios)."""
+    heads = ["tile", "packed", "once", "NumPy", "packed/tile", "packed/NumPy", "once/NumPy"]
+    print(f"{'M x K x N':22}" + "".join(f"{head:>13}" for head in heads))
+    for shape in shapes:
+        bare, packed, once, numpy = all_rates = rates(shape, rounds)
+        speeds = "".join(f"{statistics.median(rate):13.0f}" for rate in all_rates)
+        ratios = ratio(packed, bare), ratio(packed, numpy), ratio(once, numpy)
+        print(f"{label(shape):22}{speeds}" + "".join(f"{x:13.2f}" for x in ratios), flush=True)
+
+
+if __name__ == "__main__":
+    if not JIT:
+        raise SystemExit("NUMBA_DISABLE_JIT is set: there are no kernels to measure")
+    table()

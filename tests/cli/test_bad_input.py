@@ -1,0 +1,192 @@
+"""Whatever is wrong is one sentence on stderr and exit code 2, without a traceback."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+
+from nlmcli.cli.app import main
+from nlmcli.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with all kinds of files that are no corpus."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.txt").write_bytes(b"")
+    (tmp_path / "blank.txt").write_bytes(b" \n\n\t ")
+    (tmp_path / "binary.txt").write_bytes(b"abc\0def")
+    (tmp_path / "latin.txt").write_bytes("café\n".encode("latin-1"))
+    (tmp_path / "short.txt").write_text("the ants sat on the cat .\n")
+    (tmp_path / "ants.txt").write_text("the ants sat on the cat .\n" * 30)
+    np.savez(tmp_path / "arrays.npz", E=np.ones(3))
+    (tmp_path / "text.npz").write_text("the ants")
+    return tmp_path
+
+
+CORPORA = {
+    "missing.txt": "no file 'missing.txt'",
+    "antz.txt": "did you mean 'ants.txt'",
+    "no/where.txt": "there is no folder 'no'",
+    "folder": "'folder' is a folder",
+    "empty.txt": "'empty.txt' is empty",
+    "blank.txt": "only white space",
+    "binary.txt": "looks binary",
+    "latin.txt": "not valid UTF-8 at byte 3",
+    "arrays.npz": "zip archive",
+}
+
+TRAIN = {
+    "--model lsmt": "unknown model 'lsmt'",
+    "--model rn": "did you mean 'rnn'",
+    "--model zzz": "known: additive",
+    "--model additive --hidden 5": "model additive has no --hidden; its options: --",
+    "--model window --layers 2": "model window has no --layers",
+    "--model rnn --heads 2": "model rnn has no --heads",
+    "--optimizer adamm": "did you mean 'adam'",
+    "--optimizer sgd --beta1 0.5": "optimizer sgd has no --beta1",
+    "--schedule cosin": "did you mean 'cosine'",
+    "--tokenizer wrod": "did you mean 'word'",
+    "--by lines": "did you mean 'line'",
+    "--encoding utf-9": "unknown encoding",
+    "--batch-size 0": "--batch-size 0 is too small; give 1 or more",
+    "--seq-len -3": "--seq-len -3 is too small",
+    "--hidden 0": "--hidden 0 is too small",
+    "--embed 0": "--embed 0 is too small",
+    "--steps 0": "--steps 0 is too small",
+    "--epochs 0": "--epochs 0.0 is too small",
+    "--lr 0": "--lr 0.0 is too small",
+    "--lr nan": "--lr nan is too small",
+    "--dropout 1": "--dropout 1.0 is out of range",
+    "--dropout -0.1": "--dropout -0.1 is out of range",
+    "--valid-fraction 1": "out of range",
+    "--clip -1": "--clip -1.0 is too small",
+    "--seed -1": "--seed -1 is too small",
+    "--vocab-size 1": "vocab-size 1 is too small",
+    "--min-count 0": "min-count 0 is too small",
+    "--batch-size 100000": "too few for 100000 tracks",
+    "--threads 0": "--threads 0",
+    "--threads -1": "--threads -1",
+    "--valid missing.txt": "no file 'missing.txt'",
+    "--steps many": "--steps",
+    "--lerning-rate 1": "No such option",
+    "--out ants.txt": "ants.txt",
+}
+
+OTHERS = {
+    "eval": "no run under ./runs; train one with: nlm train",
+    "generate": "no run under",
+    "eval --run nowhere": "no checkpoint at nowhere",
+    "eval --run folder": "no checkpoint in folder",
+    "eval --run text.npz": "text.npz is not a whole nlm checkpoint",
+    "generate --run arrays.npz": "arrays.npz is not a whole nlm checkpoint",
+    "gradcheck --run nowhere": "no checkpoint at nowhere",
+    "gradcheck --model rn": "did you mean 'rnn'",
+    "gradcheck --layer liner": "did you mean 'linear'",
+    "gradcheck --dtype float16 --layer linear": "unknown dtype",
+    "gradcheck --example softmaks": "did you mean 'softmax'",
+    "tokenize --tokenizer wrod ants.txt": "did you mean 'word'",
+    "tokenize --tokenizer wrod --text ants": "did you mean 'word'",
+    "tokenize --vocab-size 0 ants.txt": "vocab-size 0 is too small",
+    "tokenize --encoding rot13 ants.txt": "unknown encoding",
+    "trian ants.txt": "No such command 'trian'",
+    "eval --nonsense": "No such option",
+    "generate --length many": "--length",
+}
+
+SAMPLING = {
+    "--temperature -1": "--temperature -1.0 is out of range",
+    "--temperature nan": "--temperature nan",
+    "--top-k 0": "--top-k 0 is too small",
+    "--top-p 1.5": "--top-p 1.5 is out of range",
+    "--min-p 0": "--min-p 0.0 is out of range",
+    "--length -1": "--length -1",
+    "--num 0": "--num 0",
+    "--num -1": "--num -1",
+    "--probs 0": "--probs 0",
+    "--seed -1": "--seed -1",
+}
+
+
+def refused(capsys, line, sentence):
+    code = main(line.split() if isinstance(line, str) else line)
+    out, err = capsys.readouterr()
+    assert code == 2, (code, out, err)
+    assert sentence in err and out == ""
+    assert err.count("\n") == 1 and err.startswith("nlm: ") and "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["tokenize", "train"])
+@pytest.mark.parametrize("file", CORPORA)
+def test_a_file_that_is_no_corpus(folder, capsys, command, file):
+    refused(capsys, [command, file], CORPORA[file])
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("options", TRAIN)
+def test_training_options(folder, capsys, options):
+    refused(capsys, f"train ants.txt --steps 1 {options}", TRAIN[options])
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_the_other_commands(folder, capsys, line):
+    refused(capsys, line, OTHERS[line])
+
+
+@pytest.mark.parametrize("options", SAMPLING)
+def test_sampling_options(folder, capsys, run, options):
+    refused(capsys, ["generate", "--run", str(run), "--quiet", *options.split()], SAMPLING[options])
+
+
+def test_a_corpus_too_short_for_the_batch_names_one_that_works(folder, capsys):
+    refused(capsys, "train short.txt --tokenizer char --batch-size 64", "lower --batch-size to")
+    small = ["--tokenizer", "char", "--steps", "1", "--embed", "4", "--hidden", "4", "--quiet"]
+    assert main(["train", "short.txt", "--batch-size", "11", *small]) == 0
+
+
+def test_all_of_a_corpus_held_out(folder, capsys):
+    (folder / "one.txt").write_text("the ants sat .\n")
+    refused(capsys, "train one.txt --by line --valid-fraction 0.9 --steps 1", "corpus")
+
+
+@pytest.mark.parametrize("name", ["best.npz", "last.npz"])
+def test_a_run_whose_checkpoint_was_cut_off(folder, capsys, run, name):
+    (folder / "cut").mkdir()
+    (folder / "cut" / name).write_bytes((run / name).read_bytes()[:2000])
+    refused(capsys, "eval --run cut", f"{os.path.join('cut', name)} is not a whole nlm checkpoint")
+
+
+def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
+    refused(capsys, ["eval", "--run", str(run), "--text", ""], "no text to score")
+    refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
+
+
+def test_debug_shows_where_it_came_from(folder):
+    with pytest.raises(InputError, match="unknown model"):
+        main(["train", "--model", "lsmt", "--debug"])
+
+
+def test_stdin_is_a_corpus(folder, capsys, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(b"the ants sat\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin())
+    assert main(["tokenize", "-"]) == 0
+    assert "tokens" in capsys.readouterr().out
+
+
+def test_out_of_memory_is_a_sentence_too(folder, capsys, monkeypatch):
+    def no_more(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("nlmcli.engine.tokens.count", no_more)
+    refused(capsys, "tokenize ants.txt", "out of memory")
+
+
+def test_a_process_exits_with_two_and_a_sentence(folder, process):
+    done = process("train", "missing.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nlm: no file 'missing.txt'") and done.stderr.count("\n") == 1

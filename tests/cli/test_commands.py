@@ -1,0 +1,199 @@
+"""Each command, as it is typed."""
+
+import json
+import math
+
+import pytest
+
+from nlmcli import models
+from nlmcli.cli.app import main
+
+SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", "--tokenizer", "char", "--threads", "1"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every command runs in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def nlm(capsys):
+    """nlm("eval", ...) -> exit code, stdout, stderr."""
+
+    def start(*arguments):
+        code = main([str(a) for a in arguments])
+        return code, *capsys.readouterr()
+
+    return start
+
+
+@pytest.fixture
+def document(nlm):
+    """document("eval", ...) -> the JSON document that ends stdout, after exit code 0."""
+
+    def start(*arguments):
+        code, out, err = nlm(*arguments, "--json")
+        assert code == 0, err
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    return start
+
+
+# tokenize
+
+
+def test_the_ants_are_eight_tokens_of_six_types(nlm, document):
+    sentence = "the blue ants hated the red ants."
+    assert nlm("tokenize", "--text", sentence)[1].splitlines()[-1] == "8 tokens of 6 types"
+    pieces = ["the", "blue", "ants", "hated", "the", "red", "ants", "."]
+    assert document("tokenize", "--text", sentence) == {"pieces": pieces, "tokens": 8, "types": 6}
+
+
+def test_a_corpus_is_counted(document, nlm, tmp_path):
+    (tmp_path / "a.txt").write_text("a b a\nA b\n")
+    found = document("tokenize", "a.txt", "--min-count", "2")
+    assert found == {
+        "tokens": 5, "types": 3, "line_ends": 2, "type_token_ratio": 0.6, "characters": 10, "characters_per_token": pytest.approx(10 / 7),
+        "vocabulary": 4, "unknown_rate": pytest.approx(1 / 7), "most_frequent": [["a", 2], ["b", 2], ["A", 1]],
+    }  # fmt: skip
+    assert document("tokenize", "a.txt", "--lowercase")["types"] == 2
+    assert document("tokenize", "a.txt", "--top", "1")["most_frequent"] == [["a", 2]]
+    code, out, _ = nlm("tokenize", "a.txt")
+    assert code == 0 and "most frequent types" in out
+    assert "most frequent types" not in nlm("tokenize", "a.txt", "--quiet")[1]
+
+
+def test_several_files_are_one_text(document, tmp_path):
+    (tmp_path / "a.txt").write_text("a b")
+    (tmp_path / "b.txt").write_text("c\n")
+    assert document("tokenize", "a.txt", "b.txt")["tokens"] == 3
+
+
+# train
+
+FINISHED = {
+    "run", "model", "parameters", "steps", "train_loss", "valid_loss", "perplexity", "floor_perplexity", "tokens_per_second", "seconds",
+    "compile_seconds", "peak_memory_bytes", "interrupted",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", models.names())
+def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
+    own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
+    done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
+    assert set(done) == FINISHED
+    assert (done["model"], done["steps"], done["interrupted"]) == (model, 4, False)
+    assert math.exp(done["valid_loss"]) == pytest.approx(done["perplexity"])
+    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(done["valid_loss"], rel=1e-6)
+    code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
+    assert code == 0 and out.startswith("ants")
+    assert nlm("gradcheck", "--run", "run")[0] == 0
+
+
+def test_what_training_says(nlm, corpus):
+    code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6")
+    assert code == 0
+    assert "best validation loss" in out and "nlm generate --run runs/ants-rnn-1" in out
+    assert "parameters" in err and "4 steps" in err and "perplexity" in err
+    code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6", "--quiet")
+    assert (code, out, err) == (0, "", "")
+    assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
+
+
+def test_options_of_the_model_and_the_optimizer_reach_them(document, corpus, tmp_path):
+    document("train", corpus, *SMALL, "--hidden", "6", "--layers", "2", "--optimizer", "momentum", "--beta", "0.3", "--out", "run")
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    for line in ("hidden: 6", "layers: 2", "optimizer: momentum", "beta: 0.3", "seq-len: 8", "steps: 4"):
+        assert line in config.splitlines()
+
+
+# eval
+
+SCORED = {
+    "text", "tokens", "characters", "bytes", "unknowns", "nats", "nats_known", "top1", "top5", "nats_per_token", "perplexity",
+    "bits_per_token", "bits_per_character", "bits_per_byte", "unknown_rate", "perplexity_known", "floor_perplexity",
+}  # fmt: skip
+
+
+def test_a_string_is_scored(document, run):
+    found = document("eval", "--run", run, "--text", "the ants")
+    assert set(found) == SCORED
+    assert (found["tokens"], found["characters"], found["text"]) == (8, 8, "--text")
+
+
+def test_the_product_of_the_tokens_is_the_probability_of_the_text(document, nlm, run):
+    found = document("eval", "--run", run, "--text", "the Q", "--tokens")
+    assert set(found) == SCORED | {"each"}
+    assert [token["token"] for token in found["each"]] == ["t", "h", "e", "␣", "<unk>"]
+    assert math.prod(token["p"] for token in found["each"]) == pytest.approx(math.exp(-found["nats"]))
+    assert set(found["each"][0]) == {"token", "p", "nats", "bits", "rank"}
+    code, out, _ = nlm("eval", "--run", run, "--text", "the Q", "--tokens")
+    assert code == 0 and "P(text) = product = " in out and "perplexity without unknowns" in out
+
+
+def test_a_file_is_scored(document, run, corpus):
+    assert document("eval", corpus, "--run", run)["tokens"] == len(corpus.read_text())
+
+
+# generate
+
+
+def test_texts_are_reproduced_by_their_seed(nlm, document, run):
+    arguments = ("generate", "--run", run, "--prompt", "the ants", "--length", "20", "--seed", "7")
+    code, out, err = nlm(*arguments)
+    assert code == 0 and err == "" and len(out) == 29
+    assert nlm(*arguments)[1] == out
+    assert document(*arguments) == {"prompt": "the ants", "texts": [out[:-1]]}
+
+
+def test_several_texts(nlm, document, run):
+    found = document("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")
+    assert len(set(found["texts"])) == 3
+    assert nlm("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")[1] == "".join(f"{t}\n" for t in found["texts"])
+
+
+def test_the_next_token_as_bars(nlm, document, run):
+    found = document("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
+    assert set(found) == {"prompt", "next"} and len(found["next"]) == 4
+    probabilities = [token["p"] for token in found["next"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    code, out, _ = nlm("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
+    assert code == 0 and out.startswith("the ant ____\n") and out.count("\n") == 5 and "█" in out
+
+
+def test_what_was_never_seen_is_a_message(nlm, run):
+    code, _, err = nlm("generate", "--run", run, "--prompt", "Q", "--length", "1")
+    assert code == 0 and "never seen in training" in err
+    assert nlm("generate", "--run", run, "--prompt", "Q", "--length", "1", "--quiet")[2] == ""
+
+
+def test_filters_are_options(document, run):
+    greedy = document("generate", "--run", run, "--greedy", "--length", "12")
+    for option in (("--top-k", "1"), ("--temperature", "0"), ("--top-p", "0.0001"), ("--min-p", "1")):
+        assert document("generate", "--run", run, *option, "--length", "12") == greedy
+
+
+# gradcheck
+
+
+def test_gradients_are_listed_with_a_verdict(nlm, document):
+    code, out, _ = nlm("gradcheck", "--layer", "linear")
+    assert code == 0 and out.count(" ok\n") == 3 and "all 3 gradients agree" in out
+    found = document("gradcheck", "--model", "rnn")
+    assert found["passed"] is True
+    assert set(found["rows"][0]) == {"of", "name", "shape", "largest", "error", "passed"}
+    assert {row["of"] for row in document("gradcheck")["rows"]} >= {"linear", "rnn", *models.names()}
+
+
+def test_a_tolerance_that_nothing_meets_fails(nlm):
+    code, out, err = nlm("gradcheck", "--layer", "tanh", "--tolerance", "0")
+    assert code == 1 and "WRONG" in out and err == ""
+    assert nlm("gradcheck", "--layer", "tanh", "--tolerance", "0", "--quiet")[0] == 1
+
+
+def test_the_version(nlm):
+    import nlmcli
+
+    assert nlm("--version") == (0, f"nlm {nlmcli.__version__}\n", "")

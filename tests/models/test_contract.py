@@ -1,0 +1,240 @@
+"""What every architecture promises. A new file in models/ is tested by its name, without a line of its own.
+
+What PyTorch says to those that it has too is in tests/golden.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from whole import loss_and_gradient
+
+from nlmcli import models
+from nlmcli.engine.data import Batch
+from nlmcli.engine.gradcheck import all_pairs, check_model
+from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.parallel import Team
+
+pytestmark = pytest.mark.parametrize("name", models.names())
+
+V, T, B = 7, 6, 4
+
+# (model, parameter): why it never gets a gradient.
+DEAD: dict[tuple[str, str], str] = {}
+
+
+@pytest.fixture
+def small(name, sizes):
+    """A small model in float64 with random parameters."""
+    Architecture = models.model_class(name)
+    model = Architecture(Architecture.Config(**sizes(name)), V, newline=1)
+    rng = np.random.default_rng(3)
+    P = model.initialise(rng, np.float64)
+    P.flat += 0.2 * rng.standard_normal(P.flat.size)
+    return model, P, rng.integers(0, V, (T, B))
+
+
+def in_segments(model, P, x, lengths):
+    """h of x read segment by segment, the state carried over, and the state at the end."""
+    state, parts = model.start(x.shape[1], P.flat.dtype), []
+    for segment in np.split(x, np.cumsum(lengths)[:-1]):
+        h, state, _ = model.forward(P, segment, state)
+        parts.append(h)
+    return np.concatenate(parts), state
+
+
+def test_every_gradient_agrees_with_central_differences(name):
+    for row in check_model(name):
+        assert row.error <= 1e-6, row
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 1), (3, 1), (2, 3), (9, 5)])
+def test_the_gradient_points_where_the_loss_grows_whatever_the_sizes(name, small, steps, batch):
+    model, P, _ = small
+    rng = np.random.default_rng(steps)
+    x, y = rng.integers(0, V, (2, steps, batch))
+    state = model.forward(P, rng.integers(0, V, (2, batch)), model.start(batch, P.flat.dtype))[1]
+    _, _, _, G = loss_and_gradient(model, P, x, y, state)
+    theta = P.flat.copy()
+    for _ in range(3):
+        direction, losses = rng.standard_normal(P.flat.size), []
+        for step in (1e-5, -1e-5):
+            P.flat[:] = theta + step * direction
+            losses.append(loss_and_gradient(model, P, x, y, state)[0])
+        assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(G.flat @ direction, rel=1e-6, abs=1e-7)
+
+
+def test_the_future_does_not_change_the_past_by_a_bit(name, small):
+    model, P, x = small
+    h, _, _ = model.forward(P, x, model.start(B, P.flat.dtype))
+    for t in range(T - 1):
+        other = x.copy()
+        other[t + 1 :] = (x[t + 1 :] + 1) % V
+        changed, _, _ = model.forward(P, other, model.start(B, P.flat.dtype))
+        assert changed[: t + 1].tobytes() == h[: t + 1].tobytes()
+        assert not np.array_equal(changed[t + 1], h[t + 1])
+
+
+@pytest.mark.parametrize("lengths", [(1,) * T, (1, 3, 2), (4, 1, 1)])
+def test_segments_with_carried_state_are_the_whole(name, small, lengths):
+    model, P, x = small
+    whole, end = in_segments(model, P, x, (T,))
+    parts, end_of_parts = in_segments(model, P, x, lengths)
+    np.testing.assert_allclose(parts, whole, rtol=1e-12, atol=1e-13)
+    for a, b in zip(end_of_parts, end, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+def test_permuting_the_batch_permutes_the_output_and_the_state(name, small):
+    model, P, x = small
+    order = np.array([2, 0, 3, 1])
+    h, state, _ = model.forward(P, x, model.start(B, P.flat.dtype))
+    permuted, its_state, _ = model.forward(P, np.ascontiguousarray(x[:, order]), model.start(B, P.flat.dtype))
+    np.testing.assert_allclose(permuted, h[:, order], rtol=1e-12, atol=1e-13)
+    for a, b in zip(its_state, state, strict=True):
+        np.testing.assert_allclose(a, b[:, order], rtol=1e-12, atol=1e-13)
+
+
+def test_forward_and_backward_leave_their_inputs_alone(name, small):
+    model, P, x = small
+    before, state = P.flat.copy(), model.forward(P, x, model.start(B, P.flat.dtype))[1]
+    kept, ids = [s.copy() for s in state], x.copy()
+    loss_and_gradient(model, P, x, x, state)
+    np.testing.assert_array_equal(P.flat, before)
+    np.testing.assert_array_equal(x, ids)
+    for a, b in zip(state, kept, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_are_added_to_what_is_there(name, small):
+    model, P, x = small
+    h, _, cache = model.forward(P, x, model.start(B, P.flat.dtype))
+    dh = np.random.default_rng(5).normal(size=h.shape)
+    once, twice = P.zeros_like(), P.zeros_like()
+    model.backward(dh.copy(), cache, once)
+    for _ in range(2):
+        h, _, cache = model.forward(P, x, model.start(B, P.flat.dtype))
+        model.backward(dh.copy(), cache, twice)
+    np.testing.assert_allclose(twice.flat, 2 * once.flat, rtol=1e-12, atol=1e-13)
+
+
+def test_what_is_saved_is_loaded_to_the_bit(name, training, tmp_path):
+    trained = training(name, steps=3, layers=2)
+    for _ in trained.run():
+        pass
+    trained.lm.save(tmp_path / "copy.npz")
+    loaded = LanguageModel.load(tmp_path / "copy.npz")
+    assert loaded.P.flat.tobytes() == trained.lm.P.flat.tobytes()
+    assert loaded.tokenizer.to_dict() == trained.lm.tokenizer.to_dict()
+    x = np.arange(12).reshape(6, 2) % len(loaded.tokenizer)
+    outputs = [lm.model.forward(lm.P, x, lm.model.start(2))[0].tobytes() for lm in (trained.lm, loaded)]
+    assert outputs[0] == outputs[1]
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(name, training):
+    seen = set()
+    for threads in (1, 2, 4):
+        trained = training(name, threads, steps=5, layers=2, dropout=0.3, batch_size=6)
+        for _ in trained.run():
+            pass
+        seen.add((trained.lm.P.flat.tobytes(), tuple(trained.losses)))
+    assert len(seen) == 1
+
+
+BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), few and many words to a vocabulary, one after the other
+
+
+def team_gradients(name, sizes, vocabulary, threads, dtype, dropout=0.0, embed=5):
+    """A model, its parameters, and (batch, loss, G, |G|) of several batches that go through one Team, the state carried over."""
+    Architecture = models.model_class(name)
+    model = Architecture(Architecture.Config(**sizes(name, dropout=dropout, embed=embed)), vocabulary, newline=1)
+    P = model.initialise(np.random.default_rng(3), dtype)
+    team, G, rng, found, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
+    for step, (steps, batch_size) in enumerate(BATCHES):
+        x, y = rng.integers(0, vocabulary, (2, steps, batch_size))
+        y[0, 0] = -1 if y.size > 1 else y[0, 0]
+        fresh = step == 0 or batch_size != BATCHES[step - 1][1]
+        if fresh:
+            states = team.start(batch_size, dtype)
+        loss, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
+        found.append((Batch(x, y, fresh), loss, G.flat.copy(), team.norm(G.flat)))
+    return model, P, found
+
+
+@pytest.mark.parametrize("vocabulary", [7, 60, 1200])
+def test_shards_add_up_to_the_gradient_of_the_whole_batch(name, sizes, vocabulary):
+    model, P, found = team_gradients(name, sizes, vocabulary, 1, np.float64)
+    state = ()
+    for batch, loss, gradient, length in found:
+        if batch.fresh:
+            state = model.start(batch.x.shape[1], np.float64)
+        expected, _, state, G = loss_and_gradient(model, P, batch.x, batch.y, state)
+        assert loss == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(gradient, G.flat, rtol=1e-9, atol=1e-12)
+        assert length == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
+
+
+@pytest.mark.parametrize(("vocabulary", "embed"), [(7, 5), (60, 5), (1200, 70)])
+def test_shards_give_the_same_bits_to_any_number_of_threads(name, sizes, vocabulary, embed):
+    runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, 0.3, embed)[2] for threads in (1, 2, 4)]
+    seen = [[(loss, gradient.tobytes(), length) for _, loss, gradient, length in found] for found in runs]
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_it_can_learn_twenty_characters_by_heart(name, training, tmp_path):
+    text = tmp_path / "twenty.txt"
+    text.write_text("students open a book")  # no three characters in any order are followed by two different ones
+    sizes = {"embed": 16, "hidden": 16, "context": 3}
+    options = {"corpus": (str(text),), "valid_fraction": 0.0, "batch_size": 1, "seq_len": 20, "steps": 300, "lr": 0.05}
+    trained = training(name, **options, **sizes)
+    for _ in trained.run():
+        pass
+    assert trained.losses[-1] < 0.05
+
+
+def test_a_seed_decides_the_first_ten_losses(name, training):
+    losses = []
+    for seed in (5, 5, 6):
+        trained = training(name, steps=10, eval_every=0, seed=seed)
+        for _ in trained.run():
+            pass
+        losses.append(trained.losses)
+    assert len(losses[0]) == 10
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_no_parameter_is_dead_that_is_not_listed(name, small):
+    model, P, x = small
+    x = np.resize(np.random.default_rng(4).permutation(V), (T, B))  # every id is read
+    _, _, _, G = loss_and_gradient(model, P, x, (x + 1) % V, model.start(B, P.flat.dtype))
+    largest = np.abs(G.flat).max()
+    for letter, gradient in G.items():
+        by_row = np.abs(gradient).reshape(len(gradient), -1).max(1)
+        if (name, letter) in DEAD:
+            assert by_row.max() < 1e-12 * largest, f"{letter} is listed as dead, and is not"
+        else:
+            assert by_row.min() > 1e-12 * largest, f"{letter} has rows without a gradient: {np.flatnonzero(by_row == 0)}"
+
+
+@pytest.mark.parametrize("vocabulary", [28, 2000])
+def test_the_first_loss_is_that_of_guessing(name, vocabulary):
+    Architecture = models.model_class(name)
+    model = Architecture(Architecture.Config(), vocabulary, newline=0)
+    P = model.initialise(np.random.default_rng(0))
+    x, y = np.random.default_rng(1).integers(0, vocabulary, (2, 4, 4))
+    h, _, _ = model.forward(P, x, model.start(4))
+    loss, _ = all_pairs()["linear_cross_entropy"].forward(h.reshape(16, -1), *model.head(P), y.reshape(-1))
+    assert loss == pytest.approx(math.log(vocabulary), rel=0.05)
+
+
+def test_dropout_is_for_training_only_and_follows_its_generator(name, sizes):
+    Architecture = models.model_class(name)
+    model = Architecture(Architecture.Config(**sizes(name, dropout=0.5)), V, newline=1)
+    P = model.initialise(np.random.default_rng(0))
+    x = np.random.default_rng(1).integers(0, V, (T, B))
+    plain, again = (model.forward(P, x, model.start(B))[0] for _ in range(2))
+    np.testing.assert_array_equal(plain, again)
+    drawn = [model.forward(P, x, model.start(B), np.random.default_rng(seed))[0] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], plain)

@@ -1,0 +1,124 @@
+"""Every pair of functions: its derivative against central differences, its forward against the definition."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlmcli.engine.gradcheck import all_pairs, check_pair
+
+PAIRS = all_pairs()
+DEFINITIONS = ("embedding", "linear", "linear_cross_entropy", "softmax", "softmax_cross_entropy", "tanh")
+SIZE = st.integers(1, 9)
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_backward_is_the_derivative_of_forward(name):
+    for row in check_pair(PAIRS[name]):
+        assert row.error <= 1e-6, row
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_nothing_is_written_into_the_inputs(name):
+    inputs = PAIRS[name].example(np.random.default_rng(1))
+    before = [np.copy(v) for v in inputs]
+    y, cache = PAIRS[name].forward(*inputs)
+    PAIRS[name].backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y), cache)
+    for after, was in zip(inputs, before, strict=True):
+        if isinstance(after, np.ndarray):
+            np.testing.assert_array_equal(after, was)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_forward_is_the_definition(name):
+    inputs = PAIRS[name].example(np.random.default_rng(2))
+    y, _ = PAIRS[name].forward(*inputs)
+    np.testing.assert_allclose(y, getattr(naive, name)(*inputs), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(N=SIZE, D=SIZE, M=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=25)
+def test_linear_of_any_size(dtype, N, D, M, seed):
+    rng = np.random.default_rng(seed)
+    X, W, b = (rng.normal(size=shape).astype(dtype) for shape in ((N, D), (D, M), (M,)))
+    Y, cache = PAIRS["linear"].forward(X, W, b)
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
+    assert Y.dtype == dtype
+    np.testing.assert_allclose(Y, naive.linear(X, W, b), **close)
+    dX, dW, db = PAIRS["linear"].backward(Y, cache)
+    np.testing.assert_allclose(dX, naive.linear(Y, W.T, np.zeros(D)), **close)
+    np.testing.assert_allclose(dW, naive.linear(X.T, Y, np.zeros(M)), **close)
+    np.testing.assert_allclose(db, Y.astype(float).sum(0), **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(T=SIZE, B=SIZE, H=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_recurrences_of_any_size(dtype, T, B, H, seed):
+    rng = np.random.default_rng(seed)
+    R = 4
+    index = rng.integers(0, R, (T, B))
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+
+    rows, Wh, h0, c0 = (rng.normal(size=shape).astype(dtype) for shape in ((R, H), (H, H), (B, H), (B, H)))
+    (h, last), _ = PAIRS["elman"].forward(rows, index, Wh, h0)
+    np.testing.assert_allclose(h, naive.recur(naive.embedding(rows, index), Wh, h0), **close)
+    np.testing.assert_array_equal(last, h[-1])
+    assert h.dtype == dtype
+
+    rows, Wh = rng.normal(size=(R, 4 * H)).astype(dtype), rng.normal(size=(H, 4 * H)).astype(dtype)
+    (h, *last), _ = PAIRS["lstm"].forward(rows, index, Wh, h0, c0)
+    state = h0, c0
+    for t in range(T):
+        state = naive.lstm_step(rows[index[t]], *state, np.eye(4 * H), Wh, np.zeros(4 * H))
+        np.testing.assert_allclose(h[t], state[0], **close)
+    np.testing.assert_allclose(last, state, **close)
+
+
+@given(N=SIZE, H=SIZE, V=st.integers(2, 40), seed=st.integers(0, 99), padded=st.booleans())
+@settings(max_examples=25)
+def test_the_head_of_any_size(N, H, V, seed, padded):
+    rng = np.random.default_rng(seed)
+    h, U, b2 = rng.normal(size=(N, H)), rng.normal(size=(H, V)), rng.normal(size=V)
+    targets = rng.integers(-1 if padded else 0, V, N)
+    loss, cache = PAIRS["linear_cross_entropy"].forward(h, U, b2, targets)
+    assert loss == pytest.approx(naive.linear_cross_entropy(h, U, b2, targets), rel=1e-12, abs=1e-13)
+    dh, dU, db2 = PAIRS["linear_cross_entropy"].backward(1.0, cache)
+    n = max(1, (targets >= 0).sum())
+    dz = np.array([(p - np.eye(V)[y]) / n if y >= 0 else 0 * p for p, y in zip(naive.softmax(h @ U + b2), targets, strict=True)])
+    np.testing.assert_allclose(dh, dz @ U.T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(dU, h.T @ dz, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(db2, dz.sum(0), rtol=1e-10, atol=1e-13)
+
+
+@given(V=SIZE, D=SIZE, ids=st.lists(st.integers(0, 8), min_size=1, max_size=12))
+@settings(max_examples=25)
+def test_an_id_that_stands_twice_gets_both_gradients(V, D, ids):
+    rng = np.random.default_rng(0)
+    x = np.array(ids) % V
+    E, de = rng.normal(size=(V, D)), rng.normal(size=(len(x), D))
+    e, cache = PAIRS["embedding"].forward(E, x)
+    np.testing.assert_array_equal(e, naive.embedding(E, x))
+    (dE,) = PAIRS["embedding"].backward(de, cache)
+    np.testing.assert_allclose(dE, [sum((g for g, i in zip(de, x, strict=True) if i == v), np.zeros(D)) for v in range(V)], atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_logits_do_not_overflow(dtype):
+    z = np.array([[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -1000.0]], dtype)
+    p, _ = PAIRS["softmax"].forward(z)
+    np.testing.assert_allclose(p, [[1, 0, 0], [1 / 3] * 3], rtol=1e-6)
+    loss, _ = PAIRS["softmax_cross_entropy"].forward(z, np.array([1, 2]))
+    assert loss == pytest.approx((1000 + np.log(3)) / 2, rel=1e-6)
+
+
+def test_dropout_leaves_the_mean_and_evaluation_as_they_were():
+    forward = PAIRS["dropout"].forward
+    x = np.ones((200, 100))
+    dropped, _ = forward(x, 0.25, np.random.default_rng(0))
+    assert set(np.unique(dropped)) <= {0, np.float64(np.float32(1 / 0.75)), 1 / 0.75}
+    assert dropped.mean() == pytest.approx(1, abs=0.02)
+    assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_array_equal(forward(x, 0.25, None)[0], x)

@@ -1,0 +1,82 @@
+"""How the house is built: imports point down, one place has the jit flags, one floor prints."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nlmcli
+
+PACKAGE = Path(nlmcli.__file__).parent
+FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+FLOORS = {"cli": 4, "engine": 3, "models": 2, "optim": 2, "text": 2, "nn": 1, "errors.py": 0}
+BELOW = ("engine", "models", "optim", "text", "nn", "errors.py")
+
+
+def floor_of(file):
+    return file.split("/")[0]
+
+
+def tree_of(file):
+    return ast.parse(FILES[file].read_text(encoding="utf-8"))
+
+
+def imports_of(file):
+    """The full names of all that a file imports, inside functions too."""
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_point_down(file):
+    """cli > engine > models, optim, text > nn > errors; models, optim and text know nothing of each other."""
+    if (here := floor_of(file)) == "__init__.py":
+        assert not list(imports_of(file))
+        return
+    for name in imports_of(file):
+        if name.startswith("nlmcli."):
+            there = name.split(".")[1]
+            there = "errors.py" if there == "errors" else there
+            allowed = there == here or there == "__version__" or FLOORS[there] < FLOORS[here]
+            assert allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if floor_of(file) in BELOW])
+def test_only_the_top_floor_talks_to_the_user(file):
+    outside = {name.split(".")[0] for name in imports_of(file)}
+    assert not outside & {"typer", "click", "rich", "logging"}
+    calls = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id in {"print", "input"}]
+    written = [node.lineno for node in ast.walk(tree_of(file)) if isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"}]
+    assert not written
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_jit_flags_stand_in_one_file(file):
+    if file == "nn/kernel.py":
+        return
+    decorators = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc", "generated_jit"}
+    names = {ast.unparse(node).removeprefix("numba.") for node in ast.walk(tree_of(file)) if isinstance(node, ast.Attribute)}
+    names |= {name.split(".")[-1] for name in imports_of(file) if name.startswith("numba")}
+    assert not names & decorators
+    flags = {keyword.arg for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call) for keyword in node.keywords}
+    assert not flags & {"fastmath", "nogil", "nopython"}
+
+
+def test_mathematics_does_no_input_or_output():
+    for file in FILES:
+        if floor_of(file) in {"nn", "models", "optim"}:
+            calls = {node.func.id for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+            assert "open" not in calls, file
+
+
+def test_help_needs_neither_numpy_nor_numba():
+    code = "import sys; from nlmcli.cli.app import main; main(['--help']); print(sorted({'numpy', 'numba', 'yaml'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -1,0 +1,17 @@
+"""A model and its head together, as training has them."""
+
+from nlmcli.engine.gradcheck import all_pairs
+
+
+def loss_and_gradient(model, P, x, y, state, rng=None):
+    """The mean loss of a batch, h, the state after it, and dL/dθ, through the head that all models share."""
+    head = all_pairs()["linear_cross_entropy"]
+    h, after, cache = model.forward(P, x, state, rng)
+    loss, head_cache = head.forward(h.reshape(-1, h.shape[-1]), *model.head(P), y.reshape(-1))
+    dh, dU, db2 = head.backward(1.0, head_cache)
+    G = P.zeros_like()
+    GU, Gb2 = model.head(G)
+    GU += dU
+    Gb2 += db2
+    model.backward(dh.reshape(h.shape), cache, G)
+    return loss, h, after, G
