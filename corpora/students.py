@@ -268,8 +268,11 @@ class Sequence(NamedTuple):
     def match(self, words, i, memory):
         reached = [(i, memory, 1.0)]
         for part in self.parts:
-            reached = [(k, after, p * q) for j, before, p in reached for k, after, q in
-                       (part.match(words, j, before) if j <= len(words) else [(j, before, 1.0)])]
+            reached = [
+                (k, after, p * q)
+                for j, before, p in reached
+                for k, after, q in (part.match(words, j, before) if j <= len(words) else [(j, before, 1.0)])
+            ]
         return reached
 
 

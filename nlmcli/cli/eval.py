@@ -8,7 +8,12 @@ from nlmcli.cli import options, report
 
 
 def eval(
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False)] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False
+        ),
+    ] = None,
     run: options.Run = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
@@ -30,9 +35,9 @@ def eval(
         report.document(result.report() | ({"each": listed} if tokens else {}))
         return
     if tokens:
-        rows = [("token", "P", "bits", "rank")]
-        rows += [(report.printable(t["token"]), f"{t['p']:.6f}", f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
-        for line in report.columns(rows, right=(1, 2, 3)):
+        table = [("token", "P", "bits", "rank")]
+        table += [(report.printable(t["token"]), f"{t['p']:.6f}", f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
+        for line in report.columns(table, right=(1, 2, 3)):
             report.data(line)
         nats = math.fsum(t["nats"] for t in listed)
         report.data(f"\nP(text) = product = {math.exp(-nats):.3e} = exp(-{nats:.3f})\n")

@@ -15,11 +15,22 @@ def generate(
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)] = None,
     temperature: Annotated[float, typer.Option(help="Below 1 surer, above 1 wilder; 0 is --greedy.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K most probable tokens only.", show_default=False)] = None,
-    top_p: Annotated[float | None, typer.Option(metavar="P", help="Draw from the fewest tokens that have P of the probability.", show_default=False)] = None,
-    min_p: Annotated[float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)] = None,
+    top_p: Annotated[
+        float | None, typer.Option(metavar="P", help="Draw from the fewest tokens that have P of the probability.", show_default=False)
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)
+    ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable token.")] = False,
-    stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End before this; may be given again. A model of lines ends at the line's end.", show_default=False)] = None,
-    probs: Annotated[int | None, typer.Option(metavar="K", help="Write nothing; show the K most probable next tokens.", show_default=False)] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT", help="End before this; may be given again. A model of lines ends at the line's end.", show_default=False
+        ),
+    ] = None,
+    probs: Annotated[
+        int | None, typer.Option(metavar="K", help="Write nothing; show the K most probable next tokens.", show_default=False)
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -28,7 +39,10 @@ def generate(
     Example: nlm generate --prompt "students opened their" --probs 5
     """
     from nlmcli.engine.generate import Sampling, next_words, notes, write
+    from nlmcli.engine.settings import at_least
 
+    for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1)):
+        at_least(name, value, least)
     lm = options.load(run)
     sampling = Sampling(temperature, top_k, top_p, min_p, greedy)
     sampling.check()

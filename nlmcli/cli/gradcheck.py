@@ -10,10 +10,16 @@ from nlmcli.cli import options, report
 
 def gradcheck(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only this model.", show_default=False)] = None,
-    layer: Annotated[str | None, typer.Option(metavar="NAME", help="Only this layer (a pair of functions, forward and backward).", show_default=False)] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this layer (a pair of functions, forward and backward).", show_default=False)
+    ] = None,
     run: Annotated[Path | None, typer.Option(metavar="PATH", help="A trained run, on a sample of its entries.", show_default=False)] = None,
-    example: Annotated[str | None, typer.Option(metavar="NAME", help="A worked example: neuron, linear or softmax.", show_default=False)] = None,
-    tolerance: Annotated[float | None, typer.Option(help="The worst relative error that passes. Default: 1e-6; 2e-2 in float32.", show_default=False)] = None,
+    example: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A worked example: neuron, linear or softmax.", show_default=False)
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="The worst relative error that passes. Default: 1e-6; 2e-2 in float32.", show_default=False)
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     json: options.Json = False,
     quiet: options.Quiet = False,

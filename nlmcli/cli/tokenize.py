@@ -26,13 +26,13 @@ def tokenize(
     from nlmcli.engine.tokens import count, pieces_of
 
     if text is not None:
-        found = pieces_of(text, tokenizer, lowercase)
-        shown = " | ".join(report.printable(piece).replace("\n", "\\n") for piece in found.pieces)
+        fallen = pieces_of(text, tokenizer, lowercase)
+        shown = " | ".join(report.printable(piece).replace("\n", "\\n") for piece in fallen.pieces)
         if json:
-            report.document(found.report())
+            report.document(fallen.report())
         else:
             report.data(shown)
-            report.data(f"{found.tokens} tokens of {found.types} types")
+            report.data(f"{fallen.tokens} tokens of {fallen.types} types")
         return
     found = count(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, top)
     if json:

@@ -32,7 +32,9 @@ def train(
     encoding: Annotated[str, opt("How the bytes are read. [default: utf-8]", TEXT)] = "utf-8",
     by: Annotated[str, opt("stream: one long text; line: each line its own example. [default: stream]", TEXT, "WAY")] = "stream",
     valid: Annotated[str | None, opt("Validate on this file.", TEXT, "FILE")] = None,
-    valid_fraction: Annotated[float, opt("Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]", TEXT, "F")] = 0.1,
+    valid_fraction: Annotated[
+        float, opt("Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]", TEXT, "F")
+    ] = 0.1,
     batch_size: Annotated[int, opt("B, texts read side by side. [default: 32]", TRAINING, "B")] = 32,
     seq_len: Annotated[int, opt("T, steps of back-propagation through time. [default: 64]", TRAINING, "T")] = 64,
     optimizer: Annotated[str, opt("sgd, momentum, adagrad, rmsprop or adam. [default: adam]", TRAINING, "NAME")] = "adam",
@@ -62,7 +64,7 @@ def train(
         del given[name]
     from nlmcli.cli.progress import Progress
     from nlmcli.engine.settings import Settings
-    from nlmcli.engine.train import Training
+    from nlmcli.engine.train import Finished, Training
 
     training = Training(Settings(**given | {"corpus": tuple(corpus or ())}), out, threads)
     before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, before))
@@ -72,6 +74,7 @@ def train(
                 progress.show(record)
     finally:
         signal.signal(signal.SIGINT, before)
+    assert isinstance(record, Finished)  # the last record of every run
     if json:
         report.document(vars(record))
     elif not quiet:

@@ -34,7 +34,8 @@ def write_atomically(path: Path, write) -> None:
 def save(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
     """Write arrays by name, and what they are."""
     text = np.array(json.dumps({"format": FORMAT, **about}))
-    write_atomically(path, lambda file: np.savez(file, about=text, **arrays))
+    named: dict[str, Any] = arrays  # savez has an option among its names, allow_pickle, that no array of ours is called
+    write_atomically(path, lambda file: np.savez(file, about=text, **named))
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -47,6 +48,8 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"no checkpoint at {path}") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a whole nlm checkpoint ({error or type(error).__name__})") from None
+    if not isinstance(about, dict):
+        raise InputError(f"{path} is not a whole nlm checkpoint (it does not say what it is)")
     if about.get("format") != FORMAT:
         raise InputError(f"{path} has checkpoint format {about.get('format')}; this nlm reads format {FORMAT}")
     return arrays, about

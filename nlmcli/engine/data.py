@@ -1,6 +1,6 @@
 """From ids to batches. A batch is a pure function of the step's number, so a resumed run reads on where it stopped.
 
-    x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING where there is none
+x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING where there is none
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ class Lines:
         self.groups = [(int(s), np.flatnonzero(segments == s)) for s in np.unique(segments)]
         self.steps_per_epoch = sum(s * -(-len(members) // batch_size) for s, members in self.groups)
         self.tokens = sum(map(len, lines))
-        self.epoch, self.plan = -1, []
+        self.epoch = -1
+        self.plan: list[tuple[np.ndarray, int]] = []  # of that epoch
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""

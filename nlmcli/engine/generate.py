@@ -1,6 +1,6 @@
 """Text from a model: the distribution over the next token, shaped, drawn from, and fed back.
 
-    p_i = softmax(z / temperature)_i, kept only where every filter keeps it, and divided by what is left
+p_i = softmax(z / temperature)_i, kept only where every filter keeps it, and divided by what is left
 """
 
 from collections.abc import Iterator

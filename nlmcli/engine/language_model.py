@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,15 @@ class LanguageModel:
         """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none."""
         file = checkpoint_of(path)
         arrays, about = checkpoint.load(file)
+        if not isinstance(about.get("settings"), dict) or "tokenizer" not in about:
+            raise InputError(f"{file} is not a whole nlm checkpoint (it does not say what model it is)")
         settings = Settings.from_dict(about.pop("settings"))
         tokenizer = text.from_dict(about.pop("tokenizer"))
         model = build(settings, tokenizer)
-        P = Params(model.shapes(), dtype=arrays["E"].dtype)
-        for name, value in P.items():
-            if name not in arrays or arrays[name].shape != value.shape:
-                raise InputError(f"{file} has no {name} of shape {value.shape}; it is another model's checkpoint")
-            value[...] = arrays[name]
+        for name, shape in model.shapes().items():
+            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+                raise InputError(f"{file} has no {name} of shape {shape}; it is not a whole checkpoint of model {settings.model}")
+        P = Params(model.shapes(), np.concatenate([arrays[name].reshape(-1) for name in model.shapes()]))
         return cls(model, P, tokenizer, settings, about)
 
 
@@ -103,21 +104,21 @@ def read_texts(settings: Settings) -> Texts:
     if settings.valid:
         return Texts(whole, corpus.read(settings.valid, settings.encoding))
     if settings.by == "stream":
-        return Texts(*corpus.split(whole, settings.valid_fraction), floor_of(whole) if settings.valid_fraction == 0.1 else None)
+        floor = floor_of(whole) if settings.valid_fraction == 0.1 else None
+        return Texts(*corpus.split(whole, settings.valid_fraction), floor)
     train, valid = corpus.split_lines(whole, settings.valid_fraction)
     return Texts("".join(f"{line}\n" for line in train), "".join(f"{line}\n" for line in valid))
 
 
 def floor_of(whole: str) -> float | None:
     """-ln P of the held-out tenth under the grammar that made the text, where the text is one that ships with nlm."""
-    digest = hashlib.sha256(whole.encode()).hexdigest()
-    for path in corpus.shipped().parent.glob("*.json"):
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        shipped = corpus.shipped().parent
+    except InputError:
+        return None
+    for path in shipped.glob("*.json"):
         facts = json.loads(path.read_text())
         if facts.get("sha256") == digest:
             return facts["nats"]
     return None
-
-
-def with_defaults(settings: Settings, Optimizer: Any) -> Settings:
-    """The settings with the learning rate that the optimizer starts from, where none was given."""
-    return settings if settings.lr else replace(settings, lr=Optimizer.lr)

@@ -6,14 +6,14 @@ when the vocabulary is, and are not summed so: of E's gradient only the rows of 
 touched, and that of the output matrix is made by all shards together, a range of the vocabulary at a time.
 """
 
-import os
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nlmcli.engine.data import Batch
+from nlmcli.engine.threads import Threads
 from nlmcli.models.base import Model, State
 from nlmcli.nn.cross_entropy import blocks, head_gradient, loss_rows, loss_weights
 from nlmcli.nn.elementary import square_sum
@@ -23,67 +23,13 @@ from nlmcli.nn.params import Params
 SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
 LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
 CHUNK = 1 << 14  # numbers whose squares are summed in single precision
-WORDS = 48  # a range of the vocabulary is a multiple of this: a panel of the matrix product
-ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree
-
-
-def available_threads() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+PANEL = 48  # a range of the vocabulary is a multiple of this: a panel of the matrix product
 
 
 def shards_of(batch_size: int) -> list[slice]:
     """The columns of each shard, as equal as can be: one for every eight columns, from two to eight."""
     n = min(batch_size, MOST_SHARDS, max(2, batch_size // SHARD))
     return [slice(s * batch_size // n, (s + 1) * batch_size // n) for s in range(n)]
-
-
-class Threads:
-    """Threads that wait for jobs. The caller is one of them."""
-
-    def __init__(self, n: int):
-        self.n, self.jobs, self.failures = n, [], []
-        self.go = [threading.Lock() for _ in range(n - 1)]
-        self.done = [threading.Lock() for _ in range(n - 1)]
-        for r, (go, done) in enumerate(zip(self.go, self.done, strict=True), start=1):
-            go.acquire(), done.acquire()
-            threading.Thread(target=self.work, args=(r, go, done), daemon=True).start()
-
-    def work(self, r: int, go: Any, done: Any) -> None:
-        while True:
-            go.acquire()
-            try:
-                self.take(r)
-            except BaseException as error:  # the caller raises it
-                self.failures.append(error)
-            done.release()
-
-    def take(self, r: int) -> None:
-        for job in self.jobs[r :: self.n]:
-            job()
-
-    def run(self, jobs: list[Callable[[], None]]) -> None:
-        """All jobs, shared out; back when all are done. Raises what one of them raised."""
-        if self.n == 1 or len(jobs) == 1:
-            for job in jobs:
-                job()
-            return
-        self.jobs, self.failures = jobs, []
-        for go in self.go:
-            go.release()
-        try:
-            self.take(0)
-        finally:
-            for done in self.done:
-                done.acquire()
-        if self.failures:
-            raise self.failures[0]
-
-    def over(self, size: int, job: Callable[[slice], None], unit: int = CHUNK, alone: int = ALONE) -> None:
-        """job(part) over parts of range(size) that begin at multiples of `unit`: one part for each thread."""
-        n = 1 if size <= alone else self.n
-        edges = [size * r // n // unit * unit for r in range(n)] + [size]
-        self.run([lambda part=slice(a, b): job(part) for a, b in zip(edges, edges[1:], strict=False)])
 
 
 class Shard:
@@ -122,6 +68,7 @@ class Team:
         self.model, self.threads, self.workers = model, threads, Threads(threads)
         self.parts: list[Params] = []
         self.rooms: list[np.ndarray] = []
+        self.parts_of: dict[tuple[bool, bool], list[slice]] = {}
         self.touched: list[np.ndarray] | None = []  # ids whose rows of G.E are not zero; None: any may be
 
     def start(self, batch_size: int, dtype: Any = np.float32) -> list[State]:
@@ -140,7 +87,7 @@ class Team:
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
-        sparse, large = self.model.V >= batch.x.size, self.model.V >= LARGE
+        sparse, large = batch.x.size <= self.model.V, self.model.V >= LARGE
         summed = self.summed(G, sparse, large)
         self.clear(G, shards, sparse, large)
 
@@ -149,31 +96,38 @@ class Team:
                 shard.G.flat[part] = 0
             shard.encode(P)
 
+        def whole(shard: Shard) -> None:
+            encode(shard)
+            shard.head(P, scale)
+            shard.decode()
+
         if large:
             self.each(shards, encode)
             self.large_head(P, G, shards, scale)
-            self.each(shards, lambda shard: shard.decode())
+            self.each(shards, Shard.decode)
         else:
-            self.each(shards, lambda shard: (encode(shard), shard.head(P, scale), shard.decode()))
+            self.each(shards, whole)
         self.add_up(G, shards, summed, sparse)
         return sum(shard.loss for shard in shards) * scale, [shard.state for shard in shards]
 
     def each(self, shards: list[Shard], job: Callable[[Shard], Any]) -> None:
-        self.workers.run([lambda shard=shard: job(shard) for shard in shards])
+        self.workers.run([partial(job, shard) for shard in shards])
 
     def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
         """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""
-        apart = {"E"} if sparse else set()
-        if large:
-            apart |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
-        sizes = {name: slice(at, at + G[name].size) for name, at in G.offsets.items()}
-        return [part for name, part in sizes.items() if name not in apart]
+        if (sparse, large) not in self.parts_of:
+            apart = {"E"} if sparse else set()
+            if large:
+                apart |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
+            ranges = [(at, at + G[name].size) for name, at in G.offsets.items() if name not in apart]
+            self.parts_of[sparse, large] = [slice(a, b) for a, b in joined(ranges)]
+        return self.parts_of[sparse, large]
 
     def clear(self, G: Params, shards: list[Shard], sparse: bool, large: bool) -> None:
         """Zero what will be added to but is not summed: the rows of a sparse E, a large output matrix."""
         if large:
             for u in self.model.head(G):
-                self.workers.over(len(u), lambda part, u=u: u[part].fill(0), unit=1, alone=0)
+                self.workers.over(len(u), partial(clear_rows, u), grain=1, alone=0)
         if sparse:
             for part in self.parts if self.touched is None else ():
                 part.E[...] = 0
@@ -188,21 +142,14 @@ class Team:
         for rows in blocks(longest, V):
             if not self.rooms or len(self.rooms[0]) < min(longest, rows.stop - rows.start):
                 self.rooms = [np.empty((min(longest, rows.stop - rows.start), V), P.flat.dtype) for _ in self.parts]
-            rooms = dict(zip(map(id, shards), self.rooms, strict=False))
-            self.each(shards, lambda shard: shard.head_rows(P, scale, rows, rooms[id(shard)]))
-
-            def weights(words: slice) -> None:
-                for shard in shards:
-                    loss_weights(shard.h[rows], shard.z[:, words], dU[:, words], db2[words])
-
-            self.workers.over(V, weights, unit=WORDS, alone=0)
+            self.workers.run([partial(s.head_rows, P, scale, rows, room) for s, room in zip(shards, self.rooms, strict=False)])
+            self.workers.over(V, partial(add_weights, shards, rows, dU, db2), grain=PANEL, alone=0)
 
     def add_up(self, G: Params, shards: list[Shard], summed: list[slice], sparse: bool) -> None:
         """G = the sum of the shards' vectors, in their order."""
         for shard in shards[1:]:
             for part in summed:
-                g, more = G.flat[part], shard.G.flat[part]
-                self.workers.over(g.size, lambda some: add(g[some], more[some]))
+                self.workers.over(part.stop - part.start, partial(add_part, G.flat[part], shard.G.flat[part]))
             for ids in shard.words if sparse else ():
                 move_rows(G.E, shard.G.E, ids.reshape(-1))
 
@@ -211,6 +158,30 @@ class Team:
         sums = np.empty(-(-g.size // CHUNK))
         self.workers.over(g.size, lambda part: square_sums(g[part], sums[part.start // CHUNK :]))
         return float(np.sqrt(sums.sum()))
+
+
+def add_weights(shards: list[Shard], rows: slice, dU: np.ndarray, db2: np.ndarray, words: slice) -> None:
+    """The output matrix's gradient from these rows of every shard, for a range of the vocabulary."""
+    for shard in shards:
+        loss_weights(shard.h[rows], shard.z[:, words], dU[:, words], db2[words])
+
+
+def clear_rows(matrix: np.ndarray, rows: slice) -> None:
+    matrix[rows] = 0
+
+
+def add_part(g: np.ndarray, more: np.ndarray, part: slice) -> None:
+    add(g[part], more[part])
+
+
+def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges, those that follow on each other as one."""
+    out: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        if out and out[-1][1] == start:
+            start = out.pop()[0]
+        out.append((start, stop))
+    return out
 
 
 @kernel

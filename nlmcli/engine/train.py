@@ -6,10 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TextIO
 
 import numpy as np
 import yaml
@@ -19,9 +19,10 @@ from nlmcli.engine import evaluate
 from nlmcli.engine.checkpoint import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
 from nlmcli.engine.generate import Sampling, generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts, with_defaults
-from nlmcli.engine.parallel import Team, available_threads
-from nlmcli.engine.settings import Settings
+from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
+from nlmcli.engine.parallel import Team
+from nlmcli.engine.settings import Settings, at_least
+from nlmcli.engine.threads import available_threads
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import decay_of, learning_rate
@@ -118,11 +119,15 @@ class Training:
     valid_loss: float | None = None
     stop: bool = False  # set it, and the run ends after the step it is in
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.settings.check()
+        at_least("threads", self.threads, 1)
         Optimizer = optim.optimizer_class(self.settings.optimizer)
-        self.settings = s = with_defaults(self.settings, Optimizer)
+        self.lr: float = self.settings.lr or Optimizer.lr
+        self.settings = s = replace(self.settings, lr=self.lr)
         self.texts = read_texts(s)
+        if not self.texts.train:
+            raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
         Tokenizer = text.tokenizer_class(s.tokenizer)
         tokenizer = Tokenizer.fit(self.texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
         self.data = read_data(s, tokenizer, self.texts.train)
@@ -146,7 +151,8 @@ class Training:
         compile_seconds = self.warm_up()
         yield Compiled(compile_seconds)
         begun = time.perf_counter()
-        with Metrics(self.folder / "metrics.csv", self.steps) as metrics:
+        with open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+            metrics = Metrics(file, self.steps)
             for record in self.loop(begun):
                 metrics.write(record)
                 yield record
@@ -165,7 +171,7 @@ class Training:
         """One step: batch, forward, backward, clip, update."""
         s, start = self.settings, time.perf_counter()
         batch = self.data.batch(self.step)
-        lr = learning_rate(s.lr, self.decay, s.warmup, self.step, self.steps)
+        lr = learning_rate(self.lr, self.decay, s.warmup, self.step, self.steps)
         loss, length = self.update(batch, lr)
         seconds = time.perf_counter() - start
         self.losses.append(loss)
@@ -229,7 +235,7 @@ class Training:
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
             threads=self.team.threads,
-            lr=self.settings.lr,
+            lr=self.lr,
         )
 
     def config(self) -> str:
@@ -259,18 +265,12 @@ class Training:
 class Metrics:
     """metrics.csv: a row for every two hundredth part of the run, and one for each evaluation."""
 
-    def __init__(self, path: Path, steps: int):
+    def __init__(self, file: TextIO, steps: int):
         self.every = max(1, steps // 200)
-        self.file = open(path, "w", newline="", encoding="utf-8")
-        self.rows = csv.writer(self.file)
+        self.file = file
+        self.rows = csv.writer(file)
         self.rows.writerow(COLUMNS)
         self.losses: list[float] = []
-
-    def __enter__(self) -> "Metrics":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
     def write(self, record: Record) -> None:
         """Note a step or an evaluation."""

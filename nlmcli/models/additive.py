@@ -1,6 +1,6 @@
 """Composition by addition: what the last n words say together is the sum of what each says, whatever their order.
 
-    o_t = e_{t-n+1} + ... + e_t;   y_t = o_t U + b2.          Mikolov et al. 2013 (the bag of words of word2vec)
+o_t = e_{t-n+1} + ... + e_t;   y_t = o_t U + b2.          Mikolov et al. 2013 (the bag of words of word2vec)
 """
 
 from dataclasses import dataclass

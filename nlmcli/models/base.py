@@ -45,14 +45,14 @@ class Model:
         return P.U, P.b2
 
     def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
-        """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 1), biases 0.
+        """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.
 
         The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.
         """
         P = Params(self.shapes(), dtype=dtype)
         for name, value in P.items():
             if value.ndim > 1 and not name.startswith("b"):
-                fan_in = 1 if name == "E" else value.shape[-2]
+                fan_in = 10 if name == "E" else value.shape[-2]
                 value[...] = rng.standard_normal(value.shape) / np.sqrt(fan_in)
         self.head(P)[0][...] *= 0.1
         return P

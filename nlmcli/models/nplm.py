@@ -1,6 +1,6 @@
 """The neural probabilistic language model with direct connections from the words to the output.
 
-    x_t = [e_{t-n+1}; ...; e_t];   y_t = tanh(x_t W1 + b1) W2 + x_t W3 + b2.          Bengio et al. 2003
+x_t = [e_{t-n+1}; ...; e_t];   y_t = tanh(x_t W1 + b1) W2 + x_t W3 + b2.          Bengio et al. 2003
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.models import base
-from nlmcli.nn.activations import tanh, tanh_backward
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import look_back, scatter_add
-from nlmcli.nn.linear import linear, linear_backward
+from nlmcli.nn.embedding import look_back
+from nlmcli.nn.window import add_gradients, window
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,19 @@ class NPLM(base.Model):
 
     def forward(self, P, x, state, rng=None):
         ids, before = look_back(state[0], x)
-        e = P.E[ids].reshape(x.size, -1)
-        a, linear_cache = linear(e, P.W1, P.b1)
-        h, tanh_cache = tanh(a)
-        h, keep = dropout(h, self.config.dropout, rng)
-        both = np.concatenate([h, e], axis=1)
-        return both.reshape(*x.shape, -1), (before,), (ids, linear_cache, tanh_cache, keep)
+        out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
+        read, keep = self.drop(out, rng)
+        return read.reshape(*x.shape, -1), (before,), (cache, keep)
 
-    def backward(self, dboth, cache, G):
-        ids, linear_cache, tanh_cache, keep = cache
-        dh, de_direct = np.split(dboth.reshape(ids.shape[0] * ids.shape[1], -1), [self.config.hidden], axis=1)
-        (dh,) = dropout_backward(dh, keep)
-        (da,) = tanh_backward(dh, tanh_cache)
-        de, dW1, db1 = linear_backward(da, linear_cache)
-        G.W1 += dW1
-        G.b1 += db1
-        scatter_add(G.E, ids, de + de_direct)
+    def backward(self, dout, cache, G):
+        window_cache, keep = cache
+        dout = dout.reshape(-1, dout.shape[-1])
+        if keep is not None:
+            dout = dout.copy()
+            (dout[:, : self.config.hidden],) = dropout_backward(dout[:, : self.config.hidden], keep)
+        add_gradients(dout, window_cache, G.E, G.W1, G.b1)
+
+    def drop(self, out, rng):
+        """Dropout on the hidden part, not on the words."""
+        h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
+        return (out, None) if keep is None else (np.concatenate([h, out[:, self.config.hidden :]], axis=1), keep)

@@ -74,7 +74,7 @@ class Recurrent(base.Model):
 
         Where there are fewer words than positions, every word's row is made once: a table in place of N products.
         """
-        if self.V < x.size and not (rng and self.config.dropout):
+        if x.size > self.V and not (rng and self.config.dropout):
             rows, linear_cache = linear(P.E, P.We, P.b1[0])
             return rows, x, (linear_cache, None, True)
         e, keep = dropout(embedding(P.E, x)[0], self.config.dropout, rng)

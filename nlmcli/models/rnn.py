@@ -1,6 +1,6 @@
 """The simple recurrent network: one state that every word changes, for texts of any length.
 
-    h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
+h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """A fixed window: the embeddings of the last n words side by side, one tanh layer.
 
-    x_t = [e_{t-n+1}; ...; e_t];   h_t = tanh(x_t W1 + b1);   y_t = h_t U + b2.
+x_t = [e_{t-n+1}; ...; e_t];   h_t = tanh(x_t W1 + b1);   y_t = h_t U + b2.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.models import base
-from nlmcli.nn.activations import tanh, tanh_backward
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import look_back, scatter_add
-from nlmcli.nn.linear import linear, linear_backward
+from nlmcli.nn.embedding import look_back
+from nlmcli.nn.window import add_gradients, window
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,11 @@ class Window(base.Model):
 
     def forward(self, P, x, state, rng=None):
         ids, before = look_back(state[0], x)
-        e = P.E[ids].reshape(x.size, -1)
-        a, linear_cache = linear(e, P.W1, P.b1)
-        h, tanh_cache = tanh(a)
-        h, keep = dropout(h, self.config.dropout, rng)
-        return h.reshape(*x.shape, -1), (before,), (ids, linear_cache, tanh_cache, keep)
+        out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
+        h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
+        return h.reshape(*x.shape, -1), (before,), (cache, keep)
 
     def backward(self, dh, cache, G):
-        ids, linear_cache, tanh_cache, keep = cache
+        window_cache, keep = cache
         (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
-        (da,) = tanh_backward(dh, tanh_cache)
-        de, dW1, db1 = linear_backward(da, linear_cache)
-        G.W1 += dW1
-        G.b1 += db1
-        scatter_add(G.E, ids, de)
+        add_gradients(dh, window_cache, G.E, G.W1, G.b1)

@@ -43,6 +43,7 @@ other bits, as reproducible.
 """
 
 import inspect
+import platform
 
 import numpy as np
 from llvmlite import binding as llvm
@@ -393,3 +394,25 @@ def passes_as(given, wanted):
         return isinstance(given, types.NoneType | types.Omitted)
     same = given.ndim == wanted.ndim and given.dtype == wanted.dtype and given.aligned
     return same and (given.mutable or not wanted.mutable)
+
+
+def look_meaning(words, i):
+    return words[i]
+
+
+@vector_code(look_meaning)
+def look(typing, words, i):
+    """words[i] as it is in memory now, whoever wrote it; an ordinary read may be done once for a whole loop.
+
+    words (n,) int64, i in range. The CPU is told that this is waiting, so that it gives its other work the room.
+    """
+
+    def generate(context, builder, signature, args):
+        [(data, (step,), _)] = views(context, builder, signature, args, 0)
+        if platform.machine() in ("x86_64", "AMD64"):
+            pause = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+        place = builder.inttoptr(builder.add(data, builder.mul(args[1], step)), INT.as_pointer())
+        return builder.load_atomic(place, "acquire", 8)
+
+    return types.int64(words, types.intp), generate

@@ -1,6 +1,6 @@
 """How the learning rate goes over a run.
 
-    lr(t) = peak · min(1, t / warmup) · decay(progress),   progress = share of the steps after the warm-up that are done
+lr(t) = peak · min(1, t / warmup) · decay(progress),   progress = share of the steps after the warm-up that are done
 """
 
 import math

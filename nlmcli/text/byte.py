@@ -40,9 +40,7 @@ class Byte(Tokenizer):
     ) -> Tokenizer:
         """The 256 bytes and their counts in the text.  Raises InputError for another size or a min_count."""
         if vocab_size not in (None, 256):
-            raise InputError(
-                f"vocab-size {vocab_size} does not suit the byte tokenizer; its types are always 256"
-            )
+            raise InputError(f"vocab-size {vocab_size} does not suit the byte tokenizer; its types are always 256")
         if min_count not in (None, 1):
             raise InputError(f"min-count {min_count} does not suit the byte tokenizer; it knows every byte")
         counts = np.zeros(256, np.int64)

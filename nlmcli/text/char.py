@@ -29,9 +29,7 @@ class Char(Tokenizer):
     line_end: ClassVar[str] = "\n"
     reserved: ClassVar[tuple[str, ...]] = (UNKNOWN,)
 
-    def __init__(
-        self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1
-    ) -> None:
+    def __init__(self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1) -> None:
         """Raises InputError for a piece that is not one character."""
         super().__init__(vocabulary, counts, lowercase=lowercase, min_count=min_count)
         if wrong := [piece for piece in self.vocabulary[1:] if len(piece) != 1]:

@@ -52,9 +52,7 @@ class Tokenizer(ABC):
     lowercase: bool
     min_count: int
 
-    def __init__(
-        self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1
-    ) -> None:
+    def __init__(self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1) -> None:
         """Raises InputError where vocabulary and counts do not belong together."""
         self.vocabulary = list(vocabulary)
         self.counts = np.asarray(counts, dtype=np.int64)
@@ -68,8 +66,7 @@ class Tokenizer(ABC):
         first = tuple(self.vocabulary[: len(self.reserved)])
         if first != self.reserved or self.line_end not in self.index:
             raise InputError(
-                f"a {self.name} vocabulary begins with {self.reserved} and holds {self.line_end!r}, "
-                f"not {first}; fit the tokenizer again"
+                f"a {self.name} vocabulary begins with {self.reserved} and holds {self.line_end!r}, not {first}; fit the tokenizer again"
             )
         self.unknown = self.index.get(UNKNOWN) if UNKNOWN in self.reserved else None
         self.newline = self.index[self.line_end]
@@ -103,9 +100,7 @@ class Tokenizer(ABC):
             raise InputError(f"min-count {min_count} is too small; give 1 or more")
         least = len({*cls.reserved, cls.line_end})
         if vocab_size is not None and vocab_size < least:
-            raise InputError(
-                f"vocab-size {vocab_size} is too small for the {cls.name} tokenizer; give {least} or more"
-            )
+            raise InputError(f"vocab-size {vocab_size} is too small for the {cls.name} tokenizer; give {least} or more")
 
     @classmethod
     def count(cls, parts: Iterable[str]) -> Mapping[str, int]:

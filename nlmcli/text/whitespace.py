@@ -47,9 +47,7 @@ class Whitespace(Tokenizer):
     line_end: ClassVar[str] = END
     reserved: ClassVar[tuple[str, ...]] = (UNKNOWN, END)
 
-    def __init__(
-        self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1
-    ) -> None:
+    def __init__(self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1) -> None:
         super().__init__(vocabulary, counts, lowercase=lowercase, min_count=min_count)
         self._memory = Memory(self)
 
@@ -70,12 +68,7 @@ class Whitespace(Tokenizer):
 
     def pieces(self, text: str) -> list[str]:
         """What the text falls into; a line end is `<eos>`."""
-        return [
-            piece
-            for part in chunks(text, self.lowercase)
-            for string in strings(part)
-            for piece in self.split(string)
-        ]
+        return [piece for part in chunks(text, self.lowercase) for string in strings(part) for piece in self.split(string)]
 
     def encode(self, text: str) -> Ids:
         """text -> ids (tokens,) int32, part by part so that memory stays bounded."""

@@ -18,9 +18,7 @@ ALONE = (
     "\u3105-\u312f\u31a0-\u31bf\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
 )
 # The punctuation of those scripts, as wide as their letters.
-WIDE = (
-    "\u3001-\u3003\u3008-\u3020\u3030\u303d\u30a0\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-)
+WIDE = "\u3001-\u3003\u3008-\u3020\u3030\u303d\u30a0\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 
 
 def _marks() -> str:
@@ -89,8 +87,8 @@ CLOSED_BY = {"“": "”", "‘": "’", "„": "“”", "‚": "‘’", "«":
 CLOSERS = frozenset("”’")  # these close what was opened on another line, too
 TOGGLES = frozenset('"_`')  # open, close, open, ...
 ELIDED = frozenset(["i", "o", "th", "wi"])  # i' the, o' the, th' hour, wi' the
-ELISIONS = frozenset("tis twas twere twill twould em til cause bout".split())
-NO_OWNERS = frozenset("as does has his is its says this thus us was yes".split())
+ELISIONS = frozenset(["tis", "twas", "twere", "twill", "twould", "em", "til", "cause", "bout"])
+NO_OWNERS = frozenset(["as", "does", "has", "his", "is", "its", "says", "this", "thus", "us", "was", "yes"])
 
 _WIDE = re.compile(f"[{ALONE}{WIDE}]")
 _WIDE_PUNCTUATION = re.compile(f"[{WIDE}]")

@@ -15,7 +15,7 @@ from nlmcli.errors import InputError
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 
 RNN, LSTM = ("models/rnn.py", "--model", "rnn", "--layer", "elman"), ("models/lstm.py", "--model", "lstm", "--layer", "lstm")
-WINDOW, EMBEDDING = ("models/window.py", "--model", "window"), ("nn/embedding.py", "--layer", "embedding")
+WINDOW, EMBEDDING = ("nn/window.py", "--layer", "window", "--model", "window"), ("nn/embedding.py", "--layer", "embedding")
 
 # what goes wrong: (where, and how that is checked; what stands there; the bug)
 BUGS = {
@@ -27,7 +27,7 @@ BUGS = {
     "c_t in place of c_{t-1}": (LSTM, "df[j] = dc[j] * c_before[j]", "df[j] = dc[j] * c[j]"),
     "no gradient through the memory": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
     "an embedding's buffer that does not start at zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
-    "a weight's gradient is forgotten": (WINDOW, "G.W1 += dW1", "pass"),
+    "a weight's gradient is forgotten": (WINDOW, "multiply(x.T, da, dW1, accumulate=True)", "pass"),
 }
 
 

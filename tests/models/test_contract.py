@@ -232,8 +232,9 @@ def test_dropout_is_for_training_only_and_follows_its_generator(name, sizes):
     model = Architecture(Architecture.Config(**sizes(name, dropout=0.5)), V, newline=1)
     P = model.initialise(np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, V, (T, B))
-    plain, again = (model.forward(P, x, model.start(B))[0] for _ in range(2))
-    np.testing.assert_array_equal(plain, again)
+    without = Architecture(Architecture.Config(**sizes(name, dropout=0.0)), V, newline=1)
+    plain, expected = (each.forward(P, x, each.start(B))[0] for each in (model, without))
+    np.testing.assert_array_equal(plain, expected)
     drawn = [model.forward(P, x, model.start(B), np.random.default_rng(seed))[0] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])

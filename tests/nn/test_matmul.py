@@ -18,9 +18,7 @@ many = settings(max_examples=1000 if JIT else 150, derandomize=True, deadline=No
 some = settings(max_examples=200 if JIT else 30, derandomize=True, deadline=None, database=None)
 
 # Around the height of a tile (4 to 8), a vector (4 to 16), a panel (8 to 48), a strip (96), a block (384).
-sizes = st.one_of(
-    st.integers(0, 20), st.integers(0, 110), st.sampled_from([95, 96, 97, 144, 383, 384, 385, 400])
-)
+sizes = st.one_of(st.integers(0, 20), st.integers(0, 110), st.sampled_from([95, 96, 97, 144, 383, 384, 385, 400]))
 reals = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(["rows", "columns", "window", "backwards", "every second", "repeated", "far apart"])
 seeds = st.integers(0, 2**32 - 1)
@@ -222,9 +220,7 @@ def run(script, folder, **environment):
     environment = {**os.environ, "PYTHONPATH": path, **environment}
     file = folder / "caller.py"
     file.write_text(script)
-    done = subprocess.run(
-        [sys.executable, file], capture_output=True, text=True, env=environment, check=False
-    )
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

@@ -31,9 +31,9 @@ def test_the_folder_is_the_registry():
 
 
 def test_an_unknown_name_is_answered_with_a_near_one():
-    with pytest.raises(InputError, match="^unknown tokenizer 'wrod'; did you mean 'word'\\?$"):
+    with pytest.raises(InputError, match=r"^unknown tokenizer 'wrod'; did you mean 'word'\?$"):
         registry.tokenizer_class("wrod")
-    with pytest.raises(InputError, match="known: .*byte, char"):
+    with pytest.raises(InputError, match=r"known: .*byte, char"):
         registry.tokenizer_class("corpus")
 
 

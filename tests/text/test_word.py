@@ -129,7 +129,7 @@ def test_the_ids_remembered_are_bounded(monkeypatch):
 def test_whitespace_takes_the_text_as_it_is_tokenised():
     text = " = A <unk> title = \n\n it 's <unk> , @-@ said \n"
     tokenizer = Whitespace.fit(text)
-    pieces = "= A <unk> title = <eos> <eos> it 's <unk> , @-@ said <eos>".split()
+    pieces = ["=", "A", "<unk>", "title", "=", "<eos>", "<eos>", "it", "'s", "<unk>", ",", "@-@", "said", "<eos>"]
     assert tokenizer.pieces(text) == pieces
     assert tokenizer.vocabulary[:4] == ["<unk>", "<eos>", "=", "A"]
     assert tokenizer.counts[:3].tolist() == [2, 3, 2] and tokenizer.newline == 1

@@ -1,0 +1,111 @@
+"""Where compiled kernels are kept between runs, and why what is found there can be trusted.
+
+Numba notices a change of the file a kernel stands in, but not of another file whose code was compiled into it, nor of a
+kernel that is called by name. So the folder's name has the hash of all sources: changed sources, another folder. And
+every file begins with the hash of its contents: one that was cut off or changed is not used, and written anew.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+PACKAGE = Path(__file__).resolve().parent
+DIGEST = hashlib.sha256().digest_size
+
+
+def source_hash() -> str:
+    """One hash for all sources that kernels may be made of, and for the compiler."""
+    text = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text.update(path.read_bytes())
+    return text.hexdigest()[:16]
+
+
+def user_cache() -> Path:
+    """The folder in which this system keeps a user's caches."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(given)
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "nlm"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home)) / "nlm"
+    return Path(os.environ.get("XDG_CACHE_HOME", home / ".cache")) / "nlm"
+
+
+def writable_folder() -> str | None:
+    """This version's folder in the user's cache; where that cannot be written, one that lasts as long as the system's /tmp."""
+    version = f"kernels-{source_hash()}"
+    for base in (user_cache, lambda: Path(tempfile.gettempdir()) / f"nlm-{os.getuid() if hasattr(os, 'getuid') else 'user'}"):
+        try:
+            folder = base() / version
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return str(folder)
+        except (OSError, RuntimeError):  # RuntimeError: no home
+            continue
+    return None
+
+
+class CheckedFiles(IndexDataCacheFile):
+    """Numba's files, each with its hash in front. What does not match was never there."""
+
+    def _load_index(self):
+        try:
+            stamp, overloads = self.checked(self._index_path)
+        except (OSError, ValueError):
+            return {}
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads):
+        self.write(self._index_path, (self._source_stamp, overloads))
+
+    def _load_data(self, name):
+        try:
+            return self.checked(self._data_path(name))
+        except ValueError as error:
+            raise OSError(str(error)) from None
+
+    def _save_data(self, name, data):
+        self.write(self._data_path(name), data)
+
+    def checked(self, path):
+        with open(path, "rb") as file:
+            digest, data = file.read(DIGEST), file.read()
+        if hashlib.sha256(data).digest() != digest:
+            raise ValueError(f"{path} is damaged")
+        return pickle.loads(data)
+
+    def write(self, path, value):
+        data = self._dump(value)
+        with self._open_for_write(path) as file:
+            file.write(hashlib.sha256(data).digest() + data)
+
+
+class CheckedCache(FunctionCache):
+    """Numba's cache of one function, in our folder and with checked files."""
+
+    def __init__(self, function):
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
+        try:
+            super().__init__(function)
+        finally:
+            numba.config.CACHE_DIR = before
+        files = self._cache_file
+        files.__class__ = CheckedFiles
+
+
+FOLDER = writable_folder()
+
+
+def keep(dispatcher) -> None:
+    """Have a kernel's machine code kept, where there is a folder for it."""
+    if FOLDER is not None:
+        dispatcher._cache = CheckedCache(dispatcher.py_func)
