@@ -17,7 +17,6 @@ from nlmcli import models, nn
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.errors import InputError, suggest
 from nlmcli.models.base import Model
-from nlmcli.nn.cross_entropy import head_gradient
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
 
@@ -67,23 +66,29 @@ def check_pair(pair: Pair, dtype: str = "float64", tolerance: float | None = Non
 def check_model(name: str, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
     """A row for every parameter of a small model, on a batch with padding, from a state that is not the start.
 
-    With dropout and without, since a model may take another way then: the row is that of the larger error.
+    In every variant, since a model may take another way then: with dropout and without, with one layer and with two.
+    The row is that of the larger error.
     """
-    both = [check_small(name, dropout, dtype, tolerance) for dropout in (0.3, 0.0)]
-    return [max(rows, key=lambda row: (not row.passed, row.error)) for rows in zip(*both, strict=True)]
+    has_layers = any(field.name == "layers" for field in fields(models.model_class(name).Config))
+    variants = [{"dropout": 0.3}, {}, *([{"layers": 1}] if has_layers else [])]
+    worst: dict[str, Row] = {}
+    for variant in variants:
+        for row in check_small(name, SMALL | variant, dtype, tolerance):
+            worst[row.name] = max(worst.get(row.name, row), row, key=lambda row: (not row.passed, row.error))
+    return list(worst.values())
 
 
-def check_small(name: str, dropout: float, dtype: str, tolerance: float | None) -> list[Row]:
+def check_small(name: str, sizes: dict[str, Any], dtype: str, tolerance: float | None) -> list[Row]:
     Architecture = models.model_class(name)
-    small = {f.name: SMALL[f.name] for f in fields(Architecture.Config) if f.name in SMALL}
-    model = Architecture(Architecture.Config(**small, dropout=dropout), VOCABULARY, newline=1)
+    config = Architecture.Config(**{f.name: sizes[f.name] for f in fields(Architecture.Config) if f.name in sizes})
+    model = Architecture(config, VOCABULARY, newline=1)
     rng = np.random.default_rng(0)
     P = model.initialise(rng, dtype)
     P.flat += 0.1 * rng.standard_normal(P.flat.size).astype(dtype)  # biases that are not zero
     x, y = rng.integers(0, VOCABULARY, (2, STEPS, BATCH))
     _, state, _ = model.forward(P, rng.integers(0, VOCABULARY, (4, BATCH)), model.start(BATCH, dtype))
     y[-1, 0] = -1
-    return check_parameters(name, model, P, x, y, state, dtype, tolerance, dropout=dropout > 0)
+    return check_parameters(name, model, P, x, y, state, dtype, tolerance, dropout=config.dropout > 0)
 
 
 def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
@@ -112,10 +117,7 @@ def check_parameters(
 
     def loss_and_gradient(G: Params) -> float:
         draw = np.random.default_rng(0) if dropout else None
-        h, _, cache = model.forward(P, x, state, draw)
-        total, dh = head_gradient(h.reshape(targets.size, -1), *model.head(P), targets, 1 / n, *model.head(G))
-        model.backward(dh.reshape(h.shape), cache, G)
-        return total / n
+        return model.step(P, x, targets, state, 1 / n, G, draw)[0] / n
 
     G = P.zeros_like()
     loss_and_gradient(G)

@@ -15,7 +15,7 @@ import numpy as np
 from nlmcli.engine.data import Batch
 from nlmcli.engine.threads import Threads
 from nlmcli.models.base import Model, State
-from nlmcli.nn.cross_entropy import blocks, head_gradient, loss_rows, loss_weights
+from nlmcli.nn.cross_entropy import blocks, loss_rows, loss_weights
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
@@ -41,13 +41,13 @@ class Shard:
         self.targets, self.loss = y.reshape(-1), 0.0
         self.words = [self.x, *(memory for memory in state if memory.dtype.kind == "i")]  # whose embeddings are read
 
+    def step(self, P: Params, scale: float) -> None:
+        """All of it, where the output matrix is small: its gradient goes into the shard's own vector."""
+        self.loss, self.state = self.model.step(P, self.x, self.targets, self.state, scale, self.G, self.rng)
+
     def encode(self, P: Params) -> None:
         h, self.state, self.cache = self.model.forward(P, self.x, self.state, self.rng)
         self.shape, self.h = h.shape, h.reshape(-1, h.shape[-1])
-
-    def head(self, P: Params, scale: float) -> None:
-        """The loss, dh, and the output matrix's gradient in the shard's own vector."""
-        self.loss, self.dh = head_gradient(self.h, *self.model.head(P), self.targets, scale, *self.model.head(self.G))
 
     def head_rows(self, P: Params, scale: float, rows: slice, room: np.ndarray) -> None:
         """The loss and dh of some rows; room becomes their dz."""
@@ -91,22 +91,12 @@ class Team:
         summed = self.summed(G, sparse, large)
         self.clear(G, shards, sparse, large)
 
-        def encode(shard: Shard) -> None:
-            for part in summed:
-                shard.G.flat[part] = 0
-            shard.encode(P)
-
-        def whole(shard: Shard) -> None:
-            encode(shard)
-            shard.head(P, scale)
-            shard.decode()
-
         if large:
-            self.each(shards, encode)
+            self.each(shards, lambda shard: (clear_ranges(shard.G, summed), shard.encode(P)))
             self.large_head(P, G, shards, scale)
             self.each(shards, Shard.decode)
         else:
-            self.each(shards, whole)
+            self.each(shards, lambda shard: (clear_ranges(shard.G, summed), shard.step(P, scale)))
         self.add_up(G, shards, summed, sparse)
         return sum(shard.loss for shard in shards) * scale, [shard.state for shard in shards]
 
@@ -164,6 +154,11 @@ def add_weights(shards: list[Shard], rows: slice, dU: np.ndarray, db2: np.ndarra
     """The output matrix's gradient from these rows of every shard, for a range of the vocabulary."""
     for shard in shards:
         loss_weights(shard.h[rows], shard.z[:, words], dU[:, words], db2[words])
+
+
+def clear_ranges(G: Params, ranges: list[slice]) -> None:
+    for part in ranges:
+        G.flat[part] = 0
 
 
 def clear_rows(matrix: np.ndarray, rows: slice) -> None:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nlmcli.nn.cross_entropy import head_gradient
 from nlmcli.nn.params import Params, Shapes
 
 State = tuple[np.ndarray, ...]  # what is remembered of the text before; the batch is axis 1 of every array
@@ -39,6 +40,18 @@ class Model:
     def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
         """dh (T,B,H) -> adds dL/dθ into every G.name of the encoder.  The state before is taken as given."""
         raise NotImplementedError
+
+    def step(
+        self, P: Params, x: np.ndarray, targets: np.ndarray, state: State, scale: float, G: Params, rng: Any = None
+    ) -> tuple[float, State]:
+        """Forward, head and backward: Σ nll of the targets and the state after x; adds dL/dθ of L = scale · Σ nll into G.
+
+        A model may do the same in one kernel, to the bit: a small one's step is shorter than the calls of its parts.
+        """
+        h, state, cache = self.forward(P, x, state, rng)
+        total, dh = head_gradient(h.reshape(targets.size, -1), *self.head(P), targets, scale, *self.head(G))
+        self.backward(dh.reshape(h.shape), cache, G)
+        return total, state
 
     def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
         """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go."""

@@ -8,7 +8,8 @@ Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with bias 1 at fir
 
 import numpy as np
 
-from nlmcli.models.recurrent import Config, Recurrent
+from nlmcli.models.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import scatter_add
 from nlmcli.nn.kernel import kernel
@@ -36,11 +37,26 @@ def lstm_backward(dy, cache):
     """
     (dh, *last), (R, index, Wh, gates, hs, cs) = dy, cache
     dh0, dc0 = (np.zeros_like(hs[0]) if d is None else d.copy() for d in last)
-    da, dWh = np.empty_like(gates), np.empty_like(Wh)
+    da, dWh = np.empty_like(gates), np.zeros_like(Wh)
     scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh0, dc0)
     drows = np.zeros((R, Wh.shape[1]), dh.dtype)
     scatter_add(drows, index, da)
     return drows, dWh, dh0, dc0
+
+
+@kernel
+def whole_step(x, targets, scale, h0, c0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
+    """One layer, forward, head and backward.  -> Σ nll, h_T (B,H), c_T (B,H)"""
+    T, B, H = *x.shape, Wh.shape[0]
+    hs, cs = np.empty((T + 1, B, H), E.dtype), np.empty((T + 1, B, H), E.dtype)
+    hs[0], cs[0] = h0, c0
+    gates = np.empty((T, B, 4 * H), E.dtype)
+    scan(table_of(E, We, b1), x, Wh, gates, hs, cs)
+    loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
+    da, dh_back, dc = np.empty_like(gates), np.zeros((B, H), E.dtype), np.zeros((B, H), E.dtype)
+    scan_backward(dh.reshape(T, B, H), Wh, gates, hs, cs, da, dWh, dh_back, dc)
+    table_gradients(da, x, E, We, dE, dWe, db1)
+    return loss, hs[T].copy(), cs[T].copy()
 
 
 class LSTM(Recurrent):
@@ -48,6 +64,7 @@ class LSTM(Recurrent):
 
     Config = Config
     gates, memories = 4, 2
+    whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
 
     def initialise(self, rng, dtype=np.float32):
@@ -99,7 +116,7 @@ def scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh_back, dc):
                 back[j] += up[j]
             cell_backward(gates[t, b], cs[t, b], cs[t + 1, b], back, dc[b], da[t, b])
         multiply_packed(da[t], panels, dh_back)
-    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, 4 * H), dWh)
+    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, 4 * H), dWh, accumulate=True)
 
 
 @kernel

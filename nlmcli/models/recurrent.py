@@ -13,9 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from nlmcli.models import base
+from nlmcli.nn.cross_entropy import BLOCK
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import embedding, scatter_add
-from nlmcli.nn.linear import linear, linear_backward
+from nlmcli.nn.embedding import add_rows, embedding, scatter_add
+from nlmcli.nn.kernel import kernel
+from nlmcli.nn.linear import add_up, linear, linear_backward
+from nlmcli.nn.matmul import multiply
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Recurrent(base.Model):
     """Layers of one cell.  State: for everything a cell remembers (L,B,H), h first.
 
     A cell gives: `gates`, how many vectors of H its input is; `memories`, how many it remembers; `recur` and
-    `recur_backward`, a pair of (rows, index, Wh, *state) -> h (T,B,H), *state after.
+    `recur_backward`, a pair of (rows, index, Wh, *state) -> h (T,B,H), *state after; and `whole_step`, a kernel that does
+    the step of one layer over a table of words.
     """
 
     gates: ClassVar[int]
     memories: ClassVar[int] = 1
+    whole_step: ClassVar[Callable]
     recur: ClassVar[Callable]
     recur_backward: ClassVar[Callable]
 
@@ -69,6 +74,16 @@ class Recurrent(base.Model):
             else:
                 dy = self.below_backward(drows, l, input_cache, G).reshape(dy.shape)
 
+    def step(self, P, x, targets, state, scale, G, rng=None):
+        one_layer = self.config.layers == 1 and not (rng and self.config.dropout)
+        if not one_layer or not x.size > self.V or x.size * self.V > BLOCK:
+            return super().step(P, x, targets, state, scale, G, rng)
+        before = (memory[0] for memory in state)
+        given = (P.E, P.We, P.Wh[0], P.b1[0], P.U, P.b2)
+        gradients = (G.E, G.We, G.Wh[0], G.b1[0], G.U, G.b2)
+        loss, *after = self.whole_step(x, targets, P.U.dtype.type(scale), *before, *given, *gradients)
+        return loss, tuple(memory[None] for memory in after)
+
     def read_words(self, P, x, rng):
         """E[x] We + b1 as rows, and the index of the row that each position adds.
 
@@ -100,6 +115,24 @@ class Recurrent(base.Model):
         G.Wx[l - 1] += dWx
         G.b1[l] += db
         return dy
+
+
+@kernel
+def table_of(E, We, b1):
+    """E We + b1: what each word adds, made once.  -> (V,Q)"""
+    rows = np.empty((E.shape[0], We.shape[1]), E.dtype)
+    multiply(E, We, rows, bias=b1)
+    return rows
+
+
+@kernel
+def table_gradients(da, x, E, We, dE, dWe, db1):
+    """Adds the gradients of E, We and b1, given those of what x took from the table.  da (T,B,Q), x (T,B)."""
+    drows = np.zeros((E.shape[0], We.shape[1]), E.dtype)
+    add_rows(drows, x.reshape(x.size), da.reshape(x.size, We.shape[1]))
+    multiply(drows, We.T, dE, accumulate=True)
+    multiply(E.T, drows, dWe, accumulate=True)
+    add_up(drows, db1)
 
 
 def in_order(shape):

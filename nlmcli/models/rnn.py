@@ -5,7 +5,8 @@ h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
 
 import numpy as np
 
-from nlmcli.models.recurrent import Config, Recurrent
+from nlmcli.models.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
 from nlmcli.nn.embedding import scatter_add
 from nlmcli.nn.kernel import kernel
@@ -28,7 +29,7 @@ def elman_backward(dy, cache):
     dy: dh (T,B,H) and what comes back through h_T, None for nothing.  -> drows (R,H), dWh (H,H), dh0 (B,H)
     """
     (dh, dlast), (R, index, Wh, hs) = dy, cache
-    da, dWh = np.empty_like(dh), np.empty_like(Wh)
+    da, dWh = np.empty_like(dh), np.zeros_like(Wh)
     dh0 = np.zeros_like(hs[0]) if dlast is None else dlast.copy()
     scan_backward(dh, Wh, hs, da, dWh, dh0)
     drows = np.zeros((R, Wh.shape[0]), dh.dtype)
@@ -36,11 +37,26 @@ def elman_backward(dy, cache):
     return drows, dWh, dh0
 
 
+@kernel
+def whole_step(x, targets, scale, h0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
+    """One layer, forward, head and backward.  -> Σ nll, h_T (B,H)"""
+    T, B, H = *x.shape, Wh.shape[0]
+    hs = np.empty((T + 1, B, H), E.dtype)
+    hs[0] = h0
+    scan(table_of(E, We, b1), x, Wh, hs)
+    loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
+    da, carry = np.empty((T, B, H), E.dtype), np.zeros((B, H), E.dtype)
+    scan_backward(dh.reshape(T, B, H), Wh, hs, da, dWh, carry)
+    table_gradients(da, x, E, We, dE, dWe, db1)
+    return loss, hs[T].copy()
+
+
 class RNN(Recurrent):
     """h_t = tanh(e_t We + h_{t-1} Wh + b1).  State: h of every layer (L,B,H)."""
 
     Config = Config
     gates = 1
+    whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(elman), staticmethod(elman_backward)
 
 
@@ -71,7 +87,7 @@ def scan_backward(dh, Wh, hs, da, dWh, carry):
             for j in range(H):
                 d[j] = (up[j] + back[j]) * (one - h[j] * h[j])  # tanh' = 1 - tanh²
         multiply_packed(da[t], panels, carry)
-    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, H), dWh)
+    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, H), dWh, accumulate=True)
 
 
 def _example(rng):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.models import base
+from nlmcli.nn.cross_entropy import BLOCK
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import look_back
-from nlmcli.nn.window import add_gradients, window
+from nlmcli.nn.window import add_gradients, whole_step, window
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,10 @@ class Window(base.Model):
         window_cache, keep = cache
         (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
         add_gradients(dh, window_cache, G.E, G.W1, G.b1)
+
+    def step(self, P, x, targets, state, scale, G, rng=None):
+        if (rng and self.config.dropout) or x.size * self.V > BLOCK:
+            return super().step(P, x, targets, state, scale, G, rng)
+        ids, before = look_back(state[0], x)
+        given = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))
+        return whole_step(*given, G.E, G.W1, G.b1, *self.head(G)), (before,)

@@ -5,6 +5,7 @@ x_k = [E[ids_k0]; ...; E[ids_k,n-1]];   out_k = [tanh(x_k W1 + b1); x_k]
 
 import numpy as np
 
+from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up
@@ -38,6 +39,20 @@ def add_gradients(dout, cache, dE, dW1, db1):
     da = np.empty((N, H), out.dtype)
     dx = np.zeros((N, W1.shape[0]), out.dtype) if dout.shape[1] == H else dout[:, H:].copy()
     backward(dout[:, :H], out[:, :H], out[:, H:], ids, W1, da, dx, dE, dW1, db1)
+
+
+@kernel
+def whole_step(E, ids, W1, b1, U, b2, targets, scale, dE, dW1, db1, dU, db2):
+    """Forward, head and backward; the head reads as many columns of out as U has rows.  -> Σ nll"""
+    N, H, read = ids.shape[0], b1.size, U.shape[0]
+    out = np.empty((N, H + W1.shape[0]), E.dtype)
+    h, x = out[:, :H], out[:, H:]
+    forward(E, ids, W1, b1, h, x)
+    loss, dread = small_head(out[:, :read], U, b2, targets, scale, dU, db2)
+    da, dx = np.empty((N, H), E.dtype), np.zeros((N, W1.shape[0]), E.dtype)
+    dx[:, : read - H] = dread[:, H:]
+    backward(dread[:, :H], h, x, ids, W1, da, dx, dE, dW1, db1)
+    return loss
 
 
 @kernel

@@ -14,6 +14,7 @@ from nlmcli.engine.data import Batch
 from nlmcli.engine.gradcheck import all_pairs, check_model
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.parallel import Team
+from nlmcli.models.base import Model
 
 pytestmark = pytest.mark.parametrize("name", models.names())
 
@@ -116,6 +117,25 @@ def test_gradients_are_added_to_what_is_there(name, small):
         h, _, cache = model.forward(P, x, model.start(B, P.flat.dtype))
         model.backward(dh.copy(), cache, twice)
     np.testing.assert_allclose(twice.flat, 2 * once.flat, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_step_in_one_kernel_is_the_step_of_its_parts_to_the_bit(name, sizes, layers, dtype):
+    Architecture = models.model_class(name)
+    chosen = sizes(name) | ({"layers": layers} if "layers" in sizes(name) else {})
+    model = Architecture(Architecture.Config(**chosen), V, newline=1)
+    rng = np.random.default_rng(5)
+    P = model.initialise(rng, dtype)
+    x, y = rng.integers(0, V, (2, T, B))
+    y[-1, 0] = -1
+    state = model.forward(P, rng.integers(0, V, (3, B)), model.start(B, dtype))[1]
+    G, H = P.zeros_like(), P.zeros_like()
+    loss, after = model.step(P, x, y.reshape(-1), state, 0.1, G)
+    parts_loss, parts_after = Model.step(model, P, x, y.reshape(-1), state, 0.1, H)
+    assert loss == pytest.approx(parts_loss, rel=1e-6)
+    assert [a.tobytes() for a in after] == [a.tobytes() for a in parts_after]
+    assert G.flat.tobytes() == H.flat.tobytes()
 
 
 def test_what_is_saved_is_loaded_to_the_bit(name, training, tmp_path):
