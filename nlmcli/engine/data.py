@@ -10,24 +10,32 @@ import numpy as np
 from nlmcli.errors import InputError
 
 PADDING = -1
+RESTART = 0.02  # how often a track of a stream begins afresh
+DRAWN = 256  # steps whose restarts are drawn at once
 
 
 @dataclass(frozen=True)
 class Batch:
-    """x, y (T,B) int64.  fresh: the state before it is the start of a text, not the end of the batch before."""
+    """x, y (T,B) int64.  fresh: the state before it is the start of a text, not the end of the batch before.
+
+    restarts (B,): the columns of which that is so, if it is not so of all; None for none.
+    """
 
     x: np.ndarray
     y: np.ndarray
     fresh: bool
+    restarts: np.ndarray | None = None
 
 
 class Stream:
     """The corpus as one long text, read by B readers at once: reader b has the b-th of B contiguous tracks.
 
-    Every batch goes T steps on in all tracks, the state carried over; an epoch ends with the tracks.
+    Every batch goes T steps on in all tracks, the state carried over; an epoch ends with the tracks. Now and then a track
+    begins afresh, as evaluation and generation do: of a start that is seen once an epoch, a recurrent network learns
+    nothing, and what it learned of states that it has grown into may be worth nothing there (Merity et al. 2018 do so too).
     """
 
-    def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int):
+    def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int, seed: int = 0):
         """ids (N,) of the text; it is read as if after a line end.  Raises InputError if it is too short for B tracks."""
         if len(ids) < batch_size:
             raise InputError(
@@ -43,12 +51,21 @@ class Stream:
         self.y = ids[:used].reshape(batch_size, self.length)
         self.steps_per_epoch = -(-self.length // self.seq_len)
         self.tokens = used
+        self.seed, self.drawn, self.restarts = seed, -1, np.empty((0, 0), bool)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         k = step % self.steps_per_epoch
         part = slice(k * self.seq_len, (k + 1) * self.seq_len)
-        return Batch(self.x[:, part].T.astype(np.int64), self.y[:, part].T.astype(np.int64), fresh=k == 0)
+        x, y = (np.ascontiguousarray(a[:, part].T, np.int64) for a in (self.x, self.y))
+        return Batch(x, y, fresh=k == 0, restarts=self.restarts_at(step) if k else None)
+
+    def restarts_at(self, step: int) -> np.ndarray | None:
+        """Which tracks begin afresh before this step."""
+        draw, row = divmod(step, DRAWN)
+        if draw != self.drawn:
+            self.drawn, self.restarts = draw, np.random.default_rng([self.seed, draw]).random((DRAWN, self.batch_size)) < RESTART
+        return self.restarts[row] if self.restarts[row].any() else None
 
 
 class Lines:

@@ -70,10 +70,12 @@ def check_model(name: str, dtype: str = "float64", tolerance: float | None = Non
     The row is that of the larger error.
     """
     has_layers = any(field.name == "layers" for field in fields(models.model_class(name).Config))
-    variants = [{"dropout": 0.3}, {}, *([{"layers": 1}] if has_layers else [])]
+    variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
+    if has_layers:
+        variants.append({"layers": 1})
     worst: dict[str, Row] = {}
     for variant in variants:
-        for row in check_small(name, SMALL | variant, dtype, tolerance):
+        for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):
             worst[row.name] = max(worst.get(row.name, row), row, key=lambda row: (not row.passed, row.error))
     return list(worst.values())
 

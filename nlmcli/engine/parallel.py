@@ -6,16 +6,15 @@ when the vocabulary is, and are not summed so: of E's gradient only the rows of 
 touched, and that of the output matrix is made by all shards together, a range of the vocabulary at a time.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nlmcli.engine.data import Batch
+from nlmcli.engine.large_head import LargeHead
 from nlmcli.engine.threads import Threads
 from nlmcli.models.base import Model, State
-from nlmcli.nn.cross_entropy import blocks, loss_rows, loss_weights
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
@@ -23,7 +22,6 @@ from nlmcli.nn.params import Params
 SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
 LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
 CHUNK = 1 << 14  # numbers whose squares are summed in single precision
-PANEL = 48  # a range of the vocabulary is a multiple of this: a panel of the matrix product
 
 
 def shards_of(batch_size: int) -> list[slice]:
@@ -41,39 +39,46 @@ class Shard:
         self.targets, self.loss = y.reshape(-1), 0.0
         self.words = [self.x, *(memory for memory in state if memory.dtype.kind == "i")]  # whose embeddings are read
 
-    def step(self, P: Params, scale: float) -> None:
-        """All of it, where the output matrix is small: its gradient goes into the shard's own vector."""
+    def step(self, P: Params, scale: float, summed: list[slice]) -> None:
+        """All of it, where the vocabulary is small: the output matrix's gradient goes into the shard's own vector."""
+        self.clear(summed)
         self.loss, self.state = self.model.step(P, self.x, self.targets, self.state, scale, self.G, self.rng)
 
-    def encode(self, P: Params) -> None:
+    def encode(self, P: Params, summed: list[slice]) -> None:
+        self.clear(summed)
         h, self.state, self.cache = self.model.forward(P, self.x, self.state, self.rng)
-        self.shape, self.h = h.shape, h.reshape(-1, h.shape[-1])
+        self.h = h.reshape(-1, h.shape[-1])
 
-    def head_rows(self, P: Params, scale: float, rows: slice, room: np.ndarray) -> None:
-        """The loss and dh of some rows; room becomes their dz."""
-        self.dh = self.dh if rows.start else np.empty_like(self.h)
-        self.z = room[: len(self.h[rows])]
-        nll = np.empty(len(self.z), room.dtype)
-        loss_rows(self.h[rows], *self.model.head(P), self.targets[rows], room.dtype.type(scale), self.z, nll, self.dh[rows])
-        self.loss += float(nll.sum(dtype=np.float64))
+    def decode(self, dh: np.ndarray) -> None:
+        self.model.backward(dh.reshape(*self.x.shape, -1), self.cache, self.G)
 
-    def decode(self) -> None:
-        self.model.backward(self.dh.reshape(self.shape), self.cache, self.G)
+    def clear(self, summed: list[slice]) -> None:
+        for part in summed:
+            self.G.flat[part] = 0
 
 
 class Team:
-    """The threads of a run, the shards' gradient vectors they fill, and the room of their logits."""
+    """The threads of a run, the shards' gradient vectors they fill, and the head of a large vocabulary."""
 
     def __init__(self, model: Model, threads: int = 1):
         self.model, self.threads, self.workers = model, threads, Threads(threads)
         self.parts: list[Params] = []
-        self.rooms: list[np.ndarray] = []
+        self.head = LargeHead(model.V, self.workers)
         self.parts_of: dict[tuple[bool, bool], list[slice]] = {}
         self.touched: list[np.ndarray] | None = []  # ids whose rows of G.E are not zero; None: any may be
 
     def start(self, batch_size: int, dtype: Any = np.float32) -> list[State]:
         """The state of every shard at the start of a text."""
         return [self.model.start(columns.stop - columns.start, dtype) for columns in shards_of(batch_size)]
+
+    def restarted(self, states: list[State], columns: np.ndarray) -> list[State]:
+        """The states, but in these columns of the batch (B,) that at the start of a text."""
+        start = self.start(len(columns))
+        shards = [columns[part] for part in shards_of(len(columns))]
+        return [
+            tuple(np.where(shard.reshape(-1, *(1,) * (a.ndim - 2)), b, a) for a, b in zip(state, fresh, strict=True))
+            for state, fresh, shard in zip(states, start, shards, strict=True)
+        ]
 
     def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
         """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
@@ -89,19 +94,23 @@ class Team:
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
         sparse, large = batch.x.size <= self.model.V, self.model.V >= LARGE
         summed = self.summed(G, sparse, large)
-        self.clear(G, shards, sparse, large)
-
+        self.clear(G, shards, sparse)
         if large:
-            self.each(shards, lambda shard: (clear_ranges(shard.G, summed), shard.encode(P)))
-            self.large_head(P, G, shards, scale)
-            self.each(shards, Shard.decode)
+            loss = self.large_step(P, G, shards, scale, summed)
         else:
-            self.each(shards, lambda shard: (clear_ranges(shard.G, summed), shard.step(P, scale)))
+            self.workers.run([partial(shard.step, P, scale, summed) for shard in shards])
+            loss = sum(shard.loss for shard in shards)
         self.add_up(G, shards, summed, sparse)
-        return sum(shard.loss for shard in shards) * scale, [shard.state for shard in shards]
+        return loss * scale, [shard.state for shard in shards]
 
-    def each(self, shards: list[Shard], job: Callable[[Shard], Any]) -> None:
-        self.workers.run([partial(job, shard) for shard in shards])
+    def large_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> float:
+        """Encoders shard by shard, the head of all of them at once.  -> Σ nll"""
+        self.workers.run([partial(shard.encode, P, summed) for shard in shards])
+        h, targets = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("h", "targets"))
+        loss, dh = self.head.gradient(h, *self.model.head(P), targets, scale, *self.model.head(G))
+        ends = np.cumsum([len(shard.h) for shard in shards])
+        self.workers.run([partial(shard.decode, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
+        return loss
 
     def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
         """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""
@@ -113,27 +122,14 @@ class Team:
             self.parts_of[sparse, large] = [slice(a, b) for a, b in joined(ranges)]
         return self.parts_of[sparse, large]
 
-    def clear(self, G: Params, shards: list[Shard], sparse: bool, large: bool) -> None:
-        """Zero what will be added to but is not summed: the rows of a sparse E, a large output matrix."""
-        if large:
-            for u in self.model.head(G):
-                self.workers.over(len(u), partial(clear_rows, u), grain=1, alone=0)
+    def clear(self, G: Params, shards: list[Shard], sparse: bool) -> None:
+        """Zero what will be added to but is not summed: the rows of a sparse E."""
         if sparse:
             for part in self.parts if self.touched is None else ():
                 part.E[...] = 0
             for ids in self.touched or ():
                 G.E[ids] = 0
         self.touched = [ids for shard in shards for ids in shard.words] if sparse else None
-
-    def large_head(self, P: Params, G: Params, shards: list[Shard], scale: float) -> None:
-        """Rows by shards, then the output matrix's gradient by ranges of the vocabulary, so that it is summed only once."""
-        V, longest = self.model.V, max(len(shard.h) for shard in shards)
-        dU, db2 = self.model.head(G)
-        for rows in blocks(longest, V):
-            if not self.rooms or len(self.rooms[0]) < min(longest, rows.stop - rows.start):
-                self.rooms = [np.empty((min(longest, rows.stop - rows.start), V), P.flat.dtype) for _ in self.parts]
-            self.workers.run([partial(s.head_rows, P, scale, rows, room) for s, room in zip(shards, self.rooms, strict=False)])
-            self.workers.over(V, partial(add_weights, shards, rows, dU, db2), grain=PANEL, alone=0)
 
     def add_up(self, G: Params, shards: list[Shard], summed: list[slice], sparse: bool) -> None:
         """G = the sum of the shards' vectors, in their order."""
@@ -148,21 +144,6 @@ class Team:
         sums = np.empty(-(-g.size // CHUNK))
         self.workers.over(g.size, lambda part: square_sums(g[part], sums[part.start // CHUNK :]))
         return float(np.sqrt(sums.sum()))
-
-
-def add_weights(shards: list[Shard], rows: slice, dU: np.ndarray, db2: np.ndarray, words: slice) -> None:
-    """The output matrix's gradient from these rows of every shard, for a range of the vocabulary."""
-    for shard in shards:
-        loss_weights(shard.h[rows], shard.z[:, words], dU[:, words], db2[words])
-
-
-def clear_ranges(G: Params, ranges: list[slice]) -> None:
-    for part in ranges:
-        G.flat[part] = 0
-
-
-def clear_rows(matrix: np.ndarray, rows: slice) -> None:
-    matrix[rows] = 0
 
 
 def add_part(g: np.ndarray, more: np.ndarray, part: slice) -> None:

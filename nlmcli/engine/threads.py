@@ -6,7 +6,7 @@ for a while whether it is wanted: for less time than a step takes, since on a bu
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +32,7 @@ class Threads:
 
     def __init__(self, n: int):
         self.n = n
-        self.jobs: list[Job] = []
+        self.jobs: Sequence[Job] = []
         self.failures: list[BaseException] = []
         self.turns = np.zeros(n, np.int64)  # which call of `run` each thread has come to; [0]: the caller
         self.go = [threading.Lock() for _ in range(n)]
@@ -59,7 +59,7 @@ class Threads:
         for job in self.jobs[r :: self.n]:
             job()
 
-    def run(self, jobs: list[Job]) -> None:
+    def run(self, jobs: Sequence[Job]) -> None:
         """All jobs, shared out; back when all are done. Raises what one of them raised."""
         if self.n == 1 or len(jobs) == 1:
             for job in jobs:

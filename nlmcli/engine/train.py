@@ -185,6 +185,8 @@ class Training:
         P, G, s = self.lm.P, self.G, self.settings
         if batch.fresh:
             self.states = self.team.start(batch.x.shape[1])
+        elif batch.restarts is not None:
+            self.states = self.team.restarted(self.states, batch.restarts)
         key = (s.seed, self.step) if s.dropout else None
         loss, self.states = self.team.gradient(P, G, batch, self.states, key)
         length = self.team.norm(G.flat)
@@ -294,7 +296,7 @@ def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | 
     """The text to train on, as the settings read it."""
     s = settings
     if s.by == "stream":
-        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len)
+        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
     lines = [tokenizer.encode(line + "\n") for line in train.removesuffix("\n").split("\n")]
     return Lines(lines, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
 

@@ -16,7 +16,8 @@ from nlmcli.nn.linear import add_up
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 
-BLOCK = 1 << 21  # logits held at a time: 8 MB in float32
+BLOCK = 1 << 22  # logits held at a time: 16 MB in float32
+WIDTH = 240  # words in a block of the vocabulary: five panels of the matrix product
 
 
 @kernel
@@ -78,6 +79,66 @@ def small_head(h, U, b2, targets, scale, dU, db2):
     for k in range(nll.size):
         loss += nll[k]
     return loss, dh
+
+
+# Where V is large, by blocks of words that stay in the cache: two passes over them, and between the passes each row's
+# maximum and sum over all blocks is known. A block is (N, WIDTH); z (blocks, N, WIDTH), top and tot (blocks, N).
+
+
+@kernel
+def words_forward(h, U, b2, targets, z, top, tot, at_target, first, last):
+    """For blocks first to last: z = exp(h U + b2 - top), top and tot each row's maximum and sum in its block."""
+    for block in range(first, last):
+        start = block * WIDTH
+        stop = min(start + WIDTH, U.shape[1])
+        part = z[block, :, : stop - start]
+        multiply(h, U[:, start:stop], part, bias=b2[start:stop])
+        for k in range(targets.size):
+            row = part[k]
+            most = largest(row)
+            if start <= targets[k] < stop:
+                at_target[k] = row[targets[k] - start]
+            for v in range(row.size):
+                row[v] = exp(row[v] - most)
+            top[block, k], tot[block, k] = most, total(row)
+
+
+@kernel
+def words_between(top, tot, at_target, targets, scale, nll):
+    """nll of every row; top becomes what its row of each block is multiplied by: scale e^top / Σ_v e^z_v, 0 for padding."""
+    for k in range(targets.size):
+        if targets[k] < 0:
+            nll[k] = 0
+            top[:, k] = 0
+            continue
+        most, s = top[:, k].max(), 0.0
+        for block in range(top.shape[0]):
+            top[block, k] = exp(top[block, k] - most)
+            s += top[block, k] * tot[block, k]
+        nll[k] = math.log(s) + most - at_target[k]
+        for block in range(top.shape[0]):
+            top[block, k] *= scale / s
+
+
+@kernel
+def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, first, last, accumulate):
+    """For blocks first to last: z becomes dz;  dU (+)= hᵀ dz;  db2 (+)= Σ_n dz_n;  dh = Σ over these blocks of dz Uᵀ."""
+    dh[:] = 0
+    for block in range(first, last):
+        start = block * WIDTH
+        stop = min(start + WIDTH, U.shape[1])
+        part = z[block, :, : stop - start]
+        for k in range(targets.size):
+            row, f = part[k], factor[block, k]
+            for v in range(row.size):
+                row[v] *= f
+            if start <= targets[k] < stop:
+                row[targets[k] - start] -= scale
+        multiply(h.T, part, dU[:, start:stop], accumulate=accumulate)
+        if not accumulate:
+            db2[start:stop] = 0
+        add_up(part, db2[start:stop])
+        multiply(part, U[:, start:stop].T, dh, accumulate=True)
 
 
 @kernel

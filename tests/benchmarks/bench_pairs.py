@@ -1,0 +1,92 @@
+"""Every pair of functions, forward and backward, on arrays as large as those of a real training step, in float32.
+
+`pytest tests/benchmarks/bench_pairs.py` prints the times. A pair that SIZES does not name is measured on its own small
+example, which tells what a call costs and little else.
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a shard; read when NumPy is imported
+
+import numpy as np
+import pytest
+
+from nlmcli.engine.gradcheck import all_pairs
+from nlmcli.nn.kernel import JIT
+from nlmcli.nn.pair import is_differentiable
+
+pytestmark = [
+    pytest.mark.skipif(not JIT, reason="there are no kernels to measure"),
+    pytest.mark.benchmark(min_rounds=5, max_time=0.3),
+]
+
+PAIRS = all_pairs()
+T, B, D, H, CHARACTERS, WORDS, CONTEXT = 64, 16, 64, 256, 65, 10_000, 5
+N = T * B  # one shard of a batch
+
+
+def floats(rng, *shape):
+    """Numbers as small as weights are, so that nothing saturates over T steps."""
+    return (rng.standard_normal(shape) / np.sqrt(H)).astype(np.float32)
+
+
+def characters(rng, *shape):
+    return rng.integers(0, CHARACTERS, shape)
+
+
+def recurrence(gates, memories):
+    """rows, index, Wh and what is remembered, of a network that reads characters."""
+
+    def inputs(rng):
+        states = [floats(rng, B, H) for _ in range(memories)]
+        return floats(rng, CHARACTERS, gates * H), characters(rng, T, B), floats(rng, H, gates * H), *states
+
+    return inputs
+
+
+SIZES = {
+    "dropout": lambda rng: (floats(rng, T, B, H), 0.2, rng),
+    "elman": recurrence(gates=1, memories=1),
+    "embedding": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (T, B))),
+    "linear": lambda rng: (floats(rng, N, D), floats(rng, D, 4 * H), floats(rng, 4 * H)),
+    "linear_cross_entropy": lambda rng: (floats(rng, N, H), floats(rng, H, WORDS), floats(rng, WORDS), rng.integers(0, WORDS, N)),
+    "lstm": recurrence(gates=4, memories=2),
+    "softmax": lambda rng: (floats(rng, N, CHARACTERS),),
+    "softmax_cross_entropy": lambda rng: (floats(rng, N, CHARACTERS), characters(rng, N)),
+    "tanh": lambda rng: (floats(rng, N, H),),
+    "window": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (N, CONTEXT)), floats(rng, CONTEXT * D, H), floats(rng, H)),
+}
+
+
+def inputs_of(name):
+    """The inputs of a pair by SIZES, or its example in float32."""
+    given = SIZES.get(name, PAIRS[name].example)(np.random.default_rng(0))
+    return tuple(value.astype(np.float32) if is_differentiable(value) else value for value in given)
+
+
+def gradient_like(y):
+    """Some dL/dy for a y that is an array, a number, or a tuple of them."""
+    if isinstance(y, tuple):
+        return tuple(map(gradient_like, y))
+    return floats(np.random.default_rng(1), *np.shape(y)) if np.ndim(y) else np.float32(1)
+
+
+def test_every_size_belongs_to_a_pair():
+    assert set(SIZES) <= set(PAIRS)
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_forward(benchmark, name):
+    inputs, forward = inputs_of(name), PAIRS[name].forward
+    forward(*inputs)  # compiles
+    benchmark.group = name
+    benchmark(forward, *inputs)
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_backward(benchmark, name):
+    y, cache = PAIRS[name].forward(*inputs_of(name))
+    dy, backward = gradient_like(y), PAIRS[name].backward
+    backward(dy, cache)  # compiles
+    benchmark.group = name
+    benchmark(backward, dy, cache)

@@ -1,0 +1,52 @@
+"""One whole training step (forward, backward, clip, update) of every architecture at its default sizes, all threads.
+
+`pytest tests/benchmarks/bench_steps.py --benchmark-json=steps.json` writes the times, with tokens per second in
+extra_info. The text is made up: as many different words as a small corpus has, the frequent ones very frequent.
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; read when NumPy is imported
+
+import numpy as np
+import pytest
+
+from nlmcli import models
+from nlmcli.engine.settings import Settings
+from nlmcli.engine.train import Training
+from nlmcli.nn.kernel import JIT
+
+pytestmark = [
+    pytest.mark.skipif(not JIT, reason="there are no kernels to measure"),
+    pytest.mark.benchmark(min_rounds=5, max_time=0.5),
+]
+
+WORDS, LENGTH, LINE = 3000, 30_000, 10  # different words, words, words in a line
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """The path of the text: the k-th word stands there 1/k times as often as the first (Zipf)."""
+    rng = np.random.default_rng(0)
+    letters = rng.integers(ord("a"), ord("z") + 1, (WORDS, 6), np.uint8)
+    words = np.array([row.tobytes().decode() for row in letters])
+    frequency = 1 / np.arange(1, WORDS + 1)
+    drawn = rng.choice(words, (LENGTH // LINE, LINE), p=frequency / frequency.sum())
+    path = tmp_path_factory.mktemp("text") / "zipf.txt"
+    path.write_text("".join(" ".join(line) + "\n" for line in drawn), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "word"])
+@pytest.mark.parametrize("model", models.names())
+def test_step(benchmark, text, tmp_path, model, tokenizer):
+    training = Training(Settings(corpus=(str(text),), model=model, tokenizer=tokenizer), tmp_path / "run")
+    batch = training.data.batch(0)
+    training.warm_up()
+    training.update(batch, lr=0.0)
+    benchmark.group = tokenizer
+    benchmark(training.update, batch, lr=0.0)  # a rate of 0 is the same work, and every step is the same
+    tokens = int(np.count_nonzero(batch.y >= 0))
+    benchmark.extra_info |= {"tokens": tokens, "threads": training.team.threads, "parameters": training.lm.P.flat.size}
+    if benchmark.stats:  # none with --benchmark-disable
+        benchmark.extra_info["tokens_per_second"] = round(tokens / benchmark.stats["median"])
