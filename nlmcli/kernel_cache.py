@@ -10,14 +10,16 @@ import os
 import pickle
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 PACKAGE = Path(__file__).resolve().parent
 DIGEST = hashlib.sha256().digest_size
+BEFORE_COMPILING: list[Callable[[], None]] = []  # called once, when a kernel that is not kept is about to be compiled
 
 
 def source_hash() -> str:
@@ -43,7 +45,7 @@ def user_cache() -> Path:
 def writable_folder() -> str | None:
     """This version's folder in the user's cache; where that cannot be written, one that lasts as long as the system's /tmp."""
     version = f"kernels-{source_hash()}"
-    for base in (user_cache, lambda: Path(tempfile.gettempdir()) / f"nlm-{os.getuid() if hasattr(os, 'getuid') else 'user'}"):
+    for base in (user_cache, temporary_folder):
         try:
             folder = base() / version
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,17 @@ def writable_folder() -> str | None:
         except (OSError, RuntimeError):  # RuntimeError: no home
             continue
     return None
+
+
+def temporary_folder() -> Path:
+    """A folder that is this user's alone.  Raises OSError where somebody else made one of that name: its code would be run."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"nlm-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o077 or not folder.is_dir()):
+        raise OSError(f"{folder} is not this user's alone")
+    return folder
 
 
 class CheckedFiles(IndexDataCacheFile):
@@ -101,11 +114,28 @@ class CheckedCache(FunctionCache):
         files = self._cache_file
         files.__class__ = CheckedFiles
 
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            announce()
+        return found
+
+
+class NothingKept(NullCache):
+    """The cache of a function where no folder can be written."""
+
+    def load_overload(self, sig, target_context):
+        announce()
+
+
+def announce() -> None:
+    while BEFORE_COMPILING:
+        BEFORE_COMPILING.pop()()
+
 
 FOLDER = writable_folder()
 
 
 def keep(dispatcher) -> None:
     """Have a kernel's machine code kept, where there is a folder for it."""
-    if FOLDER is not None:
-        dispatcher._cache = CheckedCache(dispatcher.py_func)
+    dispatcher._cache = NothingKept() if FOLDER is None else CheckedCache(dispatcher.py_func)

@@ -27,10 +27,7 @@ print(square_sum(np.arange(5, dtype=np.float32)), sum(square_sum.stats.cache_hit
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     """The folder in which a copy of the package stands."""
-    return copy_of_package(tmp_path_factory.mktemp("copy"))
-
-
-def copy_of_package(folder):
+    folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(Path(nlmcli.__file__).parent, folder / "nlmcli", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -97,7 +94,7 @@ def test_a_damaged_file_is_not_used_and_written_anew(package, filled, tmp_path, 
 
 
 def test_another_source_is_another_folder_and_the_same_source_the_same(package, filled, tmp_path):
-    same, changed = copy_of_package(tmp_path / "same"), copy_of_package(tmp_path / "changed")
+    same, changed = (shutil.copytree(package, tmp_path / name) for name in ("same", "changed"))
     with open(changed / "nlmcli" / "nn" / "simd.py", "a", encoding="utf-8") as file:
         file.write("# a comment\n")
     folder = compute(package, filled)[1]

@@ -2,16 +2,17 @@
 
 import os
 import sys
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 # The matrix products of a shard use one thread, its siblings the others. BLAS reads these when NumPy is imported.
 for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import typer  # noqa: E402
+from typer.core import TyperCommand, TyperGroup  # noqa: E402
 
 from nlmcli import __version__  # noqa: E402
-from nlmcli.cli import eval, generate, gradcheck, report, tokenize, train  # noqa: E402
+from nlmcli.cli import eval, generate, gradcheck, options, report, tokenize, train  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
 # Typer brings a Click of its own, under a private name; this is the base class of its errors.
@@ -25,7 +26,34 @@ class Worded(Protocol):
     def format_message(self) -> str: ...
 
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+class Command(TyperCommand):
+    """A command whose --help is shown without a type, as other flags are."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return untyped(super().get_help_option(ctx))
+
+
+class Group(TyperGroup):
+    """A group of which the same holds."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return untyped(super().get_help_option(ctx))
+
+
+def untyped(option: Any) -> Any:
+    if option is not None:
+        option.metavar = ""
+    return option
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def show_version(wanted: bool) -> None:
@@ -34,41 +62,46 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, metavar="", help="Say which nlm this is.", show_default=False)
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", callback=options.wish, is_eager=True, metavar="", help="Show where an error came from. May stand anywhere."),
+]
+
+
 @app.callback(epilog="Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 130 interrupted after saving.")
-def nlm(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which nlm this is.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from. May stand anywhere.")] = False,
-) -> None:
-    """Train, examine and sample tiny neural language models on your own text, on this computer's CPU."""
+def nlm(version: Version = False, debug: Debug = False) -> None:
+    """Train, examine and sample tiny neural language models on your own text, on this computer's CPU.
+
+    Start: nlm train, then nlm generate --prompt "students opened their"
+    """
 
 
-app.command()(tokenize.tokenize)
-app.command()(train.train)
-app.command()(eval.eval)
-app.command()(generate.generate)
-app.command()(gradcheck.gradcheck)
+for command in (tokenize.tokenize, train.train, eval.eval, generate.generate, gradcheck.gradcheck):
+    app.command(cls=Command)(command)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line.  -> its exit code. Bad usage and bad input are one sentence on stderr, and 2."""
-    given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
+    wishes: dict[str, Any] = {}
     try:
-        done = app([a for a in given if a != "--debug"], prog_name="nlm", standalone_mode=False)
+        done = app(sys.argv[1:] if arguments is None else arguments, prog_name="nlm", standalone_mode=False, obj=wishes)
         return done if isinstance(done, int) else 0
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has what it wanted
+        report.discard(sys.stdout)
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
+        report.message("interrupted")
         return 130
     except (InputError, ClickException, MemoryError) as error:
-        if debug:
+        if wishes.get("debug") and not isinstance(error, ClickException):
             raise
         if said := sentence(error):
-            print(f"nlm: {report.printable(said)}", file=sys.stderr)
+            report.message(f"nlm: {report.printable(said)}")
         return 2
 
 
@@ -80,4 +113,7 @@ def sentence(error: BaseException) -> str:
 
 
 def run() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     sys.exit(main())

@@ -1,6 +1,6 @@
 """nlm eval: how well a model predicts a text."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,14 +11,17 @@ def eval(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TEXT]...", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False
+            metavar="FILE", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False
         ),
     ] = None,
     run: options.Run = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
-    tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", metavar="", help="List P(token | all before it) of every token, and their product.")
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Score a text in every unit: nats, bits, perplexity, per token, character and byte.
 
@@ -29,6 +32,7 @@ def eval(
     from nlmcli.engine.evaluate import each_token, evaluate
 
     lm = options.load(run)
+    options.announce_compiling(quiet)
     result = evaluate(lm, tuple(texts or ()), text)
     listed = list(each_token(lm, result.text)) if tokens else []
     if json:
@@ -36,14 +40,14 @@ def eval(
         return
     if tokens:
         table = [("token", "P", "bits", "rank")]
-        table += [(report.printable(t["token"]), f"{t['p']:.6f}", f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
+        table += [(shown(t), report.probability(t["p"], 6), f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
         for line in report.columns(table, right=(1, 2, 3)):
             report.data(line)
         nats = math.fsum(t["nats"] for t in listed)
         report.data(f"\nP(text) = product = {math.exp(-nats):.3e} = exp(-{nats:.3f})\n")
     r = result.report()
     rows = [
-        ("text", result.name),
+        ("text", report.printable(result.name) if text is None else f'"{report.cut(shown_text(text), 50)}"'),
         ("tokens", f"{r['tokens']:,} ({r['unknowns']:,} unknown, {r['unknown_rate']:.2%})"),
         ("nats per token", f"{r['nats_per_token']:.4f}"),
         ("perplexity", f"{r['perplexity']:,.2f}"),
@@ -56,5 +60,18 @@ def eval(
     if r["unknowns"] and r["perplexity_known"]:
         rows.insert(4, ("perplexity without unknowns", f"{r['perplexity_known']:,.2f}"))
     if r["floor_perplexity"]:
-        rows.append(("floor", f"perplexity {r['floor_perplexity']:.2f}: what the grammar that made this text reaches itself"))
+        rows.append(("floor perplexity", f"{r['floor_perplexity']:.2f}: what this text's own grammar reaches"))
     report.facts(rows)
+
+
+def shown(token: dict[str, Any]) -> str:
+    """The token; where it is <unk>, what stood in the text beside it."""
+    from nlmcli.text.tokenizer import UNKNOWN, visible
+
+    name, piece = token["token"], visible(token["piece"])
+    return f"{report.cut(piece, 40)} ({name})" if name == UNKNOWN != piece else name
+
+
+def shown_text(text: str) -> str:
+    """The text on one line."""
+    return report.printable(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -13,7 +13,7 @@ def generate(
     length: Annotated[int, typer.Option(metavar="N", help="How many tokens to write.")] = 100,
     num: Annotated[int, typer.Option(metavar="N", help="How many texts to write.")] = 1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)] = None,
-    temperature: Annotated[float, typer.Option(help="Below 1 surer, above 1 wilder; 0 is --greedy.")] = 1.0,
+    temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 surer, above 1 wilder; 0 is --greedy.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K most probable tokens only.", show_default=False)] = None,
     top_p: Annotated[
         float | None, typer.Option(metavar="P", help="Draw from the fewest tokens that have P of the probability.", show_default=False)
@@ -21,7 +21,7 @@ def generate(
     min_p: Annotated[
         float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable token.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", metavar="", help="Always the most probable token.")] = False,
     stop: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,6 +33,7 @@ def generate(
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Write text with a trained model, token by token, or show what it thinks comes next.
 
@@ -46,6 +47,7 @@ def generate(
     lm = options.load(run)
     sampling = Sampling(temperature, top_k, top_p, min_p, greedy)
     sampling.check()
+    options.announce_compiling(quiet)
     if not quiet:
         for note in notes(lm, prompt):
             report.message(report.printable(note))
@@ -55,22 +57,23 @@ def generate(
             report.document({"prompt": prompt, "next": [{"token": t, "p": p} for t, p in found]})
             return
         report.data(f"{report.printable(prompt)} ____")
-        rows = [(report.printable(token), f"{p:.4f}", report.bar(p / found[0][1] if found else 0)) for token, p in found]
+        rows = [(report.printable(token), report.probability(p, 4), report.bar(p)) for token, p in found]
         for line in report.columns(rows, right=(1,)):
             report.data("  " + line)
         return
     written = ["" for _ in range(num)]
-    streaming = num == 1 and not json
-    if streaming:
-        report.data(report.printable(prompt), end="")
+    streaming, begin = num == 1 and not json, prompt
     for i, piece in write(lm, prompt, length, num, seed, sampling, tuple(stop or ())):
         written[i] += piece
         if streaming:
-            report.data(report.printable(piece), end="")
+            report.data(report.printable(begin + piece), end="")
+            begin = ""
     if streaming:
-        report.data()
+        report.data(report.printable(begin))
     elif json:
         report.document({"prompt": prompt, "texts": [prompt + text for text in written]})
     else:
-        for text in written:
+        for i, text in enumerate(written, 1):
+            if i > 1 and lm.settings.by == "stream":
+                report.data(f"--- {i} of {num} ---")
             report.data(report.printable(prompt + text))

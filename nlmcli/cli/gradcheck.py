@@ -1,7 +1,8 @@
 """nlm gradcheck: every derivative against central differences."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,39 +19,54 @@ def gradcheck(
         str | None, typer.Option(metavar="NAME", help="A worked example: neuron, linear or softmax.", show_default=False)
     ] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="The worst relative error that passes. Default: 1e-6; 2e-2 in float32.", show_default=False)
+        float | None,
+        typer.Option(metavar="X", help="The worst relative error that passes. Default: 1e-6; 2e-2 in float32.", show_default=False),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float64 or float32.")] = "float64",
     json: options.Json = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> int:
     """Check every derivative against central differences; exit 1 if one is wrong.
 
     Example: nlm gradcheck --model rnn
     """
-    from nlmcli.engine import gradcheck as engine
-
     if example is not None:
         worked_example(example, json)
         return 0
-    checked = []
-    for row in engine.check(model, layer, run, dtype, tolerance):
+    options.announce_compiling(quiet)
+    checked, kinds = [], []
+    for kind, row in rows({"run": run, "model": model, "layer": layer}, dtype, tolerance):
         checked.append(row)
+        kinds.append(kind)
         if not quiet and not json:
             if len(checked) == 1:
-                report.data(f"{'of':22}{'name':10}{'shape':14}{'largest dL/d':>14}{'error':>12}  verdict")
+                report.data(f"{'':7}{'':22}{'name':6}{'shape':11}{'largest':>9}{'relative error':>16}  verdict")
             shape = " x ".join(map(str, row.shape))
             verdict = "ok" if row.passed else "WRONG"
-            report.data(f"{row.of:22}{row.name:10}{shape:14}{row.largest:14.6f}{row.error:12.1e}  {verdict}")
+            report.data(f"{kind:7}{row.of:22}{row.name:6}{shape:11}{row.largest:9.6f}{row.error:16.1e}  {verdict}")
     wrong = [row for row in checked if not row.passed]
     if json:
-        report.document({"passed": not wrong, "rows": [vars(row) for row in checked]})
+        report.document({"passed": not wrong, "rows": [{"kind": kind} | vars(row) for kind, row in zip(kinds, checked, strict=True)]})
     elif wrong:
         report.data(f"{len(wrong)} of {len(checked)} gradients are wrong: " + ", ".join(f"{r.of}.{r.name}" for r in wrong))
     else:
         worst = max(checked, key=lambda row: row.error)
-        report.data(f"all {len(checked)} gradients agree with central differences; worst error {worst.error:.1e} ({worst.of}.{worst.name})")
+        report.data(f"all {len(checked)} gradients agree; worst relative error {worst.error:.1e} ({worst.of}.{worst.name})")
     return 1 if wrong else 0
+
+
+def rows(named: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator[tuple[str, Any]]:
+    """(run, model or layer; its row) of all that are named, or of every layer and every model."""
+    from nlmcli import models
+    from nlmcli.engine import gradcheck as engine
+
+    asked = [(kind, name) for kind, name in named.items() if name is not None]
+    everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in models.names()]
+    for kind, name in asked or everything:
+        what: dict[str, Any] = {kind: name}
+        for row in engine.check(**what, dtype=dtype, tolerance=tolerance):
+            yield kind, row
 
 
 def worked_example(name: str, json: bool) -> None:
@@ -62,19 +78,27 @@ def worked_example(name: str, json: bool) -> None:
         report.document({"example": name, "lines": [{"what": w, "value": v, "numeric": n} for w, v, n in lines]})
         return
     for what, value, numeric in lines:
-        shown = [number(value)] if numeric is None else [number(value), "numeric " + number(numeric)]
         if getattr(value, "ndim", 0) == 2:
             report.data(what)
             beside = [rows_of(v) for v in ([value] if numeric is None else [value, numeric])]
             for i, cells in enumerate(zip(*beside, strict=True)):
-                report.data("  " + ("   numeric " if i == 0 else "           ").join(cells))
+                report.data("  " + ("  numeric " if i == 0 else "          ").join(cells))
+            report.data()
         else:
+            shown = [number(value)] if numeric is None else [number(value), "numeric " + number(numeric)]
             report.data(f"{what:42}" + "   ".join(shown))
 
 
 def number(value: float) -> str:
-    return f"{value:10.6f}" if getattr(value, "ndim", 0) == 0 else ""
+    return f"{fixed(value, 6):>10}"
 
 
-def rows_of(matrix) -> list[str]:
-    return [" ".join(f"{x:7.3f}" for x in row) for row in matrix]
+def fixed(value: float, digits: int) -> str:
+    """So many digits behind the point, and no minus before a zero."""
+    return f"{round(float(value), digits) + 0.0:.{digits}f}"
+
+
+def rows_of(matrix: Any) -> list[str]:
+    """The rows of a matrix; of one that is wide, with fewer digits."""
+    digits = 3 if len(matrix[0]) < 5 else 1
+    return [" ".join(f"{fixed(x, digits):>{digits + 4}}" for x in row) for row in matrix]

@@ -1,5 +1,6 @@
 """What `nlm train` shows while it runs: a live line on a terminal, plain lines elsewhere."""
 
+import shlex
 import sys
 from typing import Any
 
@@ -12,17 +13,23 @@ from nlmcli.engine.evaluate import perplexity
 from nlmcli.engine.settings import Settings
 from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
 
+SAMPLE = "sample: "
+INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"
+ECHO = 4  # cells that a live line leaves free, for the ^C that a terminal echoes
+PIPE = 80  # cells of a line where no terminal says how many it has
+
 
 class Progress:
     """Shows the records of a training run on stderr."""
 
     def __init__(self, settings: Settings, quiet: bool):
         self.settings, self.quiet = settings, quiet
+        self.interrupted = False
         self.losses: list[float] = []
         self.step: Stepped | None = None
-        console = Console(stderr=True)
+        self.console = Console(stderr=True)
         on_terminal = sys.stderr.isatty() and not quiet
-        self.live = Live(console=console, get_renderable=self.line, refresh_per_second=8, transient=True) if on_terminal else None
+        self.live = Live(console=self.console, get_renderable=self.line, refresh_per_second=8, transient=True) if on_terminal else None
 
     def __enter__(self) -> "Progress":
         return self
@@ -34,75 +41,86 @@ class Progress:
         if self.live and self.live.is_started:
             self.live.stop()
 
+    def interrupt(self) -> None:
+        """Say that the run is about to end: in the live line, which takes no lock that this signal may have come upon."""
+        self.interrupted = True
+        if not (self.live and self.live.is_started):
+            report.message(f"\n{INTERRUPTED}")
+
     def show(self, record: Any) -> None:
         """Take in a record and show what is worth showing."""
         if isinstance(record, Stepped):
             self.step = record
-            return
-        if self.quiet:
-            return
-        if isinstance(record, Started):
-            self.started(record)
-        elif isinstance(record, Compiled):
-            if record.seconds > 1:
-                self.say(f"compiled kernels for this CPU, once: {record.seconds:.1f} s")
-            if self.live:
-                self.live.start()
-        elif isinstance(record, Evaluated):
-            self.evaluated(record)
+        elif isinstance(record, Started):
+            self.run = record
+            if not self.quiet:
+                self.started(record)
         elif isinstance(record, Finished):
             self.stop()
+        elif isinstance(record, Compiled) and not self.quiet:
+            if record.seconds > 1:
+                self.say(f"kernels ready after {record.seconds:.1f} s")
+            if self.live:
+                self.live.start()
+        elif isinstance(record, Evaluated) and not self.quiet:
+            self.evaluated(record)
 
     def started(self, r: Started) -> None:
-        s = self.settings
-        epochs = r.steps * r.tokens_per_step / r.train_tokens
-        self.say(f"{r.model}, {r.parameters:,} parameters, {r.vocabulary:,} types ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
-        self.say(f"{r.train_tokens:,} tokens to train on, {r.valid_tokens:,} held out, by {s.by}")
-        self.say(
-            f"{r.steps:,} steps of {r.tokens_per_step:,} tokens ({epochs:.1f} epochs), {s.optimizer}, "
-            f"learning rate {r.lr:g} {s.schedule}, {r.threads} thread{'s' * (r.threads > 1)}"
-        )
-        self.say(f"run: {r.run}")
+        s, epochs = self.settings, r.steps * r.tokens_per_step / r.train_tokens
+        parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
+        self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
+        if r.unknown_rate > 0.5:
+            self.say("most of this text is unknown to the model; try --min-count 1 or --tokenizer char")
+        held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
+        self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
+        if not r.valid_tokens and s.valid_fraction:
+            self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
+        batches = f"{report.number_of(r.steps, 'step')} of {report.number_of(r.tokens_per_step, 'token')}"
+        self.say(f"{batches} ({epochs:.1f} epochs), {report.number_of(r.threads, 'thread')}")
+        self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
+        report.message(report.printable(f"run: {r.run}"))
 
     def evaluated(self, r: Evaluated) -> None:
+        if not self.losses:
+            self.say("* best so far")
         self.losses.append(r.valid_loss)
         step = self.step
         assert step is not None
+        speed = "" if self.live else f"  {step.tokens_per_second:,.0f} tokens/s"  # the live line has it
         self.say(
             f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
-            f"perplexity {perplexity(r.valid_loss):,.2f}  {step.tokens_per_second:,.0f} tokens/s  "
-            f"{report.duration(step.seconds)}, {report.duration(step.seconds_left)} left"
+            f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
         )
         words = " ".join(report.printable(r.sample).split())
-        self.say(f"             {words[:100]}")
+        width = self.console.width if self.live else PIPE
+        self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
 
     def say(self, line: str) -> None:
-        if self.live and self.live.is_started:
-            self.live.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
+        if self.live:
+            self.console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)
         else:
             report.message(line)
 
     def line(self) -> Text:
-        """The live line: where the run is."""
+        """The live line: where the run is, what matters most first."""
+        return Text(report.cut(INTERRUPTED if self.interrupted else self.state(), self.console.width - ECHO))
+
+    def state(self) -> str:
         r = self.step
         if r is None:
-            return Text("")
-        steps = f"step {r.step:,} · epoch {r.epoch:.2f} · loss {r.loss:.3f} · perplexity {perplexity(r.loss):,.1f}"
-        speed = f"{r.tokens_per_second:,.0f} tokens/s · {report.duration(r.seconds_left)} left"
-        return Text(f"{steps} · {speed} · {report.curve(self.losses)}", no_wrap=True, overflow="ellipsis")
+            return ""
+        step, left = f"step {r.step:,} of {self.run.steps:,}", f"{report.duration(r.seconds_left)} left"
+        parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
+        return " · ".join(part for part in parts if part)
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
         if r.valid_loss is not None:
-            floor = f"; the floor of this text is {r.floor_perplexity:.2f}" if r.floor_perplexity else ""
+            floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             report.data(f"best validation loss {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
         else:
             report.data(f"training loss {r.train_loss:.4f} nats per token; nothing was held out to validate on")
-        memory = f", {r.peak_memory_bytes / 1e6:,.0f} MB at most" if r.peak_memory_bytes else ""
-        report.data(f"{r.steps:,} steps in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
-        report.data(f"saved in {r.run}{' (interrupted)' if r.interrupted else ''}")
-        report.data(f'next: nlm generate --run {r.run} --prompt "{prompt_for(self.settings)}"')
-
-
-def prompt_for(settings: Settings) -> str:
-    return "students opened their" if not settings.corpus else "The"
+        memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
+        report.data(f"{report.number_of(r.steps, 'step')} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
+        report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
+        report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))

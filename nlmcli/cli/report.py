@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -15,13 +18,22 @@ def data(line: str = "", end: str = "\n") -> None:
 
 
 def message(line: str = "") -> None:
-    """A line about what goes on, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """A line about what goes on, on stderr. Where nobody reads that any more, nothing."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Have what is written to a stream, now and later, go nowhere: its reader has what it wanted."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def document(values: dict[str, Any]) -> None:
     """One JSON document on one line, on stdout. What is not finite is null."""
-    print(json.dumps(plain(values), ensure_ascii=False), flush=True)
+    text = json.dumps(plain(values), ensure_ascii=False)
+    data(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text))  # half a surrogate pair has no bytes
 
 
 def plain(value: Any) -> Any:
@@ -40,14 +52,43 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def quoted(text: str) -> str:
+    """The text as a shell takes it for one word: in double quotes where these are enough."""
+    return shlex.quote(text) if re.search(r'["$`\\!]', text) else f'"{text}"'
+
+
+def cut(text: str, cells: int) -> str:
+    """The text, if it is wider than that many cells of a terminal then its beginning and an ellipsis."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"
+
+
+def padded(text: str, cells: int, right: bool = False) -> str:
+    """The text with blanks behind it, or before it, up to that many cells of a terminal."""
+    from rich.cells import cell_len
+
+    blanks = " " * (cells - cell_len(text))
+    return blanks + text if right else text + blanks
+
+
+def number_of(n: int, what: str) -> str:
+    """1 token, 2 tokens."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def probability(p: float, digits: int) -> str:
+    """So many digits behind the point; 7.2e-08 where these would be too few to tell."""
+    return f"{p:.{digits}f}" if p == 0 or p >= 10 ** (1 - digits) else f"{p:.1e}"
+
+
 def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """The rows as lines, their cells under each other; the columns in `right` end under each other."""
+    from rich.cells import cell_len
+
     rows = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(padded(cell, w, i in right) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
 
 
 def facts(values: Iterable[tuple[str, str]]) -> None:

@@ -18,6 +18,7 @@ def tokenize(
     top: Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")] = 10,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Count the tokens and types of a text, or show the pieces of one string.
 
@@ -26,13 +27,12 @@ def tokenize(
     from nlmcli.engine.tokens import count, pieces_of
 
     if text is not None:
-        fallen = pieces_of(text, tokenizer, lowercase)
-        shown = " | ".join(report.printable(piece).replace("\n", "\\n") for piece in fallen.pieces)
+        fallen = pieces_of(text, tokenizer, lowercase, encoding)
         if json:
             report.document(fallen.report())
         else:
-            report.data(shown)
-            report.data(f"{fallen.tokens} tokens of {fallen.types} types")
+            report.data(" | ".join(fallen.visible()))
+            report.data(f"{report.number_of(fallen.tokens, 'token')} of {report.number_of(fallen.types, 'type')}")
         return
     found = count(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, top)
     if json:
@@ -46,12 +46,17 @@ def tokenize(
             ("type/token ratio", f"{found['type_token_ratio']:.4f}"),
             ("characters", f"{found['characters']:,}"),
             ("characters per token", f"{found['characters_per_token']:.2f}"),
-            ("vocabulary", f"{found['vocabulary']:,}"),
+            ("vocabulary", vocabulary(found["vocabulary"], found["special"])),
             ("unknown", f"{found['unknown_rate']:.2%} of tokens"),
         ]
     )
     if not quiet and found["most_frequent"]:
         report.data("\nmost frequent types")
-        rows = [(report.printable(t).replace("\n", "\\n"), f"{n:,}", f"{n / found['tokens']:.2%}") for t, n in found["most_frequent"]]
+        rows = [(report.cut(t, 50), f"{n:,}", f"{n / found['tokens']:.2%}") for t, n in found["most_frequent"]]
         for line in report.columns(rows, right=(1, 2)):
             report.data("  " + line)
+
+
+def vocabulary(size: int, special: list[str]) -> str:
+    """399 = 397 types + <unk>, <eos>."""
+    return f"{size:,} = {size - len(special):,} types + {', '.join(special)}" if special else f"{size:,}"

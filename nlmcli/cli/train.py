@@ -6,70 +6,84 @@ from typing import Annotated, Any
 
 import typer
 
+from nlmcli import models, optim
 from nlmcli.cli import options, report
+from nlmcli.optim.schedule import DECAYS
 
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
 
 
-def opt(help: str, panel: str, metavar: str | None = None, *names: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+def opt(help: str, panel: str, metavar: str = "", *names: str, hidden: bool = False) -> Any:
+    """An option. Its metavar is empty for a flag; its default stands in the help, in brackets that are no markup."""
+    help = help.replace("[", r"\[")
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False, hidden=hidden)
+
+
+NAMES = f"{options.one_of(models.names())}. [default: rnn]"
+OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
+SCHEDULES = f"{options.one_of(list(DECAYS))}. [default: cosine]"
+HELD_OUT = "Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]"
+STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
 
 
 def train(
     corpus: options.Corpus = None,
-    model: Annotated[str, opt("additive, window, nplm or rnn. [default: rnn]", MODEL, "NAME")] = "rnn",
-    embed: Annotated[int | None, opt("D, numbers per embedding. [default: 64]", MODEL, "D")] = None,
-    hidden: Annotated[int | None, opt("H, hidden units. [default: 256]", MODEL, "H")] = None,
-    layers: Annotated[int | None, opt("Layers. [default: 1]", MODEL, "L")] = None,
-    heads: Annotated[int | None, opt("Attention heads.", MODEL, "N")] = None,
-    context: Annotated[int | None, opt("How many tokens a window sees. [default: 8; additive: 3]", MODEL, "N")] = None,
-    tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL)] = None,
+    model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
+    embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
+    hidden: Annotated[int | None, opt("How many hidden units; lstm, nplm, rnn, window. [default: 256]", MODEL, "H")] = None,
+    layers: Annotated[int | None, opt("How many layers; lstm, rnn. [default: 1]", MODEL, "L")] = None,
+    heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
+    context: Annotated[
+        int | None, opt("How many tokens a window sees; nplm, window, additive. [default: 8; additive: 3]", MODEL, "N")
+    ] = None,
+    tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL, hidden=True)] = None,
     dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
-    tokenizer: Annotated[str, opt("word, whitespace, char or byte. [default: word]", TEXT, "NAME")] = "word",
+    tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
     min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
-    lowercase: Annotated[bool, opt("Read everything in lower case.", TEXT, None, "--lowercase")] = False,
-    encoding: Annotated[str, opt("How the bytes are read. [default: utf-8]", TEXT)] = "utf-8",
+    lowercase: Annotated[bool, opt("Read everything in lower case.", TEXT, "", "--lowercase")] = False,
+    encoding: Annotated[str, opt("How the bytes are read. [default: utf-8]", TEXT, "NAME")] = "utf-8",
     by: Annotated[str, opt("stream: one long text; line: each line its own example. [default: stream]", TEXT, "WAY")] = "stream",
     valid: Annotated[str | None, opt("Validate on this file.", TEXT, "FILE")] = None,
-    valid_fraction: Annotated[
-        float, opt("Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]", TEXT, "F")
-    ] = 0.1,
-    batch_size: Annotated[int, opt("B, texts read side by side. [default: 32]", TRAINING, "B")] = 32,
-    seq_len: Annotated[int, opt("T, steps of back-propagation through time. [default: 64]", TRAINING, "T")] = 64,
-    optimizer: Annotated[str, opt("sgd, momentum, adagrad, rmsprop or adam. [default: adam]", TRAINING, "NAME")] = "adam",
-    lr: Annotated[float | None, opt("Learning rate. [default: the optimizer's]", TRAINING)] = None,
-    beta: Annotated[float | None, opt("momentum's β. [default: 0.1]", TRAINING)] = None,
-    beta1: Annotated[float | None, opt("adam's β₁. [default: 0.9]", TRAINING)] = None,
-    beta2: Annotated[float | None, opt("adam's and rmsprop's β₂. [default: 0.999; 0.99]", TRAINING)] = None,
-    epsilon: Annotated[float | None, opt("What keeps a division from being by zero.", TRAINING)] = None,
-    schedule: Annotated[str, opt("constant, linear or cosine. [default: cosine]", TRAINING, "NAME")] = "cosine",
+    valid_fraction: Annotated[float, opt(HELD_OUT, TEXT, "X")] = 0.1,
+    batch_size: Annotated[int, opt("How many texts are read side by side. [default: 32]", TRAINING, "B")] = 32,
+    seq_len: Annotated[int, opt("How many steps back-propagation goes back in time. [default: 64]", TRAINING, "T")] = 64,
+    optimizer: Annotated[str, opt(OPTIMIZERS, TRAINING, "NAME")] = "adam",
+    lr: Annotated[float | None, opt("Learning rate. [default: the optimizer's]", TRAINING, "X")] = None,
+    beta: Annotated[float | None, opt("momentum's β. [default: 0.1]", TRAINING, "X")] = None,
+    beta1: Annotated[float | None, opt("adam's β₁. [default: 0.9]", TRAINING, "X")] = None,
+    beta2: Annotated[float | None, opt("adam's and rmsprop's β₂. [default: 0.999; 0.99]", TRAINING, "X")] = None,
+    epsilon: Annotated[float | None, opt("What keeps a division from being by zero. [default: the optimizer's]", TRAINING, "X")] = None,
+    schedule: Annotated[str, opt(SCHEDULES, TRAINING, "NAME")] = "cosine",
     warmup: Annotated[int, opt("Steps until the learning rate is reached. [default: 0]", TRAINING, "N")] = 0,
-    clip: Annotated[float, opt("Longest gradient; 0 does not clip. [default: 1]", TRAINING)] = 1.0,
+    clip: Annotated[float, opt("Longest gradient; 0 does not clip. [default: 1]", TRAINING, "X")] = 1.0,
     epochs: Annotated[float | None, opt("How often to read the text.", TRAINING, "N")] = None,
-    steps: Annotated[int | None, opt("Or how many batches. [default: 3000]", TRAINING, "N")] = None,
+    steps: Annotated[int | None, opt(STEPS, TRAINING, "N")] = None,
     eval_every: Annotated[int | None, opt("Validate every N steps; 0: never. [default: ten times]", TRAINING, "N")] = None,
     seed: Annotated[int, opt("The same seed gives the same model, to the bit. [default: 1]", TRAINING, "N")] = 1,
-    threads: Annotated[int | None, opt("Threads. [default: the processors there are]", TRAINING, "N")] = None,
+    threads: Annotated[int | None, opt("How many threads. [default: the processors there are]", TRAINING, "N")] = None,
     out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", TRAINING, "PATH")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> int:
     """Learn a language model from a text.
 
     Example: nlm train --model rnn
     """
     given = dict(locals())
-    for name in ("out", "threads", "json", "quiet"):
+    for name in ("out", "threads", "json", "quiet", "debug"):
         del given[name]
     from nlmcli.cli.progress import Progress
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Finished, Training
 
     training = Training(Settings(**given | {"corpus": tuple(corpus or ())}), out, threads)
-    before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, before))
+    options.announce_compiling(quiet)
+    progress = Progress(training.settings, quiet)
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, progress, before))
     try:
-        with Progress(training.settings, quiet) as progress:
+        with progress:
             for record in training.run():
                 progress.show(record)
     finally:
@@ -82,8 +96,8 @@ def train(
     return 130 if record.interrupted else 0
 
 
-def interrupt(training: Any, before: Any) -> None:
+def interrupt(training: Any, progress: Any, before: Any) -> None:
     """The first Ctrl-C ends the run after this step, saved; the second at once."""
-    report.message("\nfinishing this step and saving; Ctrl-C again leaves at once")
     training.stop = True
     signal.signal(signal.SIGINT, before)
+    progress.interrupt()

@@ -127,14 +127,22 @@ def evaluate(lm: LanguageModel, paths: tuple[str, ...] = (), text: str | None = 
     else:
         held_out = read_texts(lm.settings)
         name, text, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
+        if not text:
+            raise InputError("training held nothing out; give a file or --text")
     if not text:
         raise InputError("there is no text to score; give a file or --text")
     return Evaluation(name, text, score_text(lm, text), floor)
 
 
 def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
-    """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1."""
+    """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
+
+    piece: what stood in the text where the token is <unk>.
+    """
+    ended = text.removesuffix("\n") + "\n" if lm.settings.by == "line" else text
+    pieces = iter(lm.tokenizer.pieces(ended))
     for ids, nll, rank in token_scores(lm, text):
         for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
-            token = lm.tokenizer.piece(i)
-            yield {"token": token, "p": math.exp(-nats), "nats": nats, "bits": nats / math.log(2), "rank": place + 1}
+            token, piece = lm.tokenizer.piece(i), next(pieces)
+            bits = nats / math.log(2)
+            yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": place + 1}

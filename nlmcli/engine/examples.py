@@ -31,6 +31,12 @@ def slope(f: Callable[[Any], Any], at: Any) -> Any:
     return out
 
 
+def jacobian(f: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+    """Row: an entry of f(at), column: an entry of at; their derivative by central differences."""
+    entries = range(f(at).size)
+    return np.stack([slope(lambda moved, i=i: f(moved).reshape(-1)[i], at).reshape(-1) for i in entries])
+
+
 def neuron() -> list[Line]:
     """b = w1 x, h = tanh(b), a = w2 h, o = tanh(a), L = ½ (y - o)²: the chain rule, factor by factor."""
     x, y, w1, w2 = 0.5, 1.0, 0.8, -0.6
@@ -74,7 +80,7 @@ def neuron() -> list[Line]:
 
 
 def linear_layer() -> list[Line]:
-    """Y = X W, N=2, D=2, M=3, L = Σ dY Y: the full Jacobians, and the two products that stand for them."""
+    """Y = X W, N=2, D=2, M=3, L = Σ dL/dY · Y: the full Jacobians, and the two products that stand for them."""
     X = np.array([[1.0, -2.0], [0.5, 3.0]])
     W = np.array([[2.0, 0.0, -1.0], [1.0, -3.0, 0.5]])
     dY = np.array([[1.0, 0.5, -1.0], [0.0, 2.0, 1.0]])
@@ -93,20 +99,20 @@ def linear_layer() -> list[Line]:
         ("W (2,3)", W, None),
         ("Y = X W (2,3)", Y, None),
         ("dL/dY (2,3), given", dY, None),
-        ("dY/dX, the Jacobian (2·3, 2·2)", dYdX, None),
+        ("L = Σ dL/dY · Y, over all entries", loss(X, W), None),
+        ("dY/dX, the Jacobian (2·3, 2·2)", dYdX, jacobian(lambda X: X @ W, X)),
         ("dL/dX through the Jacobian", (dY.reshape(-1) @ dYdX).reshape(X.shape), slope(lambda X: loss(X, W), X)),
         ("dL/dX = dL/dY W^T", dX, slope(lambda X: loss(X, W), X)),
-        ("dY/dW, the Jacobian (2·3, 2·3)", dYdW, None),
+        ("dY/dW, the Jacobian (2·3, 2·3)", dYdW, jacobian(lambda W: X @ W, W)),
         ("dL/dW through the Jacobian", (dY.reshape(-1) @ dYdW).reshape(W.shape), slope(lambda W: loss(X, W), W)),
         ("dL/dW = X^T dL/dY", dW, slope(lambda W: loss(X, W), W)),
         (f"W - {RATE} dL/dW", newW, None),
-        ("L before the update", loss(X, W), None),
         ("L after the update", loss(X, newW), None),
     ]
 
 
 def softmax_layer() -> list[Line]:
-    """p = softmax(t) over books, cars, laptops, zoo; L = -ln p[books]; dL/dt = p - onehot(books)."""
+    """p = softmax(t) over books, cars, laptops, zoo; the target is books; L = -ln p[books]; dL/dt = p - onehot(books)."""
     words, t, books = ["books", "cars", "laptops", "zoo"], np.array([1.8, -1.9, 2.9, -0.9]), np.array([0])
 
     def loss(t):
@@ -118,7 +124,7 @@ def softmax_layer() -> list[Line]:
     return [
         *((f"t[{word}]", t[i], None) for i, word in enumerate(words)),
         *((f"p[{word}] = exp(t[{word}]) / sum", p[i], None) for i, word in enumerate(words)),
-        ("L = -ln p[books]", loss(t), None),
+        ("L = -ln p[books], the target is books", loss(t), None),
         *((f"dL/dt[{word}] = p - {int(i == 0)}", dt[0, i], numeric[i]) for i, word in enumerate(words)),
         *((f"t[{word}] - {RATE} dL/dt", new[i], None) for i, word in enumerate(words)),
         *((f"p[{word}] after the update", softmax(new)[0][i], None) for i, word in enumerate(words)),

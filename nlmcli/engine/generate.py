@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.settings import number
 from nlmcli.errors import InputError
 from nlmcli.models.base import State
 from nlmcli.nn.activations import softmax
-from nlmcli.text.tokenizer import Tokenizer
+from nlmcli.text.tokenizer import Tokenizer, visible
 
 WINDOW = 256  # ids that are looked back on to know how the next one is spaced
+LONGEST = 20  # characters of an unseen piece that a note shows
 HALF = "\ufffd"  # what an unfinished character decodes to
 
 
@@ -30,6 +32,8 @@ class Sampling:
 
     def check(self) -> None:
         """Raises InputError for a value out of range."""
+        for name, value in (("temperature", self.temperature), ("top-p", self.top_p), ("min-p", self.min_p)):
+            number(name, value)
         if not self.temperature >= 0:
             raise InputError(f"--temperature {self.temperature} is out of range; give 0 or more")
         if self.top_k is not None and self.top_k < 1:
@@ -116,7 +120,8 @@ def notes(lm: LanguageModel, prompt: str) -> list[str]:
     if not unseen or lm.tokenizer.unknown is None:
         return []
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-    return [f"never seen in training, read as <unk>: {', '.join(unseen[:5])}{more}"]
+    shown = (f'"{p[:LONGEST]}{"…" * (len(p) > LONGEST)}"' for p in map(visible, unseen[:5]))
+    return [f"never seen in training, read as <unk>: {', '.join(shown)}{more}"]
 
 
 def write(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nlmcli.text import corpus
 from nlmcli.text.tokenizer import Tokenizer
 
 RUNS = Path("runs")
+WORD = r"(?<![\w'’-])\w[\w'’-]*"
 
 
 @dataclass
@@ -89,10 +91,18 @@ class Texts:
     valid: str
     floor: float | None = None
 
+    def opening(self) -> str:
+        """A prompt: the first two or three words of what is held out, or, where nothing is, of what is trained on."""
+        _, _, rest = self.valid.partition("\n")  # what is held out of a stream may begin within a word
+        text = rest.strip() or self.valid.strip() or self.train.strip()
+        words = re.search(rf"{WORD}(?: {WORD}){{1,2}}", text[:1000]) or re.search(WORD, text[:1000])
+        return (words[0] if words else text.split("\n")[0])[:40]
+
 
 def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> str:
     """The texts of these files one after another, or the corpus that ships.  Raises InputError for what is not a text."""
     if not paths:
+        corpus.known_encoding(encoding)
         return corpus.read(corpus.shipped())
     texts = [corpus.read(path, encoding) for path in paths]
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts[:-1]) + texts[-1]

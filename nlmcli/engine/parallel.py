@@ -71,14 +71,13 @@ class Team:
         """The state of every shard at the start of a text."""
         return [self.model.start(columns.stop - columns.start, dtype) for columns in shards_of(batch_size)]
 
-    def restarted(self, states: list[State], columns: np.ndarray) -> list[State]:
-        """The states, but in these columns of the batch (B,) that at the start of a text."""
-        start = self.start(len(columns))
-        shards = [columns[part] for part in shards_of(len(columns))]
-        return [
-            tuple(np.where(shard.reshape(-1, *(1,) * (a.ndim - 2)), b, a) for a, b in zip(state, fresh, strict=True))
-            for state, fresh, shard in zip(states, start, shards, strict=True)
-        ]
+    def restart(self, states: list[State], columns: np.ndarray) -> None:
+        """Set the states of these columns of the batch (B,) to that at the start of a text."""
+        for state, part in zip(states, shards_of(len(columns)), strict=True):
+            if columns[part].any():
+                afresh = self.model.start(int(columns[part].sum()))
+                for memory, start in zip(state, afresh, strict=True):
+                    memory[:, columns[part]] = start
 
     def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
         """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.

@@ -15,7 +15,7 @@ import numpy as np
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.simd import look
 
-LOOKS = 4000  # of some 40 cycles each, before a thread sleeps
+LOOKS = 20000  # of some 10 ns each, before a thread sleeps
 GRAIN = 1 << 14  # parts of a range begin at multiples of this
 ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree on it
 

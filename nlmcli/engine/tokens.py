@@ -6,6 +6,8 @@ from typing import Any
 
 from nlmcli import text
 from nlmcli.engine.language_model import read_corpus
+from nlmcli.text.corpus import known_encoding
+from nlmcli.text.tokenizer import visible
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,17 @@ class Pieces:
     def types(self) -> int:
         return len(set(self.pieces))
 
+    def visible(self) -> list[str]:
+        """The pieces with their blanks and line ends to be seen."""
+        return [visible(piece) for piece in self.pieces]
+
     def report(self) -> dict[str, Any]:
         return {"pieces": self.pieces, "tokens": self.tokens, "types": self.types}
 
 
-def pieces_of(string: str, tokenizer: str, lowercase: bool = False) -> Pieces:
-    """The pieces of a string, before any vocabulary.  Raises InputError for an unknown tokenizer."""
+def pieces_of(string: str, tokenizer: str, lowercase: bool = False, encoding: str = "utf-8") -> Pieces:
+    """The pieces of a string, before any vocabulary.  Raises InputError for an unknown tokenizer or encoding."""
+    known_encoding(encoding)
     fitted = text.tokenizer_class(tokenizer).fit(string, min_count=1, lowercase=lowercase)
     return Pieces(fitted.pieces(string.lower() if lowercase else string))
 
@@ -49,6 +56,7 @@ def count(
     line_ends = int(everything.counts[everything.newline])
     counts = Counter({everything.piece(i): int(n) for i, n in enumerate(everything.counts) if n and i != everything.newline})
     tokens = sum(counts.values())
+    special = [] if fitted.unknown is None else list(dict.fromkeys((*Tokenizer.reserved, Tokenizer.line_end)))
     unknowns = int(fitted.counts[fitted.unknown]) if fitted.unknown is not None else 0
     return {
         "tokens": tokens,
@@ -58,6 +66,7 @@ def count(
         "characters": len(corpus),
         "characters_per_token": len(corpus) / max(1, tokens + line_ends),
         "vocabulary": len(fitted),
+        "special": [visible(piece) for piece in special],
         "unknown_rate": unknowns / max(1, tokens + line_ends),
         "most_frequent": counts.most_common(top),
     }

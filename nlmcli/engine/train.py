@@ -31,6 +31,7 @@ from nlmcli.text.tokenizer import Tokenizer
 EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says how long: epochs, but so many steps
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
+SHIPPED_PROMPT = "students opened their"
 COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
 
 
@@ -49,6 +50,7 @@ class Started:
     tokens_per_step: int
     threads: int
     lr: float
+    prompt: str  # words of the text to begin with, when it is done
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Training:
         if batch.fresh:
             self.states = self.team.start(batch.x.shape[1])
         elif batch.restarts is not None:
-            self.states = self.team.restarted(self.states, batch.restarts)
+            self.team.restart(self.states, batch.restarts)
         key = (s.seed, self.step) if s.dropout else None
         loss, self.states = self.team.gradient(P, G, batch, self.states, key)
         length = self.team.norm(G.flat)
@@ -238,6 +240,7 @@ class Training:
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
             threads=self.team.threads,
             lr=self.lr,
+            prompt=self.texts.opening() if self.settings.corpus else SHIPPED_PROMPT,
         )
 
     def config(self) -> str:

@@ -37,8 +37,8 @@ def lstm_backward(dy, cache):
     """
     (dh, *last), (R, index, Wh, gates, hs, cs) = dy, cache
     dh0, dc0 = (np.zeros_like(hs[0]) if d is None else d.copy() for d in last)
-    da, dWh = np.empty_like(gates), np.zeros_like(Wh)
-    scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh0, dc0)
+    da, dWh = gates.copy(), np.zeros_like(Wh)
+    scan_backward(dh, Wh, da, hs, cs, dWh, dh0, dc0)
     drows = np.zeros((R, Wh.shape[1]), dh.dtype)
     scatter_add(drows, index, da)
     return drows, dWh, dh0, dc0
@@ -53,9 +53,9 @@ def whole_step(x, targets, scale, h0, c0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db
     gates = np.empty((T, B, 4 * H), E.dtype)
     scan(table_of(E, We, b1), x, Wh, gates, hs, cs)
     loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
-    da, dh_back, dc = np.empty_like(gates), np.zeros((B, H), E.dtype), np.zeros((B, H), E.dtype)
-    scan_backward(dh.reshape(T, B, H), Wh, gates, hs, cs, da, dWh, dh_back, dc)
-    table_gradients(da, x, E, We, dE, dWe, db1)
+    dh_back, dc = np.zeros((B, H), E.dtype), np.zeros((B, H), E.dtype)
+    scan_backward(dh.reshape(T, B, H), Wh, gates, hs, cs, dWh, dh_back, dc)
+    table_gradients(gates, x, E, We, dE, dWe, db1)
     return loss, hs[T].copy(), cs[T].copy()
 
 
@@ -105,8 +105,11 @@ def cell(a, c_before, c, h):
 
 
 @kernel
-def scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh_back, dc):
-    """From the last step to the first. dh_back, dc (B,H): what comes back from the step after, and at last dh0, dc0."""
+def scan_backward(dh, Wh, gates, hs, cs, dWh, dh_back, dc):
+    """From the last step to the first; the gates become the gradients of their sums, and dWh is added to.
+
+    dh_back, dc (B,H): what comes back from the step after, and at last dh0, dc0.
+    """
     T, B, H = dh.shape
     panels = pack(Wh.T)
     for t in range(T - 1, -1, -1):
@@ -114,29 +117,32 @@ def scan_backward(dh, Wh, gates, hs, cs, da, dWh, dh_back, dc):
             back, up = dh_back[b], dh[t, b]
             for j in range(H):
                 back[j] += up[j]
-            cell_backward(gates[t, b], cs[t, b], cs[t + 1, b], back, dc[b], da[t, b])
-        multiply_packed(da[t], panels, dh_back)
-    multiply(hs[:T].reshape(T * B, H).T, da.reshape(T * B, 4 * H), dWh, accumulate=True)
+            cell_backward(gates[t, b], cs[t, b], cs[t + 1, b], back, dc[b])
+        multiply_packed(gates[t], panels, dh_back)
+    multiply(hs[:T].reshape(T * B, H).T, gates.reshape(T * B, 4 * H), dWh, accumulate=True)
 
 
 @kernel
-def cell_backward(gate, c_before, c, dh, dc, da):
-    """dc += dh o (1 - tanh²c); then each gate's gradient times σ' = σ (1 - σ) or tanh' = 1 - tanh²; dc goes back by f."""
+def cell_backward(gate, c_before, c, dh, dc):
+    """dc += dh o (1 - tanh²c); then each gate's gradient times σ' = σ (1 - σ) or tanh' = 1 - tanh²; dc goes back by f.
+
+    Every loop reads a gate before it writes the gate's gradient in its place.
+    """
     H = dh.size
     one = gate.dtype.type(1)
     i, f, g, o = gate[:H], gate[H : 2 * H], gate[2 * H : 3 * H], gate[3 * H :]
-    di, df, dg, do = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
     for j in range(H):
-        tanh_c = tanh(c[j])
-        do[j] = dh[j] * tanh_c * o[j] * (one - o[j])
-        dc[j] += dh[j] * o[j] * (one - tanh_c * tanh_c)
+        tanh_c, oj = tanh(c[j]), o[j]
+        dc[j] += dh[j] * oj * (one - tanh_c * tanh_c)
+        o[j] = dh[j] * tanh_c * oj * (one - oj)
     for j in range(H):
-        di[j] = dc[j] * g[j] * i[j] * (one - i[j])
+        ij, gj = i[j], g[j]
+        i[j] = dc[j] * gj * ij * (one - ij)
+        g[j] = dc[j] * ij * (one - gj * gj)
     for j in range(H):
-        dg[j] = dc[j] * i[j] * (one - g[j] * g[j])
-    for j in range(H):
-        df[j] = dc[j] * c_before[j] * f[j] * (one - f[j])
-        dc[j] *= f[j]
+        fj = f[j]
+        f[j] = dc[j] * c_before[j] * fj * (one - fj)
+        dc[j] *= fj
 
 
 def _example(rng):

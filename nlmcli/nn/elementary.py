@@ -13,7 +13,8 @@ from nlmcli.nn.kernel import formula_of, reduction
 
 single = np.float32
 ONE, HALF, TWO = single(1), single(0.5), single(2)
-LARGEST = single(87)  # exp of more, or of less than -87, leaves single precision
+LARGEST = single(87)  # exp of more is taken for that of 87, close to the largest number; of less than -87 it is 0
+NONE = single(0)
 PER_LN2 = single(1 / math.log(2))
 LN2 = single(0.693359375)  # with few digits, so that n · LN2 is exact for |n| < 2¹⁵ (Cody & Waite 1980) ...
 LN2_REST = single(math.log(2) - 0.693359375)  # ... and the rest of ln 2
@@ -25,7 +26,7 @@ MAGNITUDE = np.int32(0x7FFFFFFF)
 
 def exp(x):
     """eˣ."""
-    return np.exp(min(x, 709.0))
+    return np.exp(np.minimum(x, 88.0 if x.dtype == np.float32 else 709.0))
 
 
 def sigmoid(x):
@@ -53,11 +54,12 @@ def exp_for(x):
         return lambda x: math.exp(min(x, 709.0))
 
     def formula(x):
-        x = min(max(x, -LARGEST), LARGEST)
-        n = np.floor(x * PER_LN2 + HALF)
-        r = x - n * LN2 - n * LN2_REST
+        at = min(max(x, -LARGEST), LARGEST)
+        n = np.floor(at * PER_LN2 + HALF)
+        r = at - n * LN2 - n * LN2_REST
         e = ((((((C7 * r + C6) * r + C5) * r + C4) * r + C3) * r + C2) * r + ONE) * r + ONE
-        return e * np.int32((np.int32(n) + 127) << 23).view(np.float32)
+        e *= np.int32((np.int32(n) + 127) << 23).view(np.float32)
+        return NONE if x < -LARGEST else e
 
     return formula
 
@@ -82,6 +84,7 @@ def largest_for(row):
     """Whole numbers have a vector maximum and floats, for fear of NaN, do not.
 
     The bits of floats, read as whole numbers, are in the floats' own order once those of negative ones are turned round.
+    A NaN counts as larger or smaller than all, by its sign.
     """
     if row.dtype != types.float32:
         return lambda row: row.max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from fractions import Fraction
 from hashlib import blake2b
@@ -44,7 +45,7 @@ def read(path: str | Path, encoding: str = "utf-8") -> str:
 
     Raises InputError for what cannot be read or is not text in this encoding.
     """
-    encoding = _known_encoding(encoding)
+    encoding = known_encoding(encoding)
     name = "stdin" if str(path) == "-" else f"'{path}'"
     data = _stdin() if str(path) == "-" else _file(Path(path))
     if not data:
@@ -56,7 +57,7 @@ def read(path: str | Path, encoding: str = "utf-8") -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _known_encoding(encoding: str) -> str:
+def known_encoding(encoding: str) -> str:
     """The encoding's normal name.  Raises InputError where there is none such for text."""
     try:
         b"a".decode(encoding, "replace")  # not all that Python decodes is text: rot13, hex
@@ -115,8 +116,11 @@ def _decoded(data: bytes, name: str, encoding: str) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         where = f" at byte {error.start} (0x{data[error.start]:02X})"
+        half = encoding == "utf-8" and re.match(b"\xed[\xa0-\xbf][\x80-\xbf]", data[error.start : error.start + 3])
     except UnicodeError:  # some encodings do not say where
-        where = ""
+        where, half = "", None
+    if half or encoding.startswith(("utf-16", "utf-32")):
+        raise InputError(f"{name} is not valid {encoding.upper()}{where}{', half a surrogate pair' if half else ''}; mend the file")
     mend = "the encoding it was written in, for example --encoding latin-1"
     raise InputError(f"{name} is not valid {encoding.upper()}{where}; give {mend}")
 

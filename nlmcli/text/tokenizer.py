@@ -32,6 +32,11 @@ def chunks(text: str, lowercase: bool = False, size: int = CHUNK) -> Iterator[st
         start = end
 
 
+def visible(piece: str) -> str:
+    """A blank as ␣, what does not print as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece.replace(" ", "␣"))
+
+
 class Tokenizer(ABC):
     """A map from text to ids, id i standing for `vocabulary[i]`, seen `counts[i]` times in the training text.
 
@@ -144,8 +149,7 @@ class Tokenizer(ABC):
 
     def piece(self, i: int) -> str:
         """The printable form of one id: a blank as ␣, what does not print as its escape."""
-        piece = self.vocabulary[i].replace(" ", "␣")
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece)
+        return visible(self.vocabulary[i])
 
     def __len__(self) -> int:
         return len(self.vocabulary)

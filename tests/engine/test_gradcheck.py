@@ -24,7 +24,7 @@ BUGS = {
     "1 - h² is missing": (RNN, " * (one - h[j] * h[j])", ""),
     "a buffer that does not start at zero": (RNN, "np.zeros_like(hs[0]) if", "np.ones_like(hs[0]) if"),
     "a transposed weight": (RNN, "pack(Wh.T)", "pack(Wh)"),
-    "c_t in place of c_{t-1}": (LSTM, "df[j] = dc[j] * c_before[j]", "df[j] = dc[j] * c[j]"),
+    "c_t in place of c_{t-1}": (LSTM, "dc[j] * c_before[j]", "dc[j] * c[j]"),
     "no gradient through the memory": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
     "an embedding's buffer that does not start at zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
     "a weight's gradient is forgotten": (WINDOW, "multiply(x.T, da, dW1, accumulate=True)", "pass"),
