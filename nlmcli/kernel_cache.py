@@ -139,3 +139,11 @@ FOLDER = writable_folder()
 def keep(dispatcher) -> None:
     """Have a kernel's machine code kept, where there is a folder for it."""
     dispatcher._cache = NothingKept() if FOLDER is None else CheckedCache(dispatcher.py_func)
+
+
+def may_hold(dispatcher, signature) -> bool:
+    """Whether machine code of this signature may have been kept; an index that cannot be read may have had it."""
+    if FOLDER is None or not os.path.exists(dispatcher._cache._cache_file._index_path):
+        return False
+    kept = dispatcher._cache._cache_file._load_index()
+    return not kept or any(key[0] == signature for key in kept)

@@ -27,23 +27,23 @@ class Worded(Protocol):
 
 
 class Command(TyperCommand):
-    """A command whose --help is shown without a type, as other flags are."""
+    """A command whose help has no Python types."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        return untyped(super().get_help_option(ctx))
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [untyped(param) for param in super().get_params(ctx)]
 
 
 class Group(TyperGroup):
     """A group of which the same holds."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        return untyped(super().get_help_option(ctx))
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [untyped(param) for param in super().get_params(ctx)]
 
 
-def untyped(option: Any) -> Any:
-    if option is not None:
-        option.metavar = ""
-    return option
+def untyped(param: Any) -> Any:
+    """The parameter, with its metavar in the help where it would have its Python type; a flag has none."""
+    param.display_type_rich = lambda ctx: (param.metavar or "") if param.param_type_name == "option" else ""
+    return param
 
 
 app = typer.Typer(
@@ -63,11 +63,11 @@ def show_version(wanted: bool) -> None:
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=show_version, is_eager=True, metavar="", help="Say which nlm this is.", show_default=False)
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which nlm this is.", show_default=False)
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", callback=options.wish, is_eager=True, metavar="", help="Show where an error came from. May stand anywhere."),
+    typer.Option("--debug", callback=options.wish, is_eager=True, help="Show where an error came from. May stand anywhere."),
 ]
 
 
@@ -115,5 +115,5 @@ def sentence(error: BaseException) -> str:
 def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before we began
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     sys.exit(main())

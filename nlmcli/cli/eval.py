@@ -16,9 +16,7 @@ def eval(
     ] = None,
     run: options.Run = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
-    tokens: Annotated[
-        bool, typer.Option("--tokens", metavar="", help="List P(token | all before it) of every token, and their product.")
-    ] = False,
+    tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

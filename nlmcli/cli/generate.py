@@ -21,7 +21,7 @@ def generate(
     min_p: Annotated[
         float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", metavar="", help="Always the most probable token.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable token.")] = False,
     stop: Annotated[
         list[str] | None,
         typer.Option(

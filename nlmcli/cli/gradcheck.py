@@ -77,13 +77,15 @@ def worked_example(name: str, json: bool) -> None:
     if json:
         report.document({"example": name, "lines": [{"what": w, "value": v, "numeric": n} for w, v, n in lines]})
         return
-    for what, value, numeric in lines:
-        if getattr(value, "ndim", 0) == 2:
+    matrices = [getattr(value, "ndim", 0) == 2 for _, value, _ in lines]
+    for i, (what, value, numeric) in enumerate(lines):
+        if i and (matrices[i] or matrices[i - 1]):
+            report.data()
+        if matrices[i]:
             report.data(what)
             beside = [rows_of(v) for v in ([value] if numeric is None else [value, numeric])]
-            for i, cells in enumerate(zip(*beside, strict=True)):
-                report.data("  " + ("  numeric " if i == 0 else "          ").join(cells))
-            report.data()
+            for k, cells in enumerate(zip(*beside, strict=True)):
+                report.data("  " + ("  numeric " if k == 0 else "          ").join(cells))
         else:
             shown = [number(value)] if numeric is None else [number(value), "numeric " + number(numeric)]
             report.data(f"{what:42}" + "   ".join(shown))
@@ -100,5 +102,5 @@ def fixed(value: float, digits: int) -> str:
 
 def rows_of(matrix: Any) -> list[str]:
     """The rows of a matrix; of one that is wide, with fewer digits."""
-    digits = 3 if len(matrix[0]) < 5 else 1
-    return [" ".join(f"{fixed(x, digits):>{digits + 4}}" for x in row) for row in matrix]
+    digits, width = (3, 7) if len(matrix[0]) < 5 else (1, 4)
+    return [" ".join(f"{fixed(x, digits):>{width}}" for x in row) for row in matrix]

@@ -21,7 +21,7 @@ def wish(ctx: typer.Context, wanted: bool) -> None:
         ctx.ensure_object(dict)["debug"] = True
 
 
-Debug = Annotated[bool, typer.Option("--debug", callback=wish, is_eager=True, hidden=True, metavar="")]
+Debug = Annotated[bool, typer.Option("--debug", callback=wish, is_eager=True, hidden=True)]
 Corpus = Annotated[
     list[str] | None,
     typer.Argument(metavar="CORPUS", help="Text files; - is stdin. None: the corpus that ships with nlm.", show_default=False),
@@ -30,8 +30,8 @@ Run = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="A run's folder or a checkpoint. Default: the newest run under ./runs.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="End with one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="No progress and no messages.")]
+Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already."
 Encoding = Annotated[str, typer.Option(metavar="NAME", help="How the bytes of the corpus are to be read.")]
 Tokenizer = Annotated[str, typer.Option(metavar="NAME", help=TOKENIZERS)]
@@ -39,7 +39,7 @@ VocabSize = Annotated[int | None, typer.Option(metavar="N", help="At most N type
 MinCount = Annotated[
     int | None, typer.Option(metavar="K", help="Types seen less than K times are <unk>. Default: 2 for word, else 1.", show_default=False)
 ]
-Lowercase = Annotated[bool, typer.Option("--lowercase", metavar="", help="Read everything in lower case.")]
+Lowercase = Annotated[bool, typer.Option("--lowercase", help="Read everything in lower case.")]
 
 
 def load(run: Path | None):

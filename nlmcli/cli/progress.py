@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nlmcli.cli import report
+from nlmcli.cli import options, report
 from nlmcli.engine.evaluate import perplexity
 from nlmcli.engine.settings import Settings
 from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
@@ -55,6 +55,7 @@ class Progress:
             self.run = record
             if not self.quiet:
                 self.started(record)
+            options.announce_compiling(self.quiet)
         elif isinstance(record, Finished):
             self.stop()
         elif isinstance(record, Compiled) and not self.quiet:
@@ -69,8 +70,8 @@ class Progress:
         s, epochs = self.settings, r.steps * r.tokens_per_step / r.train_tokens
         parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
         self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
-        if r.unknown_rate > 0.5:
-            self.say("most of this text is unknown to the model; try --min-count 1 or --tokenizer char")
+        if r.unknown_rate >= 0.5:
+            self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
         if not r.valid_tokens and s.valid_fraction:
@@ -93,7 +94,8 @@ class Progress:
         )
         words = " ".join(report.printable(r.sample).split())
         width = self.console.width if self.live else PIPE
-        self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+        if words:
+            self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
 
     def say(self, line: str) -> None:
         if self.live:

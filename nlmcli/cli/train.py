@@ -13,8 +13,8 @@ from nlmcli.optim.schedule import DECAYS
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
 
 
-def opt(help: str, panel: str, metavar: str = "", *names: str, hidden: bool = False) -> Any:
-    """An option. Its metavar is empty for a flag; its default stands in the help, in brackets that are no markup."""
+def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: bool = False) -> Any:
+    """An option. Its default stands in the help, in brackets that are no markup."""
     help = help.replace("[", r"\[")
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False, hidden=hidden)
 
@@ -41,7 +41,7 @@ def train(
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
     min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
-    lowercase: Annotated[bool, opt("Read everything in lower case.", TEXT, "", "--lowercase")] = False,
+    lowercase: Annotated[bool, opt("Read everything in lower case.", TEXT, None, "--lowercase")] = False,
     encoding: Annotated[str, opt("How the bytes are read. [default: utf-8]", TEXT, "NAME")] = "utf-8",
     by: Annotated[str, opt("stream: one long text; line: each line its own example. [default: stream]", TEXT, "WAY")] = "stream",
     valid: Annotated[str | None, opt("Validate on this file.", TEXT, "FILE")] = None,
@@ -79,7 +79,6 @@ def train(
     from nlmcli.engine.train import Finished, Training
 
     training = Training(Settings(**given | {"corpus": tuple(corpus or ())}), out, threads)
-    options.announce_compiling(quiet)
     progress = Progress(training.settings, quiet)
     before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, progress, before))
     try:

@@ -33,8 +33,11 @@ def slope(f: Callable[[Any], Any], at: Any) -> Any:
 
 def jacobian(f: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
     """Row: an entry of f(at), column: an entry of at; their derivative by central differences."""
-    entries = range(f(at).size)
-    return np.stack([slope(lambda moved, i=i: f(moved).reshape(-1)[i], at).reshape(-1) for i in entries])
+
+    def row(i: int) -> np.ndarray:
+        return slope(lambda moved: f(moved).reshape(-1)[i], at).reshape(-1)
+
+    return np.stack([row(i) for i in range(f(at).size)])
 
 
 def neuron() -> list[Line]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.engine.language_model import LanguageModel
-from nlmcli.engine.settings import number
+from nlmcli.engine.settings import finite
 from nlmcli.errors import InputError
 from nlmcli.models.base import State
 from nlmcli.nn.activations import softmax
@@ -33,7 +33,7 @@ class Sampling:
     def check(self) -> None:
         """Raises InputError for a value out of range."""
         for name, value in (("temperature", self.temperature), ("top-p", self.top_p), ("min-p", self.min_p)):
-            number(name, value)
+            finite(name, value)
         if not self.temperature >= 0:
             raise InputError(f"--temperature {self.temperature} is out of range; give 0 or more")
         if self.top_k is not None and self.top_k < 1:

@@ -61,10 +61,10 @@ class Settings:
         for name in ("warmup", "clip", "eval_every", "seed", "epsilon"):
             at_least(name, getattr(self, name), 0)
         for name in ("lr", "epochs"):
-            if (value := number(name, getattr(self, name))) is not None and not value > 0:
+            if (value := finite(name, getattr(self, name))) is not None and not value > 0:
                 raise InputError(f"{option(name)} {value} is too small; give a number above 0")
         for name in ("dropout", "valid_fraction", "beta", "beta1", "beta2"):
-            if (value := number(name, getattr(self, name))) is not None and not 0 <= value < 1:
+            if (value := finite(name, getattr(self, name))) is not None and not 0 <= value < 1:
                 raise InputError(f"{option(name)} {value} is out of range; give a number from 0 up to, but not, 1")
         self.model_config(), self.optimizer_config()
 
@@ -100,7 +100,7 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def number(name: str, value: float | None) -> float | None:
+def finite(name: str, value: float | None) -> float | None:
     """The value.  Raises InputError where it is infinite or none at all."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{option(name)} {value} is not a {'' if math.isnan(value) else 'finite '}number")
@@ -108,7 +108,7 @@ def number(name: str, value: float | None) -> float | None:
 
 
 def at_least(name: str, value: float | None, least: float) -> None:
-    if number(name, value) is not None and not value >= least:
+    if (given := finite(name, value)) is not None and not given >= least:
         raise InputError(f"{option(name)} {value} is too small; give {least} or more")
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.simd import look
+from nlmcli.nn.simd import give_way, look
 
 LOOKS = 20000  # of some 10 ns each, before a thread sleeps
+BETWEEN = 64  # looks until it asks whether another wants the core
 GRAIN = 1 << 14  # parts of a range begin at multiples of this
 ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree on it
 
@@ -94,6 +95,8 @@ def part_of(job: Callable[[slice], Any], start: int, stop: int) -> Job:
 @kernel
 def watch(turns, r, turn, looks):
     """Wait until thread r has come to this turn, at most so many looks."""
-    for _ in range(looks):
+    for i in range(looks):
         if look(turns, r) >= turn:
             return
+        if i % BETWEEN == 0:
+            give_way()

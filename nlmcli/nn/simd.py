@@ -43,6 +43,7 @@ other bits, as reproducible.
 """
 
 import inspect
+import os
 import platform
 
 import numpy as np
@@ -54,6 +55,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from nlmcli.kernel_cache import may_hold
 from nlmcli.nn.kernel import JIT, kernel
 
 
@@ -343,24 +345,35 @@ def compile_once(function, signatures):
     here, or loaded from the cache, for each signature (a list of argument types; the first argument's dtype
     tells them apart), and LLVM is told its address under a name. What is returned stands for it inside
     kernels: a call emits only that name. A kernel that comes out of the cache in a later process finds the
-    name, because the module it stands in had to import the one that called compile_once. A name that is not
-    there would end the process, so a cache of kernels must not outlive a change of these sources.
+    name: the module it stands in had to import the one that called compile_once, and what the cache may
+    hold of `function` is loaded there and then; what it does not hold, no kept kernel can call, and it is
+    compiled when the first caller is. A name that is not there would end the process, so a cache of kernels
+    must not outlive a change of these sources.
     Arrays may have any layout; None for an array passes an empty one.
     """
     if not JIT:
         return lambda *args: function(*(np.empty(0) if x is None else x for x in args))
     dispatcher, variants = kernel(function), {}
-    for wanted in map(tuple, signatures):
-        dispatcher.compile(wanted)
-        done = dispatcher.overloads[wanted]
-        symbol = f"{function.__module__}.{function.__qualname__}.{wanted[0].dtype}"
-        llvm.add_symbol(symbol, done.library.get_pointer_to_function(done.fndesc.llvm_func_name))
-        variants[wanted[0].dtype] = symbol, wanted, done.signature.return_type
+    by_dtype = {wanted[0].dtype: tuple(wanted) for wanted in signatures}
+
+    def variant(dtype):
+        if dtype not in variants:
+            wanted = by_dtype[dtype]
+            dispatcher.compile(wanted)
+            done = dispatcher.overloads[wanted]
+            symbol = f"{function.__module__}.{function.__qualname__}.{dtype}"
+            llvm.add_symbol(symbol, done.library.get_pointer_to_function(done.fndesc.llvm_func_name))
+            variants[dtype] = symbol, wanted, done.signature.return_type
+        return variants[dtype]
+
+    for dtype, wanted in by_dtype.items():
+        if may_hold(dispatcher, wanted):
+            variant(dtype)
 
     def call(typing, *given):
-        if getattr(given[0], "dtype", None) not in variants:
+        if getattr(given[0], "dtype", None) not in by_dtype:
             raise TypingError(f"{function.__name__}: no version for a first argument of type {given[0]}")
-        symbol, wanted, result = variants[given[0].dtype]
+        symbol, wanted, result = variant(given[0].dtype)
         for name, g, w in zip(parameters, given, wanted, strict=True):
             if not passes_as(g, w):
                 raise TypingError(f"{function.__name__}: argument {name} is {g}, not {w}")
@@ -416,3 +429,15 @@ def look(typing, words, i):
         return builder.load_atomic(place, "acquire", 8)
 
     return types.int64(words, types.intp), generate
+
+
+@vector_code(lambda: None)
+def give_way(typing):
+    """Let another thread have this core, if one waits for it (sched_yield, where there is such a call)."""
+
+    def generate(context, builder, signature, args):
+        if os.name == "posix":
+            builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate

@@ -58,7 +58,9 @@ TRAIN = {
     "--steps 0": "--steps 0 is too small",
     "--epochs 0": "--epochs 0.0 is too small",
     "--lr 0": "--lr 0.0 is too small",
-    "--lr nan": "--lr nan is too small",
+    "--lr nan": "--lr nan is not a number",
+    "--epochs inf": "--epochs inf is not a finite number",
+    "--clip nan": "--clip nan is not a number",
     "--dropout 1": "--dropout 1.0 is out of range",
     "--dropout -0.1": "--dropout -0.1 is out of range",
     "--valid-fraction 1": "out of range",
@@ -91,6 +93,11 @@ OTHERS = {
     "tokenize --tokenizer wrod --text ants": "did you mean 'word'",
     "tokenize --vocab-size 0 ants.txt": "vocab-size 0 is too small",
     "tokenize --encoding rot13 ants.txt": "unknown encoding",
+    "tokenize --encoding rot13": "unknown encoding",
+    "tokenize --encoding rot13 --text ants": "unknown encoding",
+    "generate --prompt": "requires an argument",
+    "generate --debug --prompt": "requires an argument",
+    "--debug eval --nonsense": "No such option",
     "trian ants.txt": "No such command 'trian'",
     "eval --nonsense": "No such option",
     "generate --length many": "--length",
@@ -98,7 +105,7 @@ OTHERS = {
 
 SAMPLING = {
     "--temperature -1": "--temperature -1.0 is out of range",
-    "--temperature nan": "--temperature nan",
+    "--temperature nan": "--temperature nan is not a number",
     "--top-k 0": "--top-k 0 is too small",
     "--top-p 1.5": "--top-p 1.5 is out of range",
     "--min-p 0": "--min-p 0.0 is out of range",
@@ -167,6 +174,20 @@ def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
 def test_debug_shows_where_it_came_from(folder):
     with pytest.raises(InputError, match="unknown model"):
         main(["train", "--model", "lsmt", "--debug"])
+
+
+def test_debug_is_an_option_only_where_one_stands(folder, capsys):
+    for line in ("train --debug --model lsmt", "--debug train --model lsmt"):
+        with pytest.raises(InputError, match="unknown model"):
+            main(line.split())
+    assert main(["tokenize", "--text", "--debug"]) == 0
+    assert capsys.readouterr().out.startswith("- | - | debug\n")
+    refused(capsys, ["eval", "--text", "--debug"], "no run under ./runs")
+
+
+def test_half_a_surrogate_pair_is_in_no_other_encoding_either(folder, capsys):
+    (folder / "half.txt").write_bytes(b"ants \xed\xa0\x80\n")
+    refused(capsys, "tokenize half.txt", "half a surrogate pair; mend the file")
 
 
 def test_stdin_is_a_corpus(folder, capsys, monkeypatch):

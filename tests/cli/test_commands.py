@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
+import shlex
 
 import pytest
 
 from nlmcli import models
+from nlmcli.cli import report
 from nlmcli.cli.app import main
 
 SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", "--tokenizer", "char", "--threads", "1"]
@@ -56,13 +59,21 @@ def test_a_corpus_is_counted(document, nlm, tmp_path):
     found = document("tokenize", "a.txt", "--min-count", "2")
     assert found == {
         "tokens": 5, "types": 3, "line_ends": 2, "type_token_ratio": 0.6, "characters": 10, "characters_per_token": pytest.approx(10 / 7),
-        "vocabulary": 4, "unknown_rate": pytest.approx(1 / 7), "most_frequent": [["a", 2], ["b", 2], ["A", 1]],
+        "vocabulary": 4, "special": ["<unk>", "<eos>"], "unknown_rate": pytest.approx(1 / 7),
+        "most_frequent": [["a", 2], ["b", 2], ["A", 1]],
     }  # fmt: skip
     assert document("tokenize", "a.txt", "--lowercase")["types"] == 2
     assert document("tokenize", "a.txt", "--top", "1")["most_frequent"] == [["a", 2]]
     code, out, _ = nlm("tokenize", "a.txt")
-    assert code == 0 and "most frequent types" in out
+    assert code == 0 and "most frequent types" in out and "5 = 3 types + <unk>, <eos>" in nlm("tokenize", "a.txt", "--min-count", "1")[1]
+    assert re.search(r"^  ␣ +3 ", nlm("tokenize", "a.txt", "--tokenizer", "char")[1], re.M)
+    assert "special" not in nlm("tokenize", "a.txt", "--tokenizer", "byte")[1]
     assert "most frequent types" not in nlm("tokenize", "a.txt", "--quiet")[1]
+
+
+def test_pieces_are_visible_and_counted_in_words(nlm):
+    assert nlm("tokenize", "--tokenizer", "char", "--text", "a \n")[1] == "a | ␣ | \\n\n3 tokens of 3 types\n"
+    assert nlm("tokenize", "--text", "a")[1] == "a\n1 token of 1 type\n"
 
 
 def test_several_files_are_one_text(document, tmp_path):
@@ -97,9 +108,32 @@ def test_what_training_says(nlm, corpus):
     assert code == 0
     assert "best validation loss" in out and "nlm generate --run runs/ants-rnn-1" in out
     assert "parameters" in err and "4 steps" in err and "perplexity" in err
+    assert err.count("* best so far\n") == 1 and err.count("\nsample: ") == 4 and "peak memory" in out
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6", "--quiet")
     assert (code, out, err) == (0, "", "")
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
+
+
+def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path):
+    (tmp_path / "a b$.txt").write_text("the ants sat on it's mat, she said\n" * 40)
+    out = nlm("train", "a b$.txt", *SMALL)[1]
+    command = next(line for line in out.splitlines() if line.startswith("next: nlm "))
+    assert command.endswith('--prompt "the ants sat"')
+    code, out, _ = nlm(*shlex.split(command)[2:], "--length", "3")
+    assert code == 0 and out.startswith("the ants sat")
+
+
+def test_a_text_of_rare_words_is_said_to_need_another_vocabulary(nlm, tmp_path):
+    (tmp_path / "rare.txt").write_text(" ".join(f"w{i}" for i in range(400)) + "\n")
+    err = nlm("train", "rare.txt", "--steps", "1", "--embed", "4", "--hidden", "4", "--batch-size", "4")[2]
+    assert "--min-count 1 or --tokenizer char" in err
+
+
+def test_nothing_held_out_is_said_at_once_and_by_eval(nlm, tmp_path):
+    (tmp_path / "few.txt").write_text("the ants sat .\na cat sat .\n" * 20)
+    err = nlm("train", "few.txt", *SMALL, "--by", "line", "--out", "run")[2]
+    assert "nothing held out" in err and "--valid-fraction" in err
+    assert nlm("eval", "--run", "run") == (2, "", "nlm: training held nothing out; give a file or --text\n")
 
 
 def test_options_of_the_model_and_the_optimizer_reach_them(document, corpus, tmp_path):
@@ -128,9 +162,10 @@ def test_the_product_of_the_tokens_is_the_probability_of_the_text(document, nlm,
     assert set(found) == SCORED | {"each"}
     assert [token["token"] for token in found["each"]] == ["t", "h", "e", "␣", "<unk>"]
     assert math.prod(token["p"] for token in found["each"]) == pytest.approx(math.exp(-found["nats"]))
-    assert set(found["each"][0]) == {"token", "p", "nats", "bits", "rank"}
+    assert set(found["each"][0]) == {"token", "piece", "p", "nats", "bits", "rank"}
     code, out, _ = nlm("eval", "--run", run, "--text", "the Q", "--tokens")
     assert code == 0 and "P(text) = product = " in out and "perplexity without unknowns" in out
+    assert "\nQ (<unk>) " in out and re.search('^text +"the Q"$', out, re.M)
 
 
 def test_a_file_is_scored(document, run, corpus):
@@ -151,7 +186,9 @@ def test_texts_are_reproduced_by_their_seed(nlm, document, run):
 def test_several_texts(nlm, document, run):
     found = document("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")
     assert len(set(found["texts"])) == 3
-    assert nlm("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")[1] == "".join(f"{t}\n" for t in found["texts"])
+    assert nlm("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")[1] == (
+        "{}\n--- 2 of 3 ---\n{}\n--- 3 of 3 ---\n{}\n".format(*found["texts"])
+    )
 
 
 def test_the_next_token_as_bars(nlm, document, run):
@@ -160,7 +197,8 @@ def test_the_next_token_as_bars(nlm, document, run):
     probabilities = [token["p"] for token in found["next"]]
     assert probabilities == sorted(probabilities, reverse=True)
     code, out, _ = nlm("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
-    assert code == 0 and out.startswith("the ant ____\n") and out.count("\n") == 5 and "█" in out
+    assert code == 0 and out.startswith("the ant ____\n") and out.count("\n") == 5
+    assert f"{probabilities[0]:.4f}  {report.bar(probabilities[0])}\n" in out
 
 
 def test_what_was_never_seen_is_a_message(nlm, run):
@@ -183,8 +221,10 @@ def test_gradients_are_listed_with_a_verdict(nlm, document):
     assert code == 0 and out.count(" ok\n") == 3 and "all 3 gradients agree" in out
     found = document("gradcheck", "--model", "rnn")
     assert found["passed"] is True
-    assert set(found["rows"][0]) == {"of", "name", "shape", "largest", "error", "passed"}
-    assert {row["of"] for row in document("gradcheck")["rows"]} >= {"linear", "rnn", *models.names()}
+    assert set(found["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
+    everything = {(row["kind"], row["of"]) for row in document("gradcheck")["rows"]}
+    assert everything >= {("layer", "linear"), *(("model", name) for name in models.names())}
+    assert "relative error" in out and max(map(len, out.splitlines())) <= 80
 
 
 def test_a_tolerance_that_nothing_meets_fails(nlm):

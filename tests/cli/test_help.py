@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from dataclasses import fields
 
 import pytest
 
+from nlmcli import models, optim, text
 from nlmcli.cli.app import app, main
+from nlmcli.optim.schedule import DECAYS
 
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
 SMALL = ["--steps", "2", "--batch-size", "4", "--seq-len", "8", "--embed", "4", "--hidden", "4", "--valid-fraction", "0.001"]
@@ -40,6 +43,49 @@ def test_every_command_has_json_quiet_and_one_example(command, capsys):
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "--json" in out and "--quiet" in out and out.count("Example: nlm ") == 1
+
+
+@pytest.fixture
+def words(capsys):
+    """words("train") -> its help, without line breaks and frames."""
+
+    def read(*command):
+        assert main([*command, "--help"]) == 0
+        return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+    return read
+
+
+def test_defaults_are_shown(words):
+    shown = words("train")
+    for default in ("default: rnn", "default: word", "default: ten epochs, but at least 1,000 and at most 5,000 steps"):
+        assert default in shown
+
+
+def test_names_come_from_the_registries(words):
+    shown = words("train")
+    for names in (models.names(), optim.names(), text.names(), list(DECAYS)):
+        assert f"{', '.join(names[:-1])} or {names[-1]}" in shown
+
+
+@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "tie"])
+def test_an_option_of_some_models_names_them_and_one_of_none_is_hidden(words, option):
+    having = [name for name in models.names() if option in {field.name for field in fields(models.model_class(name).Config)}]
+    found = re.search(rf"--{option} [A-Z] (.*?) \[default", words("train"))
+    assert bool(found) == bool(having)
+    if found:
+        assert sorted(re.findall(r"\w+", found[1].split(";")[1])) == having
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_no_python_types_and_a_short_name(words, capsys, command):
+    assert not re.search("<(bool|str|int|float|list|path)", words(*command))
+    assert main([*command, "-h"]) == 0
+    assert " ".join(capsys.readouterr().out.replace("│", " ").split()) == words(*command)
+
+
+def test_where_to_start(words):
+    assert 'Start: nlm train, then nlm generate --prompt "students opened their"' in words()
 
 
 def test_the_examples_work_as_printed(tmp_path, monkeypatch, capsys):

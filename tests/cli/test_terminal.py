@@ -1,16 +1,24 @@
 """What reaches a terminal or a pipe: no control codes of ours, none of a corpus, and a clean end on Ctrl-C."""
 
+import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
+from nlmcli.cli import report
 from nlmcli.cli.app import main
+from nlmcli.cli.progress import Progress
 from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.settings import Settings
+from nlmcli.engine.train import Compiled, Evaluated, Started, Stepped
+from nlmcli.nn.kernel import JIT
 
 SMALL = ["--embed", "4", "--hidden", "4", "--batch-size", "4", "--seq-len", "8", "--tokenizer", "char", "--threads", "1"]
 EVIL = "\x1b]0;gotcha\x07\x1b[31mred\x1b[0m \x9b5m \x7f \u202e"
@@ -99,7 +107,9 @@ def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path, corpus):
 
 def test_a_closed_pipe_is_no_error(run):
     process = subprocess.Popen(
-        [*NLM, "generate", "--run", str(run), "--length", "100000", "--seed", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*NLM, "generate", "--run", str(run), "--length", "100000", "--seed", "1", "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     process.stdout.read(10)
     process.stdout.close()
@@ -107,3 +117,76 @@ def test_a_closed_pipe_is_no_error(run):
     process.stderr.close()
     assert process.wait(timeout=60) == 0
     assert err == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_training_goes_on_to_its_end_though_nobody_reads(tmp_path, corpus, stream):
+    arguments = ["train", str(corpus), *SMALL, "--steps", "20", "--eval-every", "1", "--out", "run"]
+    process = subprocess.Popen(
+        [*NLM, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    getattr(process, stream).close()
+    rest = (process.stderr if stream == "stdout" else process.stdout).read()
+    assert process.wait(timeout=100) == 0
+    assert "Traceback" not in rest and ("step     20" in rest or "saved in run" in rest)
+    assert LanguageModel.load(tmp_path / "run" / "last.npz").about["step"] == 20
+
+
+@pytest.mark.skipif(not JIT, reason="about compiled code")
+def test_compiling_is_announced_once_and_only_where_it_happens(process, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    arguments = ("gradcheck", "--layer", "tanh")
+    assert [process(*arguments, env=cache).stderr for _ in range(2)] == ["compiling kernels for this CPU, once\n", ""]
+    assert process(*arguments, "--quiet", env={"NUMBA_CACHE_DIR": str(tmp_path / "other")}).stderr == ""
+
+
+def test_cells_are_counted_not_characters():
+    rows = [("日本", "1"), ("ants", "2"), ("e\u0301", "3")]
+    assert report.columns(rows) == ["日本  1", "ants  2", "e\u0301     3"]
+    assert report.cut("日本語", 6) == "日本語" and report.cut("日本語", 5) == "日本…" and report.cut("ants", 3) == "an…"
+
+
+def test_numbers_stay_readable():
+    assert [report.probability(p, 6) for p in (0.5, 7.2e-8, 0)] == ["0.500000", "7.2e-08", "0.000000"]
+    assert [report.number_of(n, "token") for n in (0, 1, 2000)] == ["0 tokens", "1 token", "2,000 tokens"]
+    assert report.quoted("the ants") == '"the ants"' and report.quoted("$x") == "'$x'"
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """terminal(records...) -> what a terminal of 80 columns shows of them, and the Progress."""
+
+    def show(*records):
+        file = io.StringIO()
+        monkeypatch.setattr(file, "isatty", lambda: True)
+        monkeypatch.setattr("sys.stderr", file)
+        monkeypatch.setenv("COLUMNS", "80")
+        progress = Progress(Settings(), quiet=False)
+        for record in records:
+            progress.show(record)
+        return file.getvalue(), progress
+
+    return show
+
+
+STARTED = Started(Path("run"), "rnn", 1234567, 1000, 10**6, 10**5, 0.01, 50_000, 2048, 64, 0.002, "the ants")
+STEPPED = Stepped(12_345, 1.5, 123.456, 0.002, 1.0, 1_234_567.0, 4000.0, 4000.0)
+EVALUATED = Evaluated(12_345, 12.3456, 12.3456, True, "日本語 " * 50)
+
+
+def test_a_terminal_of_80_columns_holds_every_line(terminal):
+    out, progress = terminal(STARTED, STEPPED, EVALUATED, EVALUATED)
+    assert max(map(cell_len, out.splitlines())) <= 80
+    assert out.count("sample: 日本語") == 2 and out.count("* best so far") == 1
+    assert "step 12,345 of 50,000 · loss 123.456 · 1:06:40 left · 1,234,567 tokens/s" in str(progress.line())
+    assert cell_len(str(progress.line())) <= 76
+
+
+def test_the_live_line_ends_with_what_there_is_and_says_of_an_interrupt(terminal):
+    _, progress = terminal(STARTED, STEPPED)
+    assert str(progress.line()).endswith("tokens/s")
+    progress.show(Compiled(0.1))
+    progress.interrupt()
+    assert str(progress.line()).startswith("finishing this step and saving")
+    progress.stop()

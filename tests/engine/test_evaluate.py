@@ -12,6 +12,7 @@ from nlmcli import models
 from nlmcli.engine import evaluate
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.errors import InputError
+from nlmcli.text.tokenizer import visible
 
 KNOWN = sorted(naive.MODELS)
 TEXT = "the ants sat .\nQ\n\na cat sat on the students .\nred"  # Q is unknown
@@ -112,6 +113,20 @@ def test_units_at_their_ends():
     assert evaluate.perplexity(0) == 1
     assert evaluate.perplexity(1e4) == math.inf
     assert evaluate.Score(2, 3, 3, 2, 1.0, 0.0, 0.0, 0.0).report()["perplexity_known"] is None
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+def test_each_token_knows_what_stood_in_the_text(model, tokenizer, by):
+    lm = model("rnn", tokenizer=tokenizer, by=by)
+    each = list(evaluate.each_token(lm, TEXT))
+    assert [token["piece"] for token in each if token["token"] == "<unk>"] == ["Q"]
+    assert all(token["token"] in ("<unk>", visible(token["piece"])) for token in each)
+
+
+def test_what_training_did_not_hold_out_cannot_be_scored(training):
+    with pytest.raises(InputError, match="training held nothing out"):
+        evaluate.evaluate(training(valid_fraction=0.0).lm)
 
 
 def test_a_byte_is_not_a_character(model):

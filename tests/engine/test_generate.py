@@ -153,7 +153,13 @@ def test_what_was_never_seen_is_said(run):
     lm = LanguageModel.load(run)
     assert notes(lm, "the ants") == []
     (note,) = notes(lm, "the QQ Z ants")
-    assert "Q, Z" in note
+    assert '"QQ", "Z"' in note or '"Q", "Z"' in note
+
+
+def test_what_was_never_seen_is_quoted_visible_and_short(training):
+    lm = training("rnn", tokenizer="word").lm
+    (note,) = notes(lm, f"ants \x1b{'Q' * 30}")
+    assert note == f'never seen in training, read as <unk>: "\\x1b", "{"Q" * 20}…"'
 
 
 TEXTS = ["", "the ants sat .", "“quoted” don't , well ( a b ) !", "naïve café 日本語 👍🏽 é", "a\nb\n\nc"]

@@ -1,6 +1,7 @@
 """Gradcheck itself: it must fail for every bug that is planted, and its worked examples must be right."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def test_the_softmax_of_the_lecture():
     }  # fmt: skip
     dt = [value for what, value in lines if what.startswith("dL/dt")]
     np.testing.assert_allclose(dt, np.array(list(p.values())) - [1, 0, 0, 0], atol=1e-12)
-    assert dict(lines)["L after the update"] < dict(lines)["L = -ln p[books]"]
+    assert dict(lines)["L after the update"] < dict(lines)["L = -ln p[books], the target is books"]
 
 
 def test_the_linear_layer_through_its_jacobian_is_the_two_products():
@@ -178,13 +179,17 @@ def test_the_linear_layer_through_its_jacobian_is_the_two_products():
     np.testing.assert_allclose(lines["dL/dX through the Jacobian"], lines["dL/dX = dL/dY W^T"], atol=1e-12)
     np.testing.assert_allclose(lines["dL/dW through the Jacobian"], lines["dL/dW = X^T dL/dY"], atol=1e-12)
     assert lines["dY/dX, the Jacobian (2·3, 2·2)"].shape == (6, 4)
-    assert lines["L after the update"] < lines["L before the update"]
+    assert lines["L after the update"] < lines["L = Σ dL/dY · Y, over all entries"]
 
 
 @pytest.mark.parametrize("name", ["neuron", "linear", "softmax"])
 def test_an_example_is_printed_and_as_json(name, capsys):
     assert main(["gradcheck", "--example", name]) == 0
-    assert "numeric" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "numeric" in out and "-0.000000" not in out and not re.search(r"-0\.0+(\s|$)", out)
+    assert max(map(len, out.splitlines())) <= 80
+    if name == "linear":
+        assert "\n\nW (2,3)\n" in out and "-2.0   0.0   0.0  numeric   1.0" in out
     assert main(["gradcheck", "--example", name, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["example"] == name
