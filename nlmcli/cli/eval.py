@@ -29,8 +29,8 @@ def eval(
 
     from nlmcli.engine.evaluate import each_token, evaluate
 
-    lm = options.load(run)
     options.announce_compiling(quiet)
+    lm = options.load(run)
     result = evaluate(lm, tuple(texts or ()), text)
     listed = list(each_token(lm, result.text)) if tokens else []
     if json:

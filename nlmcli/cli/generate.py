@@ -44,10 +44,10 @@ def generate(
 
     for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1)):
         at_least(name, value, least)
+    options.announce_compiling(quiet)
     lm = options.load(run)
     sampling = Sampling(temperature, top_k, top_p, min_p, greedy)
     sampling.check()
-    options.announce_compiling(quiet)
     if not quiet:
         for note in notes(lm, prompt):
             report.message(report.printable(note))
