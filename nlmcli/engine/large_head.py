@@ -21,7 +21,7 @@ class LargeHead:
         self.V, self.workers = vocabulary, workers
         self.blocks = -(-vocabulary // WIDTH)
         self.ranges = [(self.blocks * r // RANGES, self.blocks * (r + 1) // RANGES) for r in range(RANGES)]
-        self.room = np.empty((0, 0, 0))
+        self.room = np.empty(0)
 
     def gradient(self, h, U, b2, targets, scale, dU, db2) -> tuple[float, np.ndarray]:
         """Σ nll over the targets, and dh for L = scale · Σ nll; dU and db2 become its gradients, whatever they were.
@@ -37,9 +37,10 @@ class LargeHead:
     def some_rows(self, h, U, b2, targets, scale, dU, db2, nll, accumulate) -> np.ndarray:
         """nll and dh of rows that there is room for. A range of words has a part of dh of its own; they add up in one order."""
         n = len(h)
-        if self.room.shape[1] < n or self.room.dtype != h.dtype:
-            self.room = np.empty((self.blocks, n, WIDTH), h.dtype)
-        z, at_target = self.room[:, :n], np.empty(n, h.dtype)
+        size = self.blocks * n * WIDTH
+        if self.room.size < size or self.room.dtype != h.dtype:
+            self.room = np.empty(size, h.dtype)
+        z, at_target = self.room[:size].reshape(self.blocks, n, WIDTH), np.empty(n, h.dtype)
         top, tot = np.empty((2, self.blocks, n), h.dtype)
         parts = np.empty((RANGES, *h.shape), h.dtype)
         self.workers.run([partial(words_forward, h, U, b2, targets, z, top, tot, at_target, *some) for some in self.ranges])

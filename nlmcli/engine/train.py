@@ -198,13 +198,14 @@ class Training:
         return loss, length
 
     def warm_up(self) -> float:
-        """Have every kernel compiled (or read from the cache) by a step of nothing.  -> seconds."""
+        """Have every kernel compiled (or read from the cache) by a first step that changes nothing.  -> seconds."""
         start = time.perf_counter()
-        few = Batch(*(np.zeros((2, 2), np.int64),) * 2, fresh=True)
-        G = self.lm.P.zeros_like()
-        Team(self.model).gradient(self.lm.P, G, few, Team(self.model).start(2), (0, 0) if self.settings.dropout else None)
-        self.team.norm(G.flat)
-        type(self.optimizer)(self.optimizer.config, 1).step(np.zeros(1, np.float32), np.zeros(1, np.float32), 1.0, 0.0, 1)
+        batch, s = self.data.batch(0), self.settings
+        states = self.team.start(batch.x.shape[1])
+        self.team.gradient(self.lm.P, self.G, batch, states, (s.seed, 0) if s.dropout else None)
+        self.team.norm(self.G.flat)
+        one = np.zeros(1, np.float32)
+        type(self.optimizer)(self.optimizer.config, 1).step(one, one, 1.0, 0.0, 1)
         return time.perf_counter() - start
 
     def evaluate(self, train_loss: float) -> Evaluated:

@@ -91,10 +91,9 @@ def words_forward(h, U, b2, targets, z, top, tot, at_target, first, last):
     for block in range(first, last):
         start = block * WIDTH
         stop = min(start + WIDTH, U.shape[1])
-        part = z[block, :, : stop - start]
-        multiply(h, U[:, start:stop], part, bias=b2[start:stop])
+        multiply(h, U[:, start:stop], z[block, :, : stop - start], bias=b2[start:stop])
         for k in range(targets.size):
-            row = part[k]
+            row = z[block, k][: stop - start]  # cut after it was taken: the compiler knows that it is contiguous
             most = largest(row)
             if start <= targets[k] < stop:
                 at_target[k] = row[targets[k] - start]
@@ -127,18 +126,19 @@ def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, first, last, ac
     for block in range(first, last):
         start = block * WIDTH
         stop = min(start + WIDTH, U.shape[1])
-        part = z[block, :, : stop - start]
+        dz, db = z[block, :, : stop - start], db2[start:stop]
+        if not accumulate:
+            db[:] = 0
         for k in range(targets.size):
-            row, f = part[k], factor[block, k]
+            row, f = z[block, k][: stop - start], factor[block, k]
             for v in range(row.size):
                 row[v] *= f
             if start <= targets[k] < stop:
                 row[targets[k] - start] -= scale
-        multiply(h.T, part, dU[:, start:stop], accumulate=accumulate)
-        if not accumulate:
-            db2[start:stop] = 0
-        add_up(part, db2[start:stop])
-        multiply(part, U[:, start:stop].T, dh, accumulate=True)
+            for v in range(row.size):
+                db[v] += row[v]
+        multiply(h.T, dz, dU[:, start:stop], accumulate=accumulate)
+        multiply(dz, U[:, start:stop].T, dh, accumulate=True)
 
 
 @kernel

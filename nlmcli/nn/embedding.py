@@ -1,7 +1,6 @@
 """Embeddings: a row of E for each id."""
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
@@ -22,9 +21,18 @@ def embedding_backward(de, cache):
 
 def look_back(before, x):
     """Each position's last n ids, oldest first.  before (n-1,B), x (T,B) -> ids (T,B,n), and the n-1 ids to look back on next."""
-    ids = np.concatenate([before, x])
-    n = len(before) + 1
-    return sliding_window_view(ids, n, axis=0), ids[len(x) :]
+    read = np.concatenate([before, x])
+    ids = np.empty((*x.shape, len(before) + 1), read.dtype)
+    copy_windows(read, ids)
+    return ids, read[len(x) :]
+
+
+@kernel
+def copy_windows(read, ids):
+    for t in range(ids.shape[0]):
+        for b in range(ids.shape[1]):
+            for j in range(ids.shape[2]):
+                ids[t, b, j] = read[t + j, b]
 
 
 def scatter_add(dE, x, de):

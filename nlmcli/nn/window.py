@@ -15,9 +15,8 @@ from nlmcli.nn.pair import pair
 
 def window(E, ids, W1, b1):
     """out = [tanh(x W1 + b1); x], x the embeddings of ids.  E (V,D), ids (N,n), W1 (n D,H), b1 (H,) -> out (N, H + n D)."""
-    H = b1.size
-    out = np.empty((len(ids), H + W1.shape[0]), E.dtype)
-    forward(E, ids, W1, b1, out[:, :H], out[:, H:])
+    out = np.empty((len(ids), b1.size + W1.shape[0]), E.dtype)
+    forward(E, ids, W1, b1, out)
     return out, (E.shape, ids, W1, out)
 
 
@@ -35,56 +34,53 @@ def window_backward(dout, cache):
 def add_gradients(dout, cache, dE, dW1, db1):
     """window_backward, added to what dE, dW1 and db1 are."""
     _, ids, W1, out = cache
-    N, H = len(ids), W1.shape[1]
-    da = np.empty((N, H), out.dtype)
-    dx = np.zeros((N, W1.shape[0]), out.dtype) if dout.shape[1] == H else dout[:, H:].copy()
-    backward(dout[:, :H], out[:, :H], out[:, H:], ids, W1, da, dx, dE, dW1, db1)
+    backward(np.ascontiguousarray(dout), out, ids, W1, dE, dW1, db1)
 
 
 @kernel
 def whole_step(E, ids, W1, b1, U, b2, targets, scale, dE, dW1, db1, dU, db2):
     """Forward, head and backward; the head reads as many columns of out as U has rows.  -> Σ nll"""
-    N, H, read = ids.shape[0], b1.size, U.shape[0]
-    out = np.empty((N, H + W1.shape[0]), E.dtype)
-    h, x = out[:, :H], out[:, H:]
-    forward(E, ids, W1, b1, h, x)
-    loss, dread = small_head(out[:, :read], U, b2, targets, scale, dU, db2)
-    da, dx = np.empty((N, H), E.dtype), np.zeros((N, W1.shape[0]), E.dtype)
-    dx[:, : read - H] = dread[:, H:]
-    backward(dread[:, :H], h, x, ids, W1, da, dx, dE, dW1, db1)
+    out = np.empty((ids.shape[0], b1.size + W1.shape[0]), E.dtype)
+    forward(E, ids, W1, b1, out)
+    loss, dread = small_head(out[:, : U.shape[0]], U, b2, targets, scale, dU, db2)
+    backward(dread, out, ids, W1, dE, dW1, db1)
     return loss
 
 
 @kernel
-def forward(E, ids, W1, b1, h, x):
-    D = E.shape[1]
+def forward(E, ids, W1, b1, out):
+    """Rows are taken from whole arrays and then cut, since the compiler knows those to be contiguous."""
+    D, H = E.shape[1], b1.size
     for k in range(ids.shape[0]):
+        x = out[k][H:]
         for j in range(ids.shape[1]):
-            e = E[ids[k, j]]
+            e, place = E[ids[k, j]], x[j * D : (j + 1) * D]
             for i in range(D):
-                x[k, j * D + i] = e[i]
-    multiply(x, W1, h, bias=b1)
-    for k in range(h.shape[0]):
-        row = h[k]
-        for j in range(row.size):
-            row[j] = tanh(row[j])
+                place[i] = e[i]
+    multiply(out[:, H:], W1, out[:, :H], bias=b1)
+    for k in range(ids.shape[0]):
+        h = out[k][:H]
+        for j in range(H):
+            h[j] = tanh(h[j])
 
 
 @kernel
-def backward(dh, h, x, ids, W1, da, dx, dE, dW1, db1):
-    one, D = W1.dtype.type(1), dE.shape[1]
-    for k in range(h.shape[0]):
-        d, up, y = da[k], dh[k], h[k]
-        for j in range(d.size):
-            d[j] = up[j] * (one - y[j] * y[j])  # tanh' = 1 - tanh²
+def backward(dout, out, ids, W1, dE, dW1, db1):
+    one, D, H = W1.dtype.type(1), dE.shape[1], W1.shape[1]
+    da, dx = np.empty((ids.shape[0], H), W1.dtype), np.zeros((ids.shape[0], W1.shape[0]), W1.dtype)
+    for k in range(ids.shape[0]):
+        d, up, h = da[k], dout[k], out[k]
+        for j in range(H):
+            d[j] = up[j] * (one - h[j] * h[j])  # tanh' = 1 - tanh²
+        dx[k, : dout.shape[1] - H] = dout[k, H:]
     multiply(da, W1.T, dx, accumulate=True)
-    multiply(x.T, da, dW1, accumulate=True)
+    multiply(out[:, H:].T, da, dW1, accumulate=True)
     add_up(da, db1)
     for k in range(ids.shape[0]):
         for j in range(ids.shape[1]):
-            row = dE[ids[k, j]]
+            row, d = dE[ids[k, j]], dx[k][j * D : (j + 1) * D]
             for i in range(D):
-                row[i] += dx[k, j * D + i]
+                row[i] += d[i]
 
 
 def _example(rng):

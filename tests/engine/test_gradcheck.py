@@ -28,7 +28,7 @@ BUGS = {
     "c_t in place of c_{t-1}": (LSTM, "dc[j] * c_before[j]", "dc[j] * c[j]"),
     "no gradient through the memory": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
     "an embedding's buffer that does not start at zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
-    "a weight's gradient is forgotten": (WINDOW, "multiply(x.T, da, dW1, accumulate=True)", "pass"),
+    "a weight's gradient is forgotten": (WINDOW, "multiply(out[:, H:].T, da, dW1, accumulate=True)", "pass"),
 }
 
 
