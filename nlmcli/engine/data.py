@@ -32,7 +32,7 @@ class Stream:
 
     Every batch goes T steps on in all tracks, the state carried over; an epoch ends with the tracks. Now and then a track
     begins afresh, as evaluation and generation do: of a start that is seen once an epoch, a recurrent network learns
-    nothing, and what it learned of states that it has grown into may be worth nothing there (Merity et al. 2018 do so too).
+    nothing, and what it learned of states that it has grown into may be worth nothing there.
     """
 
     def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int, seed: int = 0):
