@@ -25,7 +25,7 @@ CHUNK = 1 << 14  # numbers whose squares are summed in single precision
 
 
 def shards_of(batch_size: int) -> list[slice]:
-    """The columns of each shard, as equal as can be: one for every eight columns, from two to eight."""
+    """The columns of each shard, as equal as can be: one for every sixteen columns, but from two to eight."""
     n = min(batch_size, MOST_SHARDS, max(2, batch_size // SHARD))
     return [slice(s * batch_size // n, (s + 1) * batch_size // n) for s in range(n)]
 
