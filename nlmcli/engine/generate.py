@@ -69,10 +69,13 @@ def keep_most_probable(p: np.ndarray, keep: np.ndarray) -> np.ndarray:
 class Reader:
     """A model that has read a text and can say what comes next, B texts at a time."""
 
-    def __init__(self, lm: LanguageModel, batch: int = 1):
+    def __init__(self, lm: LanguageModel, prompt: str, batch: int = 1):
         self.lm = lm
         self.state: State = lm.model.start(batch, lm.P.flat.dtype)
         self.read(np.full((1, batch), lm.tokenizer.newline))
+        ids = lm.tokenizer.encode(prompt).astype(np.int64)
+        if len(ids):
+            self.read(np.repeat(ids[:, None], batch, axis=1))
 
     def read(self, x: np.ndarray) -> None:
         """Read on: x (T,B) ids."""
@@ -90,10 +93,7 @@ def generate(
     sampling = sampling or Sampling()
     sampling.check()
     rng = np.random.default_rng(seed)
-    reader = Reader(lm, num)
-    ids = lm.tokenizer.encode(prompt)
-    if len(ids):
-        reader.read(np.repeat(ids[:, None].astype(np.int64), num, axis=1))
+    reader = Reader(lm, prompt, num)
     for _ in range(length):
         cumulative = sampling.shape(reader.logits).cumsum(1)
         draw = rng.random((num, 1)) * cumulative[:, -1:]
@@ -104,10 +104,7 @@ def generate(
 
 def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None = None) -> list[tuple[str, float]]:
     """The k most probable next tokens and their probabilities."""
-    reader = Reader(lm)
-    ids = lm.tokenizer.encode(prompt)
-    if len(ids):
-        reader.read(ids[:, None].astype(np.int64))
+    reader = Reader(lm, prompt)
     p = (sampling or Sampling()).shape(reader.logits)[0]
     return [(lm.tokenizer.piece(int(i)), float(p[i])) for i in np.argsort(-p, kind="stable")[:k]]
 

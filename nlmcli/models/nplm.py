@@ -3,27 +3,16 @@
 x_t = [e_{t-n+1}; ...; e_t];   y_t = tanh(x_t W1 + b1) W2 + x_t W3 + b2.          Bengio et al. 2003
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from nlmcli.models import base
-from nlmcli.nn.cross_entropy import BLOCK
+from nlmcli.models.window import Window
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import look_back
-from nlmcli.nn.window import add_gradients, whole_step, window
+from nlmcli.nn.window import add_gradients, window
 
 
-@dataclass(frozen=True)
-class Config(base.Config):
-    hidden: int = 256
-    context: int = 8
-
-
-class NPLM(base.Model):
-    """The head reads [tanh(x_t W1 + b1); x_t] through [W2; W3].  State: the ids of the last n-1 words (n-1,B)."""
-
-    Config = Config
+class NPLM(Window):
+    """A window whose head reads [tanh(x_t W1 + b1); x_t] through [W2; W3].  State and sizes are the window's."""
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
@@ -38,9 +27,6 @@ class NPLM(base.Model):
 
     def head(self, P):
         return P.together("W2", "W3"), P.b2  # W2 and W3 lie beside each other in θ
-
-    def start(self, batch, dtype=np.float32):
-        return (np.full((self.config.context - 1, batch), self.newline),)
 
     def forward(self, P, x, state, rng=None):
         ids, before = look_back(state[0], x)
@@ -60,10 +46,3 @@ class NPLM(base.Model):
         """Dropout on the hidden part, not on the words."""
         h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
         return (out, None) if keep is None else (np.concatenate([h, out[:, self.config.hidden :]], axis=1), keep)
-
-    def step(self, P, x, targets, state, scale, G, rng=None):
-        if (rng and self.config.dropout) or x.size * self.V > BLOCK:
-            return super().step(P, x, targets, state, scale, G, rng)
-        ids, before = look_back(state[0], x)
-        given = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))
-        return whole_step(*given, G.E, G.W1, G.b1, *self.head(G)), (before,)

@@ -64,7 +64,7 @@ def loss_rows(h, U, b2, targets, scale, z, nll, dh):
 
 @kernel
 def loss_weights(h, dz, dU, db2):
-    """dU += hᵀ dz;  db2 += Σ_n dz_n.  h (N,H), dz (N,V); all of dz, dU and db2 may be the same part of the vocabulary."""
+    """dU += hᵀ dz;  db2 += Σ_n dz_n.  h (N,H), dz (N,V), dU (H,V), db2 (V,)."""
     multiply(h.T, dz, dU, accumulate=True)
     add_up(dz, db2)
 

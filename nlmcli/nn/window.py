@@ -7,6 +7,7 @@ import numpy as np
 
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
+from nlmcli.nn.embedding import add_rows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up
 from nlmcli.nn.matmul import multiply
@@ -76,11 +77,7 @@ def backward(dout, out, ids, W1, dE, dW1, db1):
     multiply(da, W1.T, dx, accumulate=True)
     multiply(out[:, H:].T, da, dW1, accumulate=True)
     add_up(da, db1)
-    for k in range(ids.shape[0]):
-        for j in range(ids.shape[1]):
-            row, d = dE[ids[k, j]], dx[k][j * D : (j + 1) * D]
-            for i in range(D):
-                row[i] += d[i]
+    add_rows(dE, ids.reshape(ids.size), dx.reshape(ids.size, D))
 
 
 def _example(rng):
