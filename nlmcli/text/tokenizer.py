@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,24 +17,29 @@ Ids = npt.NDArray[np.int32]
 UNKNOWN = "<unk>"
 CHUNK = 1 << 20  # characters; the pieces of a long text never stand in memory all at once
 
-_BLANK = re.compile(r"\s")
-_FIELDS = ("vocabulary", "counts", "lowercase", "min_count")
+BLANK = re.compile(r"\s")
 
 
-def chunks(text: str, lowercase: bool = False, size: int = CHUNK) -> Iterator[str]:
-    """The text in parts of about `size` characters; a part ends after white space, so no word is cut."""
+def chunks(text: str, lowercase: bool = False, size: int = CHUNK, last: re.Pattern[str] = BLANK) -> Iterator[str]:
+    """The text in parts of about `size` characters; a part ends with what may be last, white space, so no word is cut."""
     start = 0
     while start < len(text):
-        blank = _BLANK.search(text, start + size - 1)
-        end = blank.end() if blank else len(text)
+        found = last.search(text, start + size - 1)
+        end = found.end() if found else len(text)
         # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
         yield text[start:end].lower() if lowercase else text[start:end]
         start = end
 
 
 def visible(piece: str) -> str:
-    """A blank as ␣, what does not print as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece.replace(" ", "␣"))
+    """A blank as ␣, a byte of no whole character (PEP 383) as <0xE8>, what else does not print as its escape."""
+    return "".join(c if c.isprintable() else escape(c) for c in piece.replace(" ", "␣"))
+
+
+def escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"<0x{ord(character) - 0xDC00:02X}>"
+    return character.encode("unicode_escape").decode()
 
 
 class Tokenizer(ABC):
@@ -49,6 +54,8 @@ class Tokenizer(ABC):
     line_end: ClassVar[str]  # the piece of `newline`; always in the vocabulary
     reserved: ClassVar[tuple[str, ...]] = ()  # the pieces of the first ids
     default_min_count: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("vocabulary", "counts", "lowercase", "min_count")  # what is saved
+    learned: ClassVar[bool] = False  # whether what a text falls into depends on what the tokenizer was fitted on
 
     vocabulary: list[str]
     counts: npt.NDArray[np.int64]
@@ -147,6 +154,11 @@ class Tokenizer(ABC):
             raise InputError(f"id {outside[0]} is not in the vocabulary; give 0 to {len(self) - 1}")
         return flat
 
+    def counting(self, text: str) -> Self:
+        """The tokenizer itself, its counts now those of this text."""
+        self.counts = np.bincount(self.encode(text), minlength=len(self))
+        return self
+
     def piece(self, i: int) -> str:
         """The printable form of one id: a blank as ␣, what does not print as its escape."""
         return visible(self.vocabulary[i])
@@ -169,6 +181,6 @@ class Tokenizer(ABC):
         """The tokenizer that `to_dict` wrote.  Raises InputError if it is another's or lacks a part."""
         if saved.get("name") != cls.name:
             raise InputError(f"a saved tokenizer named {saved.get('name')!r} is not a {cls.name} tokenizer")
-        if missing := [field for field in _FIELDS if field not in saved]:
+        if missing := [field for field in cls.fields if field not in saved]:
             raise InputError(f"a saved {cls.name} tokenizer lacks its {' and '.join(missing)}; fit it again")
-        return cls(**{field: saved[field] for field in _FIELDS})
+        return cls(**{field: saved[field] for field in cls.fields})
