@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,16 @@ def score_text(lm: LanguageModel, text: str) -> Score:
 def token_scores(lm: LanguageModel, text: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
     if lm.settings.by == "line":
-        lines = [lm.tokenizer.encode(line + "\n") for line in text.removesuffix("\n").split("\n")]
+        lines = [lm.tokenizer.encode(line) for line in lines_of(text)]
         for k in range(0, len(lines), TOGETHER):
             yield score_lines(lm.model, lm.P, lines[k : k + TOGETHER])
     else:
         yield from score_stream(lm.model, lm.P, lm.tokenizer.encode(text))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, each with its end."""
+    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
 def score_stream(model: Model, P: Params, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -139,8 +145,8 @@ def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
 
     piece: what stood in the text where the token is <unk>.
     """
-    ended = text.removesuffix("\n") + "\n" if lm.settings.by == "line" else text
-    pieces = iter(lm.tokenizer.pieces(ended))
+    parts = lines_of(text) if lm.settings.by == "line" else [text]
+    pieces = chain.from_iterable(map(lm.tokenizer.pieces, parts))
     for ids, nll, rank in token_scores(lm, text):
         for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)

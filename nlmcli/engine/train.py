@@ -14,7 +14,7 @@ from typing import TextIO
 import numpy as np
 import yaml
 
-from nlmcli import optim, text
+from nlmcli import optim
 from nlmcli.engine import evaluate
 from nlmcli.engine.checkpoint import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
@@ -26,6 +26,7 @@ from nlmcli.engine.threads import available_threads
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import decay_of, learning_rate
+from nlmcli.text import saved
 from nlmcli.text.tokenizer import Tokenizer
 
 EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says how long: epochs, but so many steps
@@ -130,8 +131,7 @@ class Training:
         self.texts = read_texts(s)
         if not self.texts.train:
             raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-        Tokenizer = text.tokenizer_class(s.tokenizer)
-        tokenizer = Tokenizer.fit(self.texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
+        tokenizer = saved.fit(s.tokenizer, self.texts.train, s.vocab_size, s.min_count, s.lowercase)
         self.data = read_data(s, tokenizer, self.texts.train)
         self.model = build(s, tokenizer)
         P = self.model.initialise(np.random.default_rng(s.seed))
@@ -217,7 +217,7 @@ class Training:
         if best:
             self.save("best.npz")
         self.save("last.npz")
-        length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
+        length = 120 if self.lm.tokenizer.name in ("char", "byte") else 30
         ids = np.array(list(itertools.chain(*generate(self.lm, length=length, seed=self.settings.seed, sampling=Sampling(0.8)))))
         return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids))
 

@@ -22,8 +22,6 @@ VOCAB_SIZE = 8192  # where none is given
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that are a visible character of Latin-1
 ALPHABET = np.array([*PRINTABLE, *(byte for byte in range(256) if byte not in PRINTABLE)], np.uint8)  # by their ids
 
-Merge = tuple[int, int]
-
 
 def text_of(token: bytes) -> str:
     """A token as text. A byte that belongs to no whole character is a lone surrogate (PEP 383), so no two are the same text."""
@@ -33,18 +31,6 @@ def text_of(token: bytes) -> str:
 def bytes_of(piece: str) -> bytes:
     """The token of which that is the text."""
     return piece.encode("utf-8", "surrogateescape")
-
-
-def joined(tokens: Sequence[bytes], pairs: Iterable[Merge]) -> list[bytes]:
-    """These tokens and those that the pairs of ids make, each once, in order."""
-    known = dict.fromkeys(tokens)
-    tokens = list(tokens)
-    for left, right in pairs:
-        token = tokens[left] + tokens[right]
-        if token not in known:
-            known[token] = None
-            tokens.append(token)
-    return tokens
 
 
 class Bpe(Tokenizer):
@@ -105,8 +91,9 @@ class Bpe(Tokenizer):
         words, counts = counted(chunks(text, lowercase, CHUNK, BEFORE_BLANK), split)
         pairs = learn(words.store, words.bounds[: len(words) + 1], counts, ALPHABET, vocab_size, min_count).tolist()
         merges = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs]
-        tokens = joined([bytes([byte]) for byte in ALPHABET.tolist()], merges)
-        merges = [*dict.fromkeys(reversed(merges))][::-1]
+        tokens = [bytes([byte]) for byte in ALPHABET.tolist()]
+        for left, right in merges:
+            tokens.append(tokens[left] + tokens[right])
         fitted = cls(map(text_of, tokens), np.zeros(len(tokens)), merges=merges, lowercase=lowercase, min_count=min_count)
         return fitted.counting(text)
 

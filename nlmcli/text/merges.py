@@ -4,8 +4,10 @@ A word is a row of ids, at first one for each byte.  Learning: again and again t
 frequent becomes a new id; of equals, the pair with the smaller ids.  Applying: again and again the pair that was learned
 first is merged, the leftmost of several.
 
-A pair is one number, left · 2³² + right. Two pairs may make the same token; they have the same id then.
-Words, and tokens, lie in one array of bytes: word w is store[bounds[w] : bounds[w + 1]].
+As long as no merge crosses its ends, a stretch of bytes is merged in the same way wherever it stands; so no two of the
+pairs that are learned make the same token.
+
+A pair is one number, left · 2³² + right.  Word w is store[bounds[w] : bounds[w + 1]], bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import heapq
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.text.strings import hash_of, slot_of
 
 NONE = -1
 
@@ -27,21 +28,19 @@ def pair_of(left, right):
 
 @kernel
 def learn(store, bounds, counts, alphabet, vocab_size, min_count):
-    """The pairs to merge, in order, until there are vocab_size tokens or no pair is seen min_count times.  Pairs may come twice.
+    """The pairs to merge, in order, until there are vocab_size tokens or no pair is seen min_count times.
 
     counts: how often each word stands in the text.  alphabet (256,): the bytes, by their ids.
     """
     ids, lengths = np.argsort(alphabet).astype(np.int32)[store[: bounds[-1]]], np.diff(bounds)
-    vocab_size = min(vocab_size, len(alphabet) + len(ids))
-    size, slots, edges, tokens = table_of(alphabet, vocab_size)
     # How often each pair stands in the text. A node is a word that holds a pair, and the pair's node before it.
-    none = np.int64(NONE)
+    none = np.int64(NONE)  # a pair that is never seen; it gives what is still empty its type
     how_often, newest, nodes = {none: np.int64(0)}, {none: none}, [(none, none)]
     for w in range(len(lengths)):
         for i in range(bounds[w], bounds[w + 1] - 1):
             count(pair_of(ids[i], ids[i + 1]), counts[w], w, how_often, newest, nodes)
-    heap, merges = [(np.int64(0), none, none)], [none]
-    while heap and size < vocab_size:
+    heap, merges = [(np.int64(0), none, none)], [none for _ in range(0)]
+    while heap and len(alphabet) + len(merges) < vocab_size:
         for pair, node in newest.items():
             heapq.heappush(heap, (-how_often[pair], pair, node))
         newest = {none: none}
@@ -51,21 +50,24 @@ def learn(store, bounds, counts, alphabet, vocab_size, min_count):
             continue
         if -minus_count < min_count:
             break
-        left, right = pair >> 32, pair & 0xFFFFFFFF
-        new, size, tokens = joined(left, right, size, slots, edges, tokens)
+        left, right, new = pair >> 32, pair & 0xFFFFFFFF, len(alphabet) + len(merges)
         merges.append(pair)
         while node != NONE:
             w, node = nodes[node]
             word = ids[bounds[w] : bounds[w] + lengths[w]]
             lengths[w] = merge(word, left, right, new, counts[w], w, how_often, newest, nodes)
-    return np.array(merges[1:], dtype=np.int64)
+    return np.array(merges, dtype=np.int64)
 
 
 @kernel
 def count(pair, times, w, how_often, newest, nodes):
     """Count a pair that stands in word w, and remember the word."""
-    how_often[pair] = times + (how_often[pair] if pair in how_often else 0)
-    node = newest[pair] if pair in newest else NONE  # get() would give None a type
+    if pair not in how_often:
+        how_often[pair] = 0
+    if pair not in newest:
+        newest[pair] = NONE
+    how_often[pair] += times
+    node = newest[pair]
     if node == NONE or nodes[node][0] != w:
         newest[pair] = len(nodes)
         nodes.append((np.int64(w), node))
@@ -91,36 +93,6 @@ def merge(word, left, right, new, times, w, how_often, newest, nodes):
 
 
 @kernel
-def table_of(alphabet, most):
-    """The tokens, at first the bytes, in a hash table with room for so many: size, slots, edges, bytes."""
-    capacity = 1024
-    while capacity < 2 * most:
-        capacity *= 2
-    slots, edges = np.full(capacity, NONE, np.int32), np.arange(most + 1)
-    for k in range(len(alphabet)):
-        slots[slot_of(alphabet, k, k + 1, hash_of(alphabet, k, k + 1), slots, edges, alphabet)] = k
-    return len(alphabet), slots, edges, alphabet.copy()
-
-
-@kernel
-def joined(left, right, size, slots, edges, tokens):
-    """The id of two tokens joined into one, a new one if there is none like it.  -> id, size, bytes"""
-    middle = edges[size] + edges[left + 1] - edges[left]
-    end = middle + edges[right + 1] - edges[right]
-    if end > len(tokens):
-        longer = np.empty(2 * end, np.uint8)
-        longer[: edges[size]] = tokens[: edges[size]]
-        tokens = longer
-    tokens[edges[size] : middle] = tokens[edges[left] : edges[left + 1]]
-    tokens[middle:end] = tokens[edges[right] : edges[right + 1]]
-    slot = slot_of(tokens, edges[size], end, hash_of(tokens, edges[size], end), slots, edges, tokens)
-    if slots[slot] == NONE:
-        slots[slot], edges[size + 1] = size, end
-        size += 1
-    return slots[slot], size, tokens
-
-
-@kernel
 def apply(store, bounds, first, of_byte, pairs, ranks, news):
     """The ids of the words from number `first` on, in a row, and how many each has.
 
@@ -140,7 +112,7 @@ def apply(store, bounds, first, of_byte, pairs, ranks, news):
 def merge_all(word, pairs, ranks, news):
     """Merge, in place, whatever there is to merge in a word.  -> how many ids are left."""
     before, after = np.arange(-1, len(word) - 1), np.arange(1, len(word) + 1)
-    heap = [(np.int64(0), np.int64(NONE))][1:]  # rank, where
+    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]  # rank, where
     for i in range(len(word) - 1):
         offer(i, word, after, pairs, ranks, heap)
     while heap:

@@ -47,8 +47,8 @@ def classes(size: int) -> npt.NDArray[np.uint8]:
 
 def split(data: Bytes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """starts, ends of the strings that a text falls into; each begins where the one before ends."""
-    ascii = not len(data) or data.max() < ASCII
-    edges = edges_of(data, classes(ASCII if ascii else CODE_POINTS))
+    beyond = len(data) and data.max() >= ASCII  # the table of ASCII takes no time to make
+    edges = edges_of(data, classes(CODE_POINTS if beyond else ASCII))
     return edges[:-1], edges[1:]
 
 
@@ -90,7 +90,7 @@ def end_of(data, i, classes):
 def end_of_contraction(data, i):
     """Where the s, t, m, d, re, ve or ll that begins at byte i ends; 0 if there is none."""
     first = data[i] if i < len(data) else 0
-    if first == S or first == T or first == M or first == D:
+    if first in (S, T, M, D):
         return i + 1
     second = data[i + 1] if i + 1 < len(data) else 0
     if (first == R and second == E) or (first == V and second == E) or (first == L and second == L):

@@ -6,7 +6,8 @@ ends: where the strings of a text lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from nlmcli.text.tokenizer import Ids
 
 Bytes = npt.NDArray[np.uint8]
 Cut = Callable[[Bytes], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+Integers = Sequence[int] | npt.NDArray[Any]
 
 
 class Strings:
@@ -51,7 +53,7 @@ class Strings:
         """The strings from number `first` on."""
         bounds = self.bounds[first : self.size + 1].tolist()
         store = self.store[bounds[0] : bounds[-1]].tobytes()
-        parts = (store[start - bounds[0] : end - bounds[0]] for start, end in zip(bounds, bounds[1:], strict=False))
+        parts = (store[start - bounds[0] : end - bounds[0]] for start, end in pairwise(bounds))
         return [part.decode("utf-8", "surrogatepass") for part in parts]
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class Memory:
 
     MOST = 1 << 24  # bytes of strings, and a sixteenth as many strings; with more than that, all are forgotten
 
-    def __init__(self, cut: Cut, work_out: Callable[[Strings, int], tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> None:
+    def __init__(self, cut: Cut, work_out: Callable[[Strings, int], tuple[Integers, Integers]]) -> None:
         self.cut, self.work_out = cut, work_out
         self.forget()
 
