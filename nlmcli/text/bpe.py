@@ -62,7 +62,7 @@ class Bpe(Tokenizer):
         ids = {token: i for i, token in enumerate(self.tokens)}
         try:
             self._of_byte = np.array([ids[bytes([byte])] for byte in range(256)], np.int32)
-            made = {pair: ids[self.tokens[pair[0]] + self.tokens[pair[1]]] for pair in self.merges if min(pair) >= 0}
+            made = {pair: ids[self.tokens[pair[0]] + self.tokens[pair[1]]] for pair in self.merges}
         except (KeyError, IndexError):
             raise InputError("a bpe vocabulary holds the 256 bytes and what each merge makes; fit the tokenizer again") from None
         ranks = {pair: rank for rank, pair in enumerate(self.merges)}  # of a pair that comes twice, the last
