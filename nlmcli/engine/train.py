@@ -119,6 +119,8 @@ class Training:
     speeds: list[float] = field(default_factory=list)  # tokens per second of every step
     best: float = math.inf
     valid_loss: float | None = None
+    bits: float | None = None  # per character of the held-out text, when it was best
+    seconds: float = 0.0  # of training so far
     stop: bool = False  # set it, and the run ends after the step it is in
 
     def __post_init__(self) -> None:
@@ -178,7 +180,7 @@ class Training:
         seconds = time.perf_counter() - start
         self.losses.append(loss)
         self.speeds.append(np.count_nonzero(batch.y >= 0) / seconds)
-        elapsed = time.perf_counter() - begun
+        self.seconds = elapsed = time.perf_counter() - begun
         left = elapsed / self.step * (self.steps - self.step)
         return Stepped(self.step, self.step / self.data.steps_per_epoch, loss, lr, length, self.speeds[-1], elapsed, left)
 
@@ -215,6 +217,7 @@ class Training:
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
         if best:
+            self.bits = score.nats / math.log(2) / score.characters
             self.save("best.npz")
         self.save("last.npz")
         length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
@@ -222,7 +225,16 @@ class Training:
         return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids))
 
     def save(self, name: str) -> None:
-        self.lm.about = {"step": self.step, "steps": self.steps, "valid_loss": self.valid_loss, "best": finite(self.best)}
+        self.lm.about = {
+            "step": self.step,
+            "steps": self.steps,
+            "valid_loss": self.valid_loss,
+            "best": finite(self.best),
+            "bits_per_character": self.bits,
+            "parameters": self.lm.P.flat.size,
+            "tokens_per_second": median(self.speeds) if self.speeds else None,
+            "seconds": self.seconds,
+        }
         more = {f"optimizer.{key}": value for key, value in self.optimizer.memory.items()}
         self.lm.save(self.folder / name, more if name == "last.npz" else None)
 
