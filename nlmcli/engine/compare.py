@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nlmcli.engine import checkpoint
 from nlmcli.engine.language_model import RUNS
+from nlmcli.engine.pictures import new_figure, save_figure
 from nlmcli.errors import InputError
 
 
@@ -64,14 +65,8 @@ def metrics(path: Path) -> list[dict[str, str]]:
 
 
 def save_plot(runs: list[Run], path: Path) -> None:
-    """The validation curves as a picture, PNG or SVG by the name.  Raises InputError where matplotlib is missing."""
-    if path.suffix not in (".png", ".svg"):
-        raise InputError(f"--plot {path} is neither .png nor .svg")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("--plot needs matplotlib, which is not installed; install it with: pip install 'nlmcli[plot]'") from None
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    """The validation curves as a picture.  Raises InputError where it cannot be drawn."""
+    figure = new_figure(path, (8, 5))
     axes = figure.add_subplot(xlabel="seconds", ylabel="validation loss (nats per token)")
     for run in runs:
         if run.valid:
@@ -79,7 +74,4 @@ def save_plot(runs: list[Run], path: Path) -> None:
     if any(run.valid for run in runs):
         axes.legend()
     axes.grid(alpha=0.3)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror})") from None
+    save_figure(figure, path)
