@@ -68,6 +68,14 @@ def lstm_step(x, h, c, W, Wh, b):
     return sigmoid(o) * tanh(c), c
 
 
+def gru_step(x, h, W, Wh, b, bn):
+    """One step of a GRU; r, z, n stand side by side.  x (B,D), h (B,H), W (D,3H), Wh (H,3H), b (3H,), bn (H,) -> h."""
+    r, z, n = np.split(linear(x, W, b), 3, axis=1)
+    hr, hz, q = np.split(linear(h, Wh, np.zeros(len(b))), 3, axis=1)
+    r, z = sigmoid(r + hr), sigmoid(z + hz)
+    return (1 - z) * tanh(n + r * (q + bn)) + z * h
+
+
 # The logits of the next word after these words, the first of which is a line end. n: the context of a window.
 
 
@@ -122,7 +130,19 @@ def lstm(P, words, n):
     return linear(y[-1:], P["U"], P["b2"])[0]
 
 
-MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm}
+def gru(P, words, n):
+    """The same with GRU steps."""
+    y = P["E"][words]
+    for l, Wh in enumerate(P["Wh"]):
+        h, out = np.zeros((1, len(Wh))), []
+        for x in y:
+            h = gru_step([x], h, input_matrix(P, l), Wh, P["b1"][l], P["bn"][l])
+            out.append(h[0])
+        y = out
+    return linear(y[-1:], P["U"], P["b2"])[0]
+
+
+MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm, "gru": gru}
 
 
 def surprisals(model, P, ids, newline, n=None):

@@ -124,7 +124,9 @@ class Training:
     stepping: float = 0.0  # seconds that went into steps
     evaluating: float = 0.0  # seconds of the last evaluation
     valid_loss: float | None = None
-    over: bool = False
+    bits: float | None = None  # per character of the held-out text, when it was best
+    seconds: float = 0.0  # of training so far
+    over: bool = False  # the run has come to its end
     stop: bool = False  # set it, and the run ends after the step it is in
 
     def __post_init__(self) -> None:
@@ -198,7 +200,7 @@ class Training:
         self.stepping += seconds
         self.losses.append(loss)
         self.speeds.append(np.count_nonzero(batch.y >= 0) / seconds)
-        elapsed = time.perf_counter() - begun
+        self.seconds = elapsed = time.perf_counter() - begun
         left = self.length.left(self.step, elapsed)
         return Stepped(self.step, self.step / self.data.steps_per_epoch, loss, lr, length, self.speeds[-1], elapsed, left)
 
@@ -251,6 +253,7 @@ class Training:
         self.waited = 0 if best else self.waited + 1
         self.schedule.evaluated(self.step, best)
         if best:
+            self.bits = score.nats / math.log(2) / score.characters
             self.save("best.npz")
         self.save("last.npz")
         length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
@@ -259,7 +262,16 @@ class Training:
         return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids), self.waited)
 
     def save(self, name: str) -> None:
-        self.lm.about = {"step": self.step, "steps": self.steps, "valid_loss": self.valid_loss, "best": finite(self.best)}
+        self.lm.about = {
+            "step": self.step,
+            "steps": self.steps,
+            "valid_loss": self.valid_loss,
+            "best": finite(self.best),
+            "bits_per_character": self.bits,
+            "parameters": self.lm.P.flat.size,
+            "tokens_per_second": median(self.speeds) if self.speeds else None,
+            "seconds": self.seconds,
+        }
         more = {f"optimizer.{key}": value for key, value in self.optimizer.memory.items()}
         self.lm.save(self.folder / name, more if name == "last.npz" else None)
 

@@ -32,7 +32,8 @@ class Recurrent(base.Model):
 
     A cell gives: `gates`, how many vectors of H its input is; `memories`, how many it remembers; `recur` and
     `recur_backward`, a pair of (rows, index, Wh, *state) -> h (T,B,H), *state after; and `whole_step`, a kernel that does
-    the step of one layer over a table of words.
+    the step of one layer over a table of words. Where Wh is not all the recurrence has, `recurrent_shapes` says so, and
+    the others stand after Wh.
     """
 
     gates: ClassVar[int]
@@ -44,7 +45,16 @@ class Recurrent(base.Model):
     def shapes(self):
         D, H, L, Q = self.config.embed, self.config.hidden, self.config.layers, self.gates * self.config.hidden
         above = {"Wx": (L - 1, H, Q)} if L > 1 else {}  # what a layer reads from the one below
-        return {"E": (self.V, D), "We": (D, Q), **above, "Wh": (L, H, Q), "b1": (L, Q), "U": (H, self.V), "b2": (self.V,)}
+        across = {name: (L, *shape) for name, shape in self.recurrent_shapes().items()}
+        return {"E": (self.V, D), "We": (D, Q), **above, **across, "b1": (L, Q), "U": (H, self.V), "b2": (self.V,)}
+
+    def recurrent_shapes(self):
+        """name -> shape, in one layer, of what takes a step to the next."""
+        return {"Wh": (self.config.hidden, self.gates * self.config.hidden)}
+
+    def across(self, P, l):
+        """The parameters of layer l's recurrence, or, given G, where their gradients go."""
+        return [P[name][l] for name in self.recurrent_shapes()]
 
     def start(self, batch, dtype=np.float32):
         return tuple(np.zeros((self.config.layers, batch, self.config.hidden), dtype) for _ in range(self.memories))
@@ -55,7 +65,7 @@ class Recurrent(base.Model):
         layers, y = [], None
         for l in range(self.config.layers):
             rows, index, input_cache = self.read_words(P, x, rng) if l == 0 else self.read_below(P, l, y)
-            (h, *last), cell_cache = self.recur(rows, index, P.Wh[l], *(memory[l] for memory in state))
+            (h, *last), cell_cache = self.recur(rows, index, *self.across(P, l), *(memory[l] for memory in state))
             for memory, value in zip(after, last, strict=True):
                 memory[l] = value
             y, keep = dropout(h, p, rng)
@@ -67,8 +77,9 @@ class Recurrent(base.Model):
         for l in reversed(range(len(layers))):
             input_cache, cell_cache, keep = layers[l]
             (dh,) = dropout_backward(dy, keep)
-            drows, dWh, *_ = self.recur_backward((dh, *(None,) * self.memories), cell_cache)
-            G.Wh[l] += dWh
+            drows, *gradients = self.recur_backward((dh, *(None,) * self.memories), cell_cache)
+            for total, gradient in zip(self.across(G, l), gradients, strict=False):  # what is over: the state's
+                total += gradient
             if l == 0:
                 self.words_backward(drows, x, input_cache, G)
             else:
@@ -79,8 +90,8 @@ class Recurrent(base.Model):
         if not one_layer or not x.size > self.V or x.size * self.V > BLOCK:
             return super().step(P, x, targets, state, scale, G, rng)
         before = (memory[0] for memory in state)
-        given = (P.E, P.We, P.Wh[0], P.b1[0], P.U, P.b2)
-        gradients = (G.E, G.We, G.Wh[0], G.b1[0], G.U, G.b2)
+        given = (P.E, P.We, *self.across(P, 0), P.b1[0], P.U, P.b2)
+        gradients = (G.E, G.We, *self.across(G, 0), G.b1[0], G.U, G.b2)
         loss, *after = self.whole_step(x, targets, P.U.dtype.type(scale), *before, *given, *gradients)
         return loss, tuple(memory[None] for memory in after)
 
@@ -127,9 +138,9 @@ def table_of(E, We, b1):
 
 @kernel
 def table_gradients(da, x, E, We, dE, dWe, db1):
-    """Adds the gradients of E, We and b1, given those of what x took from the table.  da (T,B,Q), x (T,B)."""
+    """Adds the gradients of E, We and b1, given those of what x took from the table.  da (T,B,Q or more), x (T,B)."""
     drows = np.zeros((E.shape[0], We.shape[1]), E.dtype)
-    add_rows(drows, x.reshape(x.size), da.reshape(x.size, We.shape[1]))
+    add_rows(drows, x.reshape(x.size), da.reshape(x.size, da.shape[2]))
     multiply(drows, We.T, dE, accumulate=True)
     multiply(E.T, drows, dWe, accumulate=True)
     add_up(drows, db1)

@@ -42,10 +42,11 @@ def scatter_add(dE, x, de):
 
 @kernel
 def add_rows(table, ids, rows):
+    """table[ids[k]] += rows[k], k after k.  table (V,D), rows (N, D or more, of which the first D are added)."""
     for k in range(ids.size):
-        row = table[ids[k]]
+        row, more = table[ids[k]], rows[k]
         for j in range(row.size):
-            row[j] += rows[k, j]
+            row[j] += more[j]
 
 
 def _example(rng):

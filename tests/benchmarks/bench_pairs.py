@@ -34,12 +34,13 @@ def characters(rng, *shape):
     return rng.integers(0, CHARACTERS, shape)
 
 
-def recurrence(gates, memories):
+def recurrence(gates, memories, biases=0):
     """rows, index, Wh and what is remembered, of a network that reads characters."""
 
     def inputs(rng):
         states = [floats(rng, B, H) for _ in range(memories)]
-        return floats(rng, CHARACTERS, gates * H), characters(rng, T, B), floats(rng, H, gates * H), *states
+        across = [floats(rng, H, gates * H), *(floats(rng, H) for _ in range(biases))]
+        return floats(rng, CHARACTERS, gates * H), characters(rng, T, B), *across, *states
 
     return inputs
 
@@ -48,6 +49,7 @@ SIZES = {
     "dropout": lambda rng: (floats(rng, T, B, H), 0.2, rng),
     "elman": recurrence(gates=1, memories=1),
     "embedding": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (T, B))),
+    "gru": recurrence(gates=3, memories=1, biases=1),
     "linear": lambda rng: (floats(rng, N, D), floats(rng, D, 4 * H), floats(rng, 4 * H)),
     "linear_cross_entropy": lambda rng: (floats(rng, N, H), floats(rng, H, WORDS), floats(rng, WORDS), rng.integers(0, WORDS, N)),
     "lstm": recurrence(gates=4, memories=2),

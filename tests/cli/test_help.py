@@ -26,7 +26,7 @@ def example_of(command, capsys):
 
 
 def test_the_commands(capsys):
-    assert COMMANDS == ["eval", "generate", "gradcheck", "tokenize", "train"]
+    assert COMMANDS == ["compare", "eval", "generate", "gradcheck", "inspect", "tokenize", "train"]
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)

@@ -1,8 +1,8 @@
 """Make the golden files with PyTorch: python tests/golden/make.py. The tests read them and need no PyTorch.
 
 Weights and inputs are float32; PyTorch computes in float64, so that a golden number is right to its last digit.
-Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in the order i, f, g, o, and the two
-biases of PyTorch added up into one.
+Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in PyTorch's order (i, f, g, o; r, z, n), and
+the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def numbers(tensor):
 
 
 def recurrent(kind, layers):
-    """An Embedding, torch.nn.RNN or LSTM, a Linear and the cross-entropy: parameters, batch, outputs, gradients."""
+    """An Embedding, torch.nn.RNN, LSTM or GRU, a Linear and the cross-entropy: parameters, batch, outputs, gradients."""
     torch.manual_seed(layers)
     body = kind(D, H, layers).double()
     feet, head = torch.nn.Embedding(V, D).double(), torch.nn.Linear(H, V).double()
@@ -27,7 +27,7 @@ def recurrent(kind, layers):
         for parameter in (*body.parameters(), *feet.parameters(), *head.parameters()):
             parameter.copy_((0.5 * torch.randn(parameter.shape)).float().double())
         for l in range(layers):
-            getattr(body, f"bias_hh_l{l}").zero_()
+            getattr(body, f"bias_hh_l{l}")[: 2 * H if kind is torch.nn.GRU else None].zero_()
     x, y = torch.randint(0, V, (2, T, B))
     y[1, 2] = -1
     pieces = 2 if kind is torch.nn.LSTM else 1
@@ -43,6 +43,7 @@ def recurrent(kind, layers):
         biases = [of(getattr(body, f"bias_ih_l{l}")) for l in range(layers)]
         found = {"E": of(feet.weight), "We": of(body.weight_ih_l0).T, "Wh": np.stack(hidden), "b1": np.stack(biases)}
         found |= {"Wx": np.stack(above)} if above else {}
+        found |= {"bn": np.stack([of(getattr(body, f"bias_hh_l{l}"))[2 * H :] for l in range(layers)])} if kind is torch.nn.GRU else {}
         return found | {"U": of(head.weight).T, "b2": of(head.bias)}
 
     return {
@@ -83,5 +84,6 @@ if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
         np.savez(FOLDER / f"lstm_{layers}.npz", **recurrent(torch.nn.LSTM, layers))
+        np.savez(FOLDER / f"gru_{layers}.npz", **recurrent(torch.nn.GRU, layers))
     np.savez(FOLDER / "cross_entropy.npz", **cross_entropy())
     np.savez(FOLDER / "embedding.npz", **embedding())

@@ -76,6 +76,14 @@ def test_recurrences_of_any_size(dtype, T, B, H, seed):
         np.testing.assert_allclose(h[t], state[0], **close)
     np.testing.assert_allclose(last, state, **close)
 
+    rows, Wh, bn = (rng.normal(size=shape).astype(dtype) for shape in ((R, 3 * H), (H, 3 * H), H))
+    (h, last), _ = PAIRS["gru"].forward(rows, index, Wh, bn, h0)
+    state = h0
+    for t in range(T):
+        state = naive.gru_step(rows[index[t]], state, np.eye(3 * H), Wh, np.zeros(3 * H), bn)
+        np.testing.assert_allclose(h[t], state, **close)
+    np.testing.assert_array_equal(last, h[-1])
+
 
 @given(N=SIZE, H=SIZE, V=st.integers(2, 40), seed=st.integers(0, 99), padded=st.booleans())
 @settings(max_examples=25)
