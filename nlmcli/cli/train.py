@@ -21,7 +21,7 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
 
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
-SCHEDULES = f"{options.one_of(list(DECAYS))}: a quarter when validation stops improving. [default: cosine]"
+SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
 BETA2 = "β₂ of adam, adamw, sophia and rmsprop. [default: 0.999; sophia, rmsprop: 0.99]"
 WEIGHT_DECAY = "How much of η each weight, but no bias, shrinks by in a step; adamw, sophia. [default: 0.1; sophia: 0.2]"
 HELD_OUT = "Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]"
