@@ -18,9 +18,10 @@ from nlmcli import optim, text
 from nlmcli.engine import evaluate
 from nlmcli.engine.checkpoint import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
-from nlmcli.engine.generate import Sampling, generate
+from nlmcli.engine.generate import generate
 from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
 from nlmcli.engine.parallel import Team
+from nlmcli.engine.sampling import Sampling
 from nlmcli.engine.settings import Settings, at_least
 from nlmcli.engine.threads import available_threads
 from nlmcli.errors import InputError
