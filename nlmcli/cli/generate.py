@@ -55,7 +55,7 @@ def generate(
 
     Example: nlm generate --prompt "students opened their" --probs 5
     """
-    from nlmcli.engine.generate import next_words, readable
+    from nlmcli.engine.generate import next_words
     from nlmcli.engine.sampling import Sampling
     from nlmcli.engine.settings import at_least
 
@@ -68,27 +68,18 @@ def generate(
         raise InputError("--beam draws nothing: leave out --num, --temperature and the other options of drawing")
     options.announce_compiling(quiet)
     lm = options.load(run)
-    writing = Writing(lm, length, num, seed, sampling, tuple(stop or ()), beam, length_penalty)
-
-    def read(text: str) -> str:
-        """The prompt as the model can read it, what is special about that said."""
-        text, notes = readable(lm, text)
-        for note in () if quiet else notes:
-            report.message(report.printable(note))
-        return text
-
+    writing = Writing(lm, length, num, seed, sampling, tuple(stop or ()), beam, length_penalty, quiet)
     if choose is not None:
-        choosing(lm, read(prompt), choose, length, sampling)
+        choosing(lm, writing.read(prompt), choose, length, sampling)
     elif interactive:
         for line in asked("prompt: "):
-            writing.show(read(line))
+            writing.show(line)
     elif probs is not None:
-        show_next(prompt, next_words(lm, read(prompt), probs, sampling), json)
+        show_next(prompt, next_words(lm, writing.read(prompt), probs, sampling), json)
     elif json:
-        prompt = read(prompt)
-        report.document({"prompt": prompt, "texts": [prompt + text for text in writing.texts(prompt)]})
+        report.document({"prompt": prompt, "texts": writing.texts(prompt)})
     else:
-        writing.show(read(prompt))
+        writing.show(prompt)
 
 
 def refuse_together(**given: object) -> None:
@@ -110,19 +101,31 @@ class Writing:
     stop: tuple[str, ...]
     beam: int | None
     length_penalty: float
+    quiet: bool
+
+    def read(self, prompt: str) -> str:
+        """The prompt as the model can read it, what is special about that said."""
+        from nlmcli.engine.generate import readable
+
+        prompt, notes = readable(self.lm, prompt)
+        for note in () if self.quiet else notes:
+            report.message(report.printable(note))
+        return prompt
 
     def pieces(self, prompt: str) -> Iterator[tuple[int, str]]:
         """(which text, what it goes on with), piece by piece."""
         from nlmcli.engine.beam import beam_search
         from nlmcli.engine.generate import write
 
+        prompt = self.read(prompt)
         if self.beam is None:
             return write(self.lm, prompt, self.length, self.num, self.seed, self.sampling, self.stop)
         found = beam_search(self.lm, prompt, self.length, self.beam, self.length_penalty, self.stop)
         return iter([(0, found.text + found.decoder.rest())])
 
     def texts(self, prompt: str) -> list[str]:
-        written = ["" for _ in range(self.num)]
+        """The whole texts."""
+        written = [prompt for _ in range(self.num)]
         for i, piece in self.pieces(prompt):
             written[i] += piece
         return written
@@ -138,7 +141,7 @@ class Writing:
         for i, text in enumerate(self.texts(prompt), 1):
             if i > 1 and self.lm.settings.by == "stream":
                 report.data(f"--- {i} of {self.num} ---")
-            report.data(report.printable(prompt + text))
+            report.data(report.printable(text))
 
 
 def show_next(prompt: str, found: list[tuple[str, float]], json: bool) -> None:
