@@ -194,6 +194,28 @@ def adam(theta, gs, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
     return theta
 
 
+def adamw(theta, gs, lr, weight_decay=0.1, **constants):
+    """Adam's steps, each from a θ that has shrunk first."""
+    kept, moved = 1 - lr * weight_decay, 0.0
+    for t in range(1, len(gs) + 1):
+        change = adam(0.0, gs[:t], lr, **constants) - adam(0.0, gs[: t - 1], lr, **constants)
+        moved = kept * (moved if t > 1 else theta) + change
+    return moved
+
+
+def sophia(theta, gs, curvatures, lr, beta1=0.96, beta2=0.99, epsilon=1e-12, weight_decay=0.2, gamma=0.05):
+    """curvatures: the estimate before each step, None where there is none."""
+    m = h = 0.0
+    for g, estimate in zip(gs, curvatures, strict=True):
+        if estimate is not None:
+            h = beta2 * h + (1 - beta2) * estimate
+        m = beta1 * m + (1 - beta1) * g
+        ratio = m / max(gamma * h, epsilon)
+        theta = theta - lr * weight_decay * theta
+        theta = theta - lr * (1 if ratio > 1 else -1 if ratio < -1 else ratio)
+    return theta
+
+
 def norm(g):
     """√Σ g²."""
     return math.sqrt(math.fsum(float(v) ** 2 for v in g))

@@ -67,7 +67,7 @@ class Progress:
             self.evaluated(record)
 
     def started(self, r: Started) -> None:
-        s, epochs = self.settings, r.steps * r.tokens_per_step / r.train_tokens
+        s = self.settings
         parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
         self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
         if r.unknown_rate >= 0.5:
@@ -76,10 +76,16 @@ class Progress:
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
         if not r.valid_tokens and s.valid_fraction:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
-        batches = f"{report.number_of(r.steps, 'step')} of {report.number_of(r.tokens_per_step, 'token')}"
-        self.say(f"{batches} ({epochs:.1f} epochs), {report.number_of(r.threads, 'thread')}")
+        self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
         self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
         report.message(report.printable(f"run: {r.run}"))
+
+    def length(self, r: Started) -> str:
+        """How long the run is, in what is known of it before."""
+        tokens = report.number_of(r.tokens_per_step, "token")
+        if r.steps is None:
+            return f"steps of {tokens} for {report.duration(60 * (self.settings.minutes or 0))}"
+        return f"{report.number_of(r.steps, 'step')} of {tokens} ({r.steps * r.tokens_per_step / r.train_tokens:.1f} epochs)"
 
     def evaluated(self, r: Evaluated) -> None:
         if not self.losses:
@@ -96,6 +102,8 @@ class Progress:
         width = self.console.width if self.live else PIPE
         if words:
             self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+        if r.waited == self.settings.patience:
+            self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
 
     def say(self, line: str) -> None:
         if self.live:
@@ -111,7 +119,8 @@ class Progress:
         r = self.step
         if r is None:
             return ""
-        step, left = f"step {r.step:,} of {self.run.steps:,}", f"{report.duration(r.seconds_left)} left"
+        step = f"step {r.step:,}" + (f" of {self.run.steps:,}" if self.run.steps else "")
+        left = f"{report.duration(r.seconds_left)} left"
         parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
         return " · ".join(part for part in parts if part)
 

@@ -21,9 +21,12 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
 
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
-SCHEDULES = f"{options.one_of(list(DECAYS))}. [default: cosine]"
+SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
+BETA2 = "β₂ of adam, adamw, sophia and rmsprop. [default: 0.999; sophia, rmsprop: 0.99]"
+WEIGHT_DECAY = "How much of η each weight, but no bias, shrinks by in a step; adamw, sophia. [default: 0.1; sophia: 0.2]"
 HELD_OUT = "Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]"
 STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
+MINUTES = "Or how many minutes, evaluations included; linear and cosine go by the time then."
 
 
 def train(
@@ -51,15 +54,18 @@ def train(
     optimizer: Annotated[str, opt(OPTIMIZERS, TRAINING, "NAME")] = "adam",
     lr: Annotated[float | None, opt("Learning rate. [default: the optimizer's]", TRAINING, "X")] = None,
     beta: Annotated[float | None, opt("momentum's β. [default: 0.1]", TRAINING, "X")] = None,
-    beta1: Annotated[float | None, opt("adam's β₁. [default: 0.9]", TRAINING, "X")] = None,
-    beta2: Annotated[float | None, opt("adam's and rmsprop's β₂. [default: 0.999; 0.99]", TRAINING, "X")] = None,
+    beta1: Annotated[float | None, opt("β₁ of adam, adamw and sophia. [default: 0.9; sophia: 0.96]", TRAINING, "X")] = None,
+    beta2: Annotated[float | None, opt(BETA2, TRAINING, "X")] = None,
     epsilon: Annotated[float | None, opt("What keeps a division from being by zero. [default: the optimizer's]", TRAINING, "X")] = None,
+    weight_decay: Annotated[float | None, opt(WEIGHT_DECAY, TRAINING, "X")] = None,
     schedule: Annotated[str, opt(SCHEDULES, TRAINING, "NAME")] = "cosine",
     warmup: Annotated[int, opt("Steps until the learning rate is reached. [default: 0]", TRAINING, "N")] = 0,
     clip: Annotated[float, opt("Longest gradient; 0 does not clip. [default: 1]", TRAINING, "X")] = 1.0,
     epochs: Annotated[float | None, opt("How often to read the text.", TRAINING, "N")] = None,
     steps: Annotated[int | None, opt(STEPS, TRAINING, "N")] = None,
+    minutes: Annotated[float | None, opt(MINUTES, TRAINING, "X")] = None,
     eval_every: Annotated[int | None, opt("Validate every N steps; 0: never. [default: ten times]", TRAINING, "N")] = None,
+    patience: Annotated[int | None, opt("Stop after N evaluations in a row that are no better than the best.", TRAINING, "N")] = None,
     seed: Annotated[int, opt("The same seed gives the same model, to the bit. [default: 1]", TRAINING, "N")] = 1,
     threads: Annotated[int | None, opt("How many threads. [default: the processors there are]", TRAINING, "N")] = None,
     out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", TRAINING, "PATH")] = None,

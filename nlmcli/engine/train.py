@@ -20,16 +20,17 @@ from nlmcli.engine.checkpoint import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
 from nlmcli.engine.generate import generate
 from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
+from nlmcli.engine.length import Due, every, length_of
 from nlmcli.engine.parallel import Team
 from nlmcli.engine.sampling import Sampling
 from nlmcli.engine.settings import Settings, at_least
 from nlmcli.engine.threads import available_threads
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
-from nlmcli.optim.schedule import decay_of, learning_rate
+from nlmcli.optim.schedule import Schedule
 from nlmcli.text.tokenizer import Tokenizer
 
-EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says how long: epochs, but so many steps
+ROWS = 200  # of steps in metrics.csv
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
 SHIPPED_PROMPT = "students opened their"
@@ -47,7 +48,7 @@ class Started:
     train_tokens: int
     valid_tokens: int
     unknown_rate: float
-    steps: int
+    steps: int | None  # None: as many as the time allows
     tokens_per_step: int
     threads: int
     lr: float
@@ -77,13 +78,14 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The held-out text was scored.  train_loss: mean since the evaluation before."""
+    """The held-out text was scored.  train_loss: mean since the evaluation before.  waited: evaluations since the best one."""
 
     step: int
     train_loss: float
     valid_loss: float
     best: bool
     sample: str
+    waited: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,13 @@ class Training:
     losses: list[float] = field(default_factory=list)  # of every step
     speeds: list[float] = field(default_factory=list)  # tokens per second of every step
     best: float = math.inf
+    waited: int = 0  # evaluations since the best one
+    stepping: float = 0.0  # seconds that went into steps
+    evaluating: float = 0.0  # seconds of the last evaluation
     valid_loss: float | None = None
     bits: float | None = None  # per character of the held-out text, when it was best
     seconds: float = 0.0  # of training so far
+    over: bool = False  # the run has come to its end
     stop: bool = False  # set it, and the run ends after the step it is in
 
     def __post_init__(self) -> None:
@@ -140,14 +146,20 @@ class Training:
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
         self.G = P.zeros_like()
-        self.optimizer = Optimizer(s.optimizer_config(), P.flat.size)
+        self.optimizer = Optimizer(s.optimizer_config(), P.flat.size, decayed=P.slices(self.model.matrices()))
         self.team = Team(self.model, self.threads or available_threads())
-        self.steps = s.steps or (math.ceil(s.epochs * self.data.steps_per_epoch) if s.epochs else default_steps(self.data.steps_per_epoch))
-        self.eval_every = max(1, self.steps // EVALUATIONS) if s.eval_every is None else s.eval_every
-        if not self.texts.valid:
-            self.eval_every = 0
-        self.decay = decay_of(s.schedule)
+        self.length = length_of(s, self.data.steps_per_epoch)
+        self.steps = self.length.steps
+        self.evaluates = bool(self.texts.valid) and s.eval_every != 0
+        self.check_validation()
+        self.schedule = Schedule(s.schedule, self.lr, s.warmup)
         self.states: list = []
+
+    def check_validation(self) -> None:
+        """Raises InputError where an option goes by validation and there is none."""
+        needs = "--schedule plateau" if self.settings.schedule == "plateau" else self.settings.patience and "--patience"
+        if needs and not self.evaluates:
+            raise InputError(f"{needs} goes by validation, and there is none; give --valid FILE, or more --valid-fraction or --eval-every")
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set; save; tell how it went."""
@@ -157,7 +169,7 @@ class Training:
         yield Compiled(compile_seconds)
         begun = time.perf_counter()
         with open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-            metrics = Metrics(file, self.steps)
+            metrics = Metrics(file, self.length.times(ROWS))
             for record in self.loop(begun):
                 metrics.write(record)
                 yield record
@@ -165,24 +177,32 @@ class Training:
         yield self.finished(time.perf_counter() - begun, compile_seconds)
 
     def loop(self, begun: float) -> Iterator[Record]:
-        since = 0
-        while self.step < self.steps and not self.stop:
+        since, given = 0, self.settings.eval_every
+        due = self.length.times(EVALUATIONS) if given is None else every(given)
+        while not (self.over or self.stop):
             yield self.take_step(begun)
-            if self.eval_every and (self.step % self.eval_every == 0 or self.step == self.steps):
+            self.over = self.is_over(begun)
+            if self.evaluates and (due(self.step, self.stepping) or self.over):
                 yield self.evaluate(float(np.mean(self.losses[since:])))
-                since = self.step
+                since, self.over = self.step, self.is_over(begun)
+
+    def is_over(self, begun: float) -> bool:
+        """Whether the run has had its length, or as much of it as leaves time for a last evaluation, or patience has ended."""
+        seconds = time.perf_counter() - begun + self.evaluating
+        return self.length.over(self.step, seconds) or self.waited == self.settings.patience
 
     def take_step(self, begun: float) -> Stepped:
         """One step: batch, forward, backward, clip, update."""
-        s, start = self.settings, time.perf_counter()
+        start = time.perf_counter()
         batch = self.data.batch(self.step)
-        lr = learning_rate(self.lr, self.decay, s.warmup, self.step, self.steps)
+        lr = self.schedule.rate(self.step, self.length.progress(self.step, start - begun))
         loss, length = self.update(batch, lr)
         seconds = time.perf_counter() - start
+        self.stepping += seconds
         self.losses.append(loss)
         self.speeds.append(np.count_nonzero(batch.y >= 0) / seconds)
         self.seconds = elapsed = time.perf_counter() - begun
-        left = elapsed / self.step * (self.steps - self.step)
+        left = self.length.left(self.step, elapsed)
         return Stepped(self.step, self.step / self.data.steps_per_epoch, loss, lr, length, self.speeds[-1], elapsed, left)
 
     def update(self, batch: Batch, lr: float) -> tuple[float, float]:
@@ -192,13 +212,23 @@ class Training:
             self.states = self.team.start(batch.x.shape[1])
         elif batch.restarts is not None:
             self.team.restart(self.states, batch.restarts)
-        key = (s.seed, self.step) if s.dropout else None
-        loss, self.states = self.team.gradient(P, G, batch, self.states, key)
+        key = (s.seed, self.step)
+        if self.optimizer.wants_curvature(self.step + 1):
+            self.measure(batch, key)
+        loss, self.states = self.team.gradient(P, G, batch, self.states, key if s.dropout else None)
         length = self.team.norm(G.flat)
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
         return loss, length
+
+    def measure(self, batch: Batch, key: tuple) -> None:
+        """Have the optimizer take in the gradient of this batch, had its targets been drawn from the model's own predictions."""
+        P, G = self.lm.P, self.G
+        drawn = self.team.draw(P, batch, self.states, key)
+        self.team.gradient(P, G, drawn, self.states, key)
+        n = int(np.count_nonzero(drawn.y >= 0))
+        self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
 
     def warm_up(self) -> float:
         """Have every kernel compiled (or read from the cache) by a first step that changes nothing.  -> seconds."""
@@ -207,23 +237,30 @@ class Training:
         states = self.team.start(batch.x.shape[1])
         self.team.gradient(self.lm.P, self.G, batch, states, (s.seed, 0) if s.dropout else None)
         self.team.norm(self.G.flat)
-        one = np.zeros(1, np.float32)
-        type(self.optimizer)(self.optimizer.config, 1).step(one, one, 1.0, 0.0, 1)
+        one, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
+        optimizer.step(one, one, 1.0, 0.0, 1)
+        if optimizer.wants_curvature(1):
+            self.team.draw(self.lm.P, batch, states, (s.seed, 0))
+            optimizer.measure(one, 1)
         return time.perf_counter() - start
 
     def evaluate(self, train_loss: float) -> Evaluated:
         """Score the held-out text, keep the best parameters, and write a few words."""
+        start = time.perf_counter()
         score = evaluate.score_text(self.lm, self.texts.valid)
         self.valid_loss = score.nats / score.tokens
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
+        self.waited = 0 if best else self.waited + 1
+        self.schedule.evaluated(self.step, best)
         if best:
             self.bits = score.nats / math.log(2) / score.characters
             self.save("best.npz")
         self.save("last.npz")
         length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
         ids = np.array(list(itertools.chain(*generate(self.lm, length=length, seed=self.settings.seed, sampling=Sampling(0.8)))))
-        return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids))
+        self.evaluating = time.perf_counter() - start
+        return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids), self.waited)
 
     def save(self, name: str) -> None:
         self.lm.about = {
@@ -277,16 +314,15 @@ class Training:
             seconds=seconds,
             compile_seconds=compile_seconds,
             peak_memory_bytes=peak_memory(),
-            interrupted=self.step < self.steps,
+            interrupted=not self.over,
         )
 
 
 class Metrics:
     """metrics.csv: a row for every two hundredth part of the run, and one for each evaluation."""
 
-    def __init__(self, file: TextIO, steps: int):
-        self.every = max(1, steps // 200)
-        self.file = file
+    def __init__(self, file: TextIO, due: Due):
+        self.file, self.due = file, due
         self.rows = csv.writer(file)
         self.rows.writerow(COLUMNS)
         self.losses: list[float] = []
@@ -296,7 +332,7 @@ class Metrics:
         if isinstance(record, Stepped):
             self.last = record
             self.losses.append(record.loss)
-            if record.step % self.every == 0:
+            if self.due(record.step, record.seconds):
                 self.row(float(np.mean(self.losses)), None)
                 self.losses.clear()
         elif isinstance(record, Evaluated):
@@ -330,11 +366,6 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
     return folder
-
-
-def default_steps(steps_per_epoch: int) -> int:
-    """Ten epochs, but enough steps to learn from a short text, and not more than a few minutes' worth of a long one."""
-    return min(max(EPOCHS * steps_per_epoch, LEAST), MOST)
 
 
 def finite(loss: float) -> float | None:

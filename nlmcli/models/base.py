@@ -57,16 +57,19 @@ class Model:
         """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go."""
         return P.U, P.b2
 
+    def matrices(self) -> list[str]:
+        """The parameters that are matrices, or stacks of them, by their capital letters; no biases, no gains. Weight decay shrinks them."""
+        return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
+
     def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.
 
         The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.
         """
         P = Params(self.shapes(), dtype=dtype)
-        for name, value in P.items():
-            if value.ndim > 1 and not name.startswith("b"):
-                fan_in = 10 if name == "E" else value.shape[-2]
-                value[...] = rng.standard_normal(value.shape) / np.sqrt(fan_in)
+        for name in self.matrices():
+            fan_in = 10 if name == "E" else P[name].shape[-2]
+            P[name][...] = rng.standard_normal(P[name].shape) / np.sqrt(fan_in)
         self.head(P)[0][...] *= 0.1
         return P
 

@@ -148,6 +148,27 @@ def score_rows(h, U, b2, targets, z, nll, rank):
     nll_and_rank(z, targets, nll, rank)
 
 
+@kernel
+def draw_rows(h, U, b2, targets, u, z, drawn):
+    """drawn[k]: the first word at which the sum of softmax(z[k]) exceeds u[k]; padding stays.  z (N,V) is room to work in."""
+    multiply(h, U, z, bias=b2)
+    for k in range(targets.size):
+        drawn[k] = targets[k]
+        if targets[k] < 0:
+            continue
+        row, sum_of_row, at = z[k], 0.0, 0
+        top = largest(row)
+        for v in range(row.size):
+            row[v] = exp(row[v] - top)
+        for v in range(row.size):
+            sum_of_row += row[v]
+        below = float(row[0])
+        while below <= u[k] * sum_of_row and at < row.size - 1:
+            at += 1
+            below += row[at]
+        drawn[k] = at
+
+
 def softmax_cross_entropy(z, targets):
     """L = -(1/n) Σ ln softmax(z)[target], n the targets that are not padding.  z (N,V), targets (N,) -> L, a scalar."""
     dz = z.copy()
@@ -188,6 +209,15 @@ def head_score(h, U, b2, targets):
         z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
         score_rows(h[rows], U, b2, targets[rows], z, nll[rows], rank[rows])
     return nll, rank
+
+
+def head_draw(h, U, b2, targets, u):
+    """Words (N,) drawn from softmax(h U + b2) by u (N,) in [0,1); padding where the target is.  h (N,H), U (H,V), b2 (V,), targets (N,)."""
+    drawn = np.empty_like(targets)
+    for rows in blocks(len(h), U.shape[1]):
+        z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
+        draw_rows(h[rows], U, b2, targets[rows], u[rows], z, drawn[rows])
+    return drawn
 
 
 def linear_cross_entropy(h, U, b2, targets):

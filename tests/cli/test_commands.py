@@ -114,6 +114,26 @@ def test_what_training_says(nlm, corpus):
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
 
 
+def test_a_run_by_the_clock_says_so(nlm, document, corpus, tmp_path):
+    at = SMALL.index("--steps")
+    timed = [*SMALL[:at], *SMALL[at + 2 :], "--hidden", "6", "--minutes", "0.02"]
+    code, _, err = nlm("train", corpus, *timed, "--out", "run")
+    assert code == 0
+    assert re.search(r"^steps of \d+ tokens for 1\.2 s, 1 thread$", err, re.M) and re.search(r"perplexity [\d.]+  [01]\.\d s left", err)
+    assert "minutes: 0.02" in (tmp_path / "run" / "config.yaml").read_text()
+    done = document("train", corpus, *timed, "--optimizer", "adamw", "--weight-decay", "0.3", "--out", "other")
+    assert set(done) == FINISHED and done["steps"] >= 1 and not done["interrupted"]
+    assert "weight-decay: 0.3" in (tmp_path / "other" / "config.yaml").read_text()
+
+
+def test_patience_is_said_in_a_line(nlm, corpus):
+    worse = ["--steps", "500", "--eval-every", "1", "--patience", "2", "--optimizer", "sgd", "--lr", "5", "--clip", "0", "--hidden", "6"]
+    code, out, err = nlm("train", corpus, *SMALL, *worse)
+    assert code == 0, err
+    assert err.count("2 evaluations in a row no better than the best: the run ends\n") == 1
+    assert "(interrupted)" not in out and "500 steps in" not in out
+
+
 def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path):
     (tmp_path / "a b$.txt").write_text("the ants sat on it's mat, she said\n" * 40)
     out = nlm("train", "a b$.txt", *SMALL)[1]

@@ -80,6 +80,21 @@ def embedding():
     return {"E": weight, "x": numbers(x), "de": numbers(de).astype(np.float32), "e": numbers(e), "dE": numbers(layer.weight.grad)}
 
 
+def adamw():
+    """Twenty steps of torch.optim.AdamW: θ has 6 numbers that decay, 3 that do not, 5 that do.  after (20,14)"""
+    torch.manual_seed(5)
+    theta, gradients = (2 * torch.randn(14)).float().double(), torch.randn(20, 14).float().double()
+    parts = [torch.nn.Parameter(part.clone()) for part in theta.split([6, 3, 5])]
+    groups = [{"params": parts[::2], "weight_decay": 0.3}, {"params": parts[1:2], "weight_decay": 0.0}]
+    optimizer, after = torch.optim.AdamW(groups, lr=0.05, betas=(0.8, 0.95), eps=1e-6), []
+    for g in gradients:
+        for part, of_part in zip(parts, g.split([6, 3, 5]), strict=True):
+            part.grad = of_part
+        optimizer.step()
+        after.append(numbers(torch.cat(parts)).copy())
+    return {"theta": numbers(theta).astype(np.float32), "g": numbers(gradients).astype(np.float32), "after": np.array(after)}
+
+
 if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
@@ -87,3 +102,4 @@ if __name__ == "__main__":
         np.savez(FOLDER / f"gru_{layers}.npz", **recurrent(torch.nn.GRU, layers))
     np.savez(FOLDER / "cross_entropy.npz", **cross_entropy())
     np.savez(FOLDER / "embedding.npz", **embedding())
+    np.savez(FOLDER / "adamw.npz", **adamw())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from whole import loss_and_gradient
 
-from nlmcli import models
+from nlmcli import models, optim
 from nlmcli.engine.gradcheck import all_pairs
 from nlmcli.nn.params import Params
 
@@ -63,3 +63,14 @@ def test_embedding(dtype, tolerance):
     (dE,) = pair.backward(gold["de"].astype(dtype), cache)
     np.testing.assert_allclose(e, gold["e"], atol=tolerance)
     np.testing.assert_allclose(dE, gold["dE"], atol=tolerance)
+
+
+@PRECISIONS
+def test_adamw(dtype, tolerance):
+    gold, AdamW = golden("adamw"), optim.optimizer_class("adamw")
+    config = AdamW.Config(beta1=0.8, beta2=0.95, epsilon=1e-6, weight_decay=0.3)
+    theta = gold["theta"].astype(dtype)
+    optimizer = AdamW(config, theta.size, dtype, decayed=[slice(0, 6), slice(9, 14)])
+    for t, (g, after) in enumerate(zip(gold["g"].astype(dtype), gold["after"], strict=True), 1):
+        optimizer.step(theta, g, 1.0, 0.05, t)
+        np.testing.assert_allclose(theta, after, atol=tolerance)
