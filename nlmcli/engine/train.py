@@ -16,7 +16,7 @@ import yaml
 
 from nlmcli import optim, text
 from nlmcli.engine import evaluate
-from nlmcli.engine.checkpoint import write_atomically
+from nlmcli.engine.atomic import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
 from nlmcli.engine.generate import generate
 from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
