@@ -33,91 +33,91 @@ def selective_scan_backward(dy, cache):
 
     dy: dy (T,M,H) and what comes back through h_T, None for nothing.  -> dx, ddelta, dA, dB, dC, dD, dh0
     """
-    (dy, dlast), (x, delta, A, B, C, D, kept) = dy, cache
+    (dy, dlast), (*given, kept) = dy, cache
     g = np.zeros_like(kept[0]) if dlast is None else dlast.copy()
-    dx, ddelta, dA, dB, dC, dD = (np.zeros_like(each) for each in (x, delta, A, B, C, D))
-    scan_backward(dy, x, delta, A, B, C, D, kept, g, dx, ddelta, dA, dB, dC, dD)
-    return dx, ddelta, dA, dB, dC, dD, g
+    gradients = tuple(np.zeros_like(each) for each in given)
+    scan_backward(dy, tuple(given), kept, g, gradients)
+    return *gradients, g
+
+
+# Rows are not taken out of arrays here: for rows as short as these, to make a view takes as long as the arithmetic.
 
 
 @kernel
-def scan(x, delta, A, B, C, D, last, y, kept):
-    """last (M,N,H): the states before the first step become those after the last."""
+def scan(x, delta, A, B, C, D, h, y, kept):
+    """h (M,N,H): the states before the first step become those after the last."""
     step = np.empty_like(D)  # Δ_t x_t
     for m in range(x.shape[1]):
-        h = last[m]
         for t in range(x.shape[0]):
             if t % CHUNK == 0:
-                kept[t // CHUNK, m] = h
-            xt, dt, out = x[t, m], delta[t, m], y[t, m]
+                kept[t // CHUNK, m] = h[m]
             for j in range(D.size):
-                step[j] = dt[j] * xt[j]
-                out[j] = D[j] * xt[j]
+                step[j] = delta[t, m, j] * x[t, m, j]
+                y[t, m, j] = D[j] * x[t, m, j]
             for n in range(A.shape[0]):
-                a, hn, b, c = A[n], h[n], B[t, m, n], C[t, m, n]
+                b, c = B[t, m, n], C[t, m, n]
                 for j in range(D.size):
-                    hn[j] = exp(dt[j] * a[j]) * hn[j] + step[j] * b
+                    h[m, n, j] = exp(delta[t, m, j] * A[n, j]) * h[m, n, j] + step[j] * b
                 for j in range(D.size):
-                    out[j] += hn[j] * c
+                    y[t, m, j] += h[m, n, j] * c
 
 
 @kernel
-def states_again(x, delta, A, B, m, first, last, h, decay):
-    """h[i + 1] and decay[i] = e^{Δ_t A} of the steps t = first + i up to last, from h[0]."""
-    step = np.empty(x.shape[2], x.dtype)
-    for i in range(last - first):
-        xt, dt = x[first + i, m], delta[first + i, m]
-        for j in range(step.size):
-            step[j] = dt[j] * xt[j]
-        for n in range(A.shape[0]):
-            a, e, before, after, b = A[n], decay[i, n], h[i, n], h[i + 1, n], B[first + i, m, n]
-            for j in range(step.size):
-                e[j] = exp(dt[j] * a[j])
-            for j in range(step.size):
-                after[j] = e[j] * before[j] + step[j] * b
-
-
-@kernel
-def scan_backward(dy, x, delta, A, B, C, D, kept, g, dx, ddelta, dA, dB, dC, dD):
-    """Adds into everything whose name starts with d; g (M,N,H) becomes dh0."""
+def scan_backward(dy, given, kept, g, gradients):
+    """Adds into the gradients; g (M,N,H) becomes dh0."""
+    A = given[2]
     h, decay = np.empty((CHUNK + 1, *A.shape), A.dtype), np.empty((CHUNK, *A.shape), A.dtype)
-    for m in range(x.shape[1]):
-        for c in range(kept.shape[0] - 1, -1, -1):
-            first, last = c * CHUNK, min((c + 1) * CHUNK, x.shape[0])
-            h[0] = kept[c, m]
-            states_again(x, delta, A, B, m, first, last, h, decay)
+    step = np.empty((CHUNK, A.shape[1]), A.dtype)
+    for m in range(dy.shape[1]):
+        for first in range((kept.shape[0] - 1) * CHUNK, -1, -CHUNK):
+            last = min(first + CHUNK, dy.shape[0])
+            h[0] = kept[first // CHUNK, m]
+            states_again(first, last, m, given, step, h, decay)
             for t in range(last - 1, first - 1, -1):
-                i = t - first
-                step_backward(
-                    dy[t, m], x[t, m], delta[t, m], A, B[t, m], C[t, m], D, h[i], h[i + 1], decay[i],
-                    g[m], dx[t, m], ddelta[t, m], dA, dB[t, m], dC[t, m], dD,
-                )  # fmt: skip
+                step_backward(t, t - first, m, dy, given, step, h, decay, g, gradients)
 
 
 @kernel
-def step_backward(dy, x, delta, A, B, C, D, before, after, decay, g, dx, ddelta, dA, dB, dC, dD):
-    """One step of one text. g (N,H): e^{Δ_{t+1} A} g_{t+1} becomes e^{Δ_t A} g_t."""
-    step, into = np.empty_like(x), np.zeros_like(x)  # Δ x, and Σ_N B g
-    for j in range(x.size):
-        step[j] = delta[j] * x[j]
-    for n in range(B.size):
-        gn, a, e, h, da, b, c = g[n], A[n], decay[n], before[n], dA[n], B[n], C[n]
-        dC[n] = dot(dy, after[n])
-        for j in range(x.size):
-            gn[j] += dy[j] * c
-        dB[n] = dot(gn, step)
-        for j in range(x.size):
-            into[j] += gn[j] * b
-            gn[j] *= e[j]
-        for j in range(x.size):
-            k = gn[j] * h[j]
-            da[j] += k * delta[j]
-            ddelta[j] += k * a[j]
-    for j in range(x.size):
-        dx[j] += into[j] * delta[j] + dy[j] * D[j]
-        ddelta[j] += into[j] * x[j]
-    for j in range(x.size):
-        dD[j] += dy[j] * x[j]
+def states_again(first, last, m, given, step, h, decay):
+    """From h[0], for the steps t = first + i of a chunk: decay[i] = e^{Δ_t A}, step[i] = Δ_t x_t, and h[i+1]."""
+    x, delta, A, B, _, _ = given
+    N, H = A.shape
+    for i in range(last - first):
+        t = first + i
+        for j in range(H):
+            step[i, j] = delta[t, m, j] * x[t, m, j]
+        for n in range(N):
+            b = B[t, m, n]
+            for j in range(H):
+                decay[i, n, j] = exp(delta[t, m, j] * A[n, j])
+            for j in range(H):
+                h[i + 1, n, j] = decay[i, n, j] * h[i, n, j] + step[i, j] * b
+
+
+@kernel
+def step_backward(t, i, m, dy, given, step, h, decay, g, gradients):
+    """Step t of text m, i in its chunk.  g[m] = e^{Δ_{t+1} A} g_{t+1} becomes e^{Δ_t A} g_t."""
+    x, delta, A, B, C, D = given
+    dx, ddelta, dA, dB, dC, dD = gradients
+    N, H = A.shape
+    for n in range(N):
+        b, c = B[t, m, n], C[t, m, n]
+        dC[t, m, n] = dot(dy[t, m], h[i + 1, n])
+        for j in range(H):
+            g[m, n, j] += dy[t, m, j] * c
+        dB[t, m, n] = dot(g[m, n], step[i])
+        for j in range(H):
+            dx[t, m, j] += g[m, n, j] * b  # times Δ_t, below
+            g[m, n, j] *= decay[i, n, j]
+        for j in range(H):
+            k = g[m, n, j] * h[i, n, j]
+            dA[n, j] += k * delta[t, m, j]
+            ddelta[t, m, j] += k * A[n, j]
+    for j in range(H):
+        ddelta[t, m, j] += dx[t, m, j] * x[t, m, j]
+        dx[t, m, j] = dx[t, m, j] * delta[t, m, j] + dy[t, m, j] * D[j]
+    for j in range(H):
+        dD[j] += dy[t, m, j] * x[t, m, j]
 
 
 def _example(rng):
