@@ -29,6 +29,36 @@ def sigmoid(x):
     return np.array([1 / (1 + math.exp(-v)) for v in np.ravel(x)]).reshape(np.shape(x))
 
 
+def silu(x):
+    """x σ(x)."""
+    return x * sigmoid(x)
+
+
+def softplus(x):
+    """ln(1 + eˣ)."""
+    return np.array([math.log(1 + math.exp(v)) for v in np.ravel(x)]).reshape(np.shape(x))
+
+
+def rmsnorm(x, g, epsilon=1e-5):
+    """Each row over the root of the mean of its squares, and times g."""
+    return np.array([[g[j] * v / math.sqrt(sum(w * w for w in row) / len(row) + epsilon) for j, v in enumerate(row)] for row in x])
+
+
+def depthwise_convolution(x, K, b):
+    """y[t,m,j] = b[j] + Σ_k K[k,j] x[t+k,m,j]."""
+    W = len(K)
+    return np.array([b + sum(K[k] * x[t + k] for k in range(W)) for t in range(len(x) - W + 1)])
+
+
+def selective_scan(x, delta, A, B, C, D, h0):
+    """h_t = e^(Δ_t A) h_{t-1} + B_t Δ_t x_t, y_t = C_t h_t + D x_t, a text and a channel at a time.  -> y, h_T"""
+    y, h = np.empty(np.shape(x)), np.array(h0, float)
+    for t, m, j in np.ndindex(y.shape):
+        h[m, :, j] = np.exp(delta[t, m, j] * A[:, j]) * h[m, :, j] + B[t, m] * delta[t, m, j] * x[t, m, j]
+        y[t, m, j] = C[t, m] @ h[m, :, j] + D[j] * x[t, m, j]
+    return y, h
+
+
 def softmax(t):
     """p_i = exp(t_i) / Σ_j exp(t_j), of each row."""
     rows = [[math.exp(v) for v in row] for row in np.reshape(t, (-1, np.shape(t)[-1]))]
@@ -142,7 +172,26 @@ def gru(P, words, n):
     return linear(y[-1:], P["U"], P["b2"])[0]
 
 
-MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm, "gru": gru}
+def mamba_layer(v, g, Wx, Wz, K, bK, WB, WC, W1, W2, b1, lnA, D, Wo):
+    """What a layer adds to v (T,D)."""
+    r, zero = rmsnorm(v, g), np.zeros(len(bK))
+    x = np.concatenate([np.zeros((len(K) - 1, len(bK))), linear(r, Wx, zero)])
+    u = silu(depthwise_convolution(x[:, None], K, bK))
+    delta = softplus(u[:, 0] @ W1 @ W2 + b1)
+    start = np.zeros((1, *lnA.shape))
+    y, _ = selective_scan(u, delta[:, None], -np.exp(lnA), u @ WB, u @ WC, D, start)
+    return (y[:, 0] * silu(linear(r, Wz, zero))) @ Wo
+
+
+def mamba(P, words, n):
+    """y = RMSNorm(v) U + b2 after every layer has added to v, which began as the embeddings."""
+    v, layer = P["E"][words], ("g", "Wx", "Wz", "K", "bK", "WB", "WC", "W1", "W2", "b1", "lnA", "D", "Wo")
+    for l in range(len(P["g"])):
+        v = v + mamba_layer(v, *(P[name][l] for name in layer))
+    return linear(rmsnorm(v[-1:], P["gf"]), P["U"], P["b2"])[0]
+
+
+MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm, "gru": gru, "mamba": mamba}
 
 
 def surprisals(model, P, ids, newline, n=None):

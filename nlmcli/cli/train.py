@@ -33,8 +33,10 @@ def train(
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
-    hidden: Annotated[int | None, opt("How many hidden units; gru, lstm, nplm, rnn, window. [default: 256]", MODEL, "H")] = None,
-    layers: Annotated[int | None, opt("How many layers; gru, lstm, rnn. [default: 1]", MODEL, "L")] = None,
+    hidden: Annotated[
+        int | None, opt("How many hidden units; gru, lstm, mamba, nplm, rnn, window. [default: 256; mamba: twice embed]", MODEL, "H")
+    ] = None,
+    layers: Annotated[int | None, opt("How many layers; gru, lstm, mamba, rnn. [default: 1]", MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
     context: Annotated[
         int | None, opt("How many tokens a window sees; nplm, window, additive. [default: 8; additive: 3]", MODEL, "N")

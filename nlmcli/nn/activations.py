@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from nlmcli.nn import elementary
+from nlmcli.nn.elementary import sigmoid
+from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
 
 
@@ -28,9 +31,65 @@ def softmax_backward(dp, p):
     return (p * (dp - (dp * p).sum(-1, keepdims=True)),)
 
 
+def silu(x):
+    """y = x σ(x) (Hendrycks & Gimpel 2016; Ramachandran et al. 2017).  Any shape."""
+    y = np.empty(x.shape, x.dtype)
+    silu_each(x.reshape(-1), y.reshape(-1))
+    return y, x
+
+
+def silu_backward(dy, x):
+    """dx = dy σ (1 + x (1 - σ)), because σ' = σ (1 - σ)."""
+    dx = np.empty(x.shape, x.dtype)
+    silu_each_backward(dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    return (dx,)
+
+
+def softplus(x):
+    """y = ln(1 + eˣ): above 0 everywhere, and smooth.  Any shape."""
+    y = np.empty(x.shape, x.dtype)
+    softplus_each(x.reshape(-1), y.reshape(-1))
+    return y, x
+
+
+def softplus_backward(dy, x):
+    """dx = dy σ(x)."""
+    dx = np.empty(x.shape, x.dtype)
+    softplus_each_backward(dy.reshape(-1), x.reshape(-1), dx.reshape(-1))
+    return (dx,)
+
+
+@kernel
+def silu_each(x, y):
+    for i in range(x.size):
+        y[i] = x[i] * sigmoid(x[i])
+
+
+@kernel
+def silu_each_backward(dy, x, dx):
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        s = sigmoid(x[i])
+        dx[i] = dy[i] * s * (one + x[i] * (one - s))
+
+
+@kernel
+def softplus_each(x, y):
+    for i in range(x.size):
+        y[i] = elementary.softplus(x[i])
+
+
+@kernel
+def softplus_each_backward(dy, x, dx):
+    for i in range(x.size):
+        dx[i] = dy[i] * sigmoid(x[i])
+
+
 def _example(rng):
     return (rng.normal(size=(3, 4)),)
 
 
 pair(tanh, tanh_backward, _example)
 pair(softmax, softmax_backward, _example)
+pair(silu, silu_backward, _example)
+pair(softplus, softplus_backward, _example)

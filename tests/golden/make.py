@@ -2,13 +2,16 @@
 
 Weights and inputs are float32; PyTorch computes in float64, so that a golden number is right to its last digit.
 Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in PyTorch's order (i, f, g, o; r, z, n), and
-the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them.
+the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them. Mamba is MambaForCausalLM of the package transformers 5.23 (its way without CUDA).
 """
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from transformers import MambaConfig, MambaForCausalLM
+from transformers.models.mamba.modeling_mamba import MambaRMSNorm
 
 V, D, H, T, B = 7, 4, 5, 6, 3
 FOLDER = Path(__file__).parent
@@ -95,6 +98,80 @@ def adamw():
     return {"theta": numbers(theta).astype(np.float32), "g": numbers(gradients).astype(np.float32), "after": np.array(after)}
 
 
+def depthwise_convolution(width=4):
+    """torch.nn.Conv1d with a group for each channel, over (B,H,time); before the first step stand width - 1 others."""
+    torch.manual_seed(5)
+    layer = torch.nn.Conv1d(H, H, width, groups=H).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(parameter.float().double())
+    x, dy = torch.randn(width - 1 + T, B, H).float().double().requires_grad_(), torch.randn(T, B, H).float().double()
+    y = layer(x.permute(1, 2, 0)).permute(2, 0, 1)
+    y.backward(dy)
+
+    def letters(of):
+        return {"x": of(x), "K": of(layer.weight)[:, 0].T, "b": of(layer.bias)}
+
+    given = {name: value.astype(np.float32) for name, value in letters(numbers).items()}
+    gradients = {f"d{name}": value for name, value in letters(lambda p: numbers(p.grad)).items()}
+    return {**given, "dy": numbers(dy).astype(np.float32), "y": numbers(y), **gradients}
+
+
+def mamba(layers=2, embed=17, channels=6):
+    """The output matrix is a copy of the embeddings: the same logits as if they were one, but a gradient for each."""
+    torch.manual_seed(6)
+    sizes = {"vocab_size": V, "hidden_size": embed, "num_hidden_layers": layers}
+    config = MambaConfig(**sizes, residual_in_fp32=False, tie_word_embeddings=False, bos_token_id=None, eos_token_id=None)
+    config.intermediate_size = channels
+    model = MambaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+        model.lm_head.weight.copy_(model.backbone.embeddings.weight)
+    model.double()
+    x, y = torch.randint(0, V, (2, T, B))
+    y[1, 2] = -1
+    with patch.object(torch.Tensor, "float", torch.Tensor.double), patch.object(MambaRMSNorm, "forward", norm_in_doubles):
+        out = model.backbone(x.T, use_cache=True)
+    h, cache = out.last_hidden_state.transpose(0, 1), out.cache_params.layers
+    loss = torch.nn.functional.cross_entropy(model.lm_head(h).reshape(-1, V), y.reshape(-1), ignore_index=-1)
+    loss.backward()
+    return {
+        **{f"theta.{name}": value.astype(np.float32) for name, value in mamba_letters(model, numbers).items()},
+        **{f"gradient.{name}": value for name, value in mamba_letters(model, lambda p: numbers(p.grad)).items()},
+        "after.0": np.stack([numbers(layer.conv_states[0])[..., 1:].swapaxes(1, 2) for layer in cache]),  # the last three
+        "after.1": np.stack([numbers(layer.recurrent_states[0]).swapaxes(1, 2) for layer in cache]),
+        "x": numbers(x),
+        "y": numbers(y),
+        "h": numbers(h),
+        "loss": numbers(loss),
+    }
+
+
+def norm_in_doubles(self, x):
+    """As transformers has it, but for its rounding to float32."""
+    return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.variance_epsilon)
+
+
+def mamba_letters(model, of):
+    """The parameters of every layer, stacked, or their gradients; a Linear's matrix is turned round, what it holds cut apart."""
+
+    def letters(layer):
+        mixer = layer.mixer
+        Wx, Wz = np.split(of(mixer.in_proj.weight).T, 2, axis=1)
+        rank = mixer.dt_proj.weight.shape[1]
+        W1, WB, WC = np.split(of(mixer.x_proj.weight).T, (rank, rank + config.state_size), axis=1)
+        K, bK = of(mixer.conv1d.weight)[:, 0].T, of(mixer.conv1d.bias)
+        step = {"W1": W1, "W2": of(mixer.dt_proj.weight).T, "b1": of(mixer.dt_proj.bias), "lnA": of(mixer.A_log).T}
+        outward = {"D": of(mixer.D), "Wo": of(mixer.out_proj.weight).T}
+        return {"g": of(layer.norm.weight), "Wx": Wx, "Wz": Wz, "K": K, "bK": bK, "WB": WB, "WC": WC, **step, **outward}
+
+    backbone, config = model.backbone, model.config
+    layers = [letters(layer) for layer in backbone.layers]
+    stacked = {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+    return {"E": of(backbone.embeddings.weight), **stacked, "gf": of(backbone.norm_f.weight), "U": of(model.lm_head.weight).T}
+
+
 if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
@@ -103,3 +180,5 @@ if __name__ == "__main__":
     np.savez(FOLDER / "cross_entropy.npz", **cross_entropy())
     np.savez(FOLDER / "embedding.npz", **embedding())
     np.savez(FOLDER / "adamw.npz", **adamw())
+    np.savez(FOLDER / "depthwise_convolution.npz", **depthwise_convolution())
+    np.savez(FOLDER / "mamba.npz", **mamba())

@@ -74,3 +74,48 @@ def test_adamw(dtype, tolerance):
     for t, (g, after) in enumerate(zip(gold["g"].astype(dtype), gold["after"], strict=True), 1):
         optimizer.step(theta, g, 1.0, 0.05, t)
         np.testing.assert_allclose(theta, after, atol=tolerance)
+
+
+def test_depthwise_convolution(dtype, tolerance):
+    gold, pair = golden("depthwise_convolution"), all_pairs()["depthwise_convolution"]
+    y, cache = pair.forward(*(gold[name].astype(dtype) for name in ("x", "K", "b")))
+    gradients = pair.backward(gold["dy"].astype(dtype), cache)
+    for what, value in zip(("y", "dx", "dK", "db"), (y, *gradients), strict=True):
+        assert value.dtype == dtype
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
+def mamba_of(gold, dtype):
+    """The model of the golden file, and its parameters."""
+    theta = part(gold, "theta.")
+    (size, D), (layers, _, H) = theta["E"].shape, theta["Wx"].shape
+    Architecture = models.model_class("mamba")
+    model = Architecture(Architecture.Config(embed=D, hidden=H, layers=layers), size, newline=0)
+    P = Params(model.shapes(), dtype=dtype)
+    assert set(P.shapes) == {*theta, "b2"}  # theirs has no b2; ours stays 0
+    for letter, value in theta.items():
+        P[letter][...] = value
+    return model, P
+
+
+@PRECISIONS
+def test_mamba(dtype, tolerance):
+    gold = golden("mamba")
+    model, P = mamba_of(gold, dtype)
+    x, y = gold["x"], gold["y"]
+    loss, h, after, G = loss_and_gradient(model, P, x, y, model.start(x.shape[1], dtype))
+    assert h.dtype == G.flat.dtype == dtype
+    gradients = {f"gradient.{k}": g for k, g in G.items() if k != "b2"}
+    for what, value in {"h": h, "loss": loss, "after.0": after[0], "after.1": after[1], **gradients}.items():
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
+@PRECISIONS
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_mamba_in_two_segments(dtype, tolerance, cut):
+    gold = golden("mamba")
+    model, P = mamba_of(gold, dtype)
+    first, state, _ = model.forward(P, gold["x"][:cut], model.start(gold["x"].shape[1], dtype))
+    second, after, _ = model.forward(P, gold["x"][cut:], state)
+    for value, what in ((np.concatenate([first, second]), "h"), (after[0], "after.0"), (after[1], "after.1")):
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from nlmcli.engine.gradcheck import all_pairs, check_pair
 
 PAIRS = all_pairs()
-DEFINITIONS = ("embedding", "linear", "linear_cross_entropy", "softmax", "softmax_cross_entropy", "tanh")
+DEFINITIONS = (
+    *("depthwise_convolution", "embedding", "linear", "linear_cross_entropy", "rmsnorm", "silu", "softmax"),
+    *("softmax_cross_entropy", "softplus", "tanh"),
+)
 SIZE = st.integers(1, 9)
 
 
@@ -83,6 +86,38 @@ def test_recurrences_of_any_size(dtype, T, B, H, seed):
         state = naive.gru_step(rows[index[t]], state, np.eye(3 * H), Wh, np.zeros(3 * H), bn)
         np.testing.assert_allclose(h[t], state, **close)
     np.testing.assert_array_equal(last, h[-1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(T=st.integers(1, 20), M=SIZE, H=SIZE, N=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_the_selective_scan_of_any_size(dtype, T, M, H, N, seed):
+    rng = np.random.default_rng(seed)
+    x, B, C, D, h0 = (rng.normal(size=shape).astype(dtype) for shape in ((T, M, H), (T, M, N), (T, M, N), (H,), (M, N, H)))
+    delta, A = rng.uniform(0, 2, (T, M, H)).astype(dtype), -rng.uniform(0, 9, (N, H)).astype(dtype)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+    (y, h), _ = PAIRS["selective_scan"].forward(x, delta, A, B, C, D, h0)
+    assert y.dtype == h.dtype == dtype
+    for found, expected in zip((y, h), naive.selective_scan(x, delta, A, B, C, D, h0), strict=True):
+        np.testing.assert_allclose(found, expected, **close)
+
+
+@pytest.mark.parametrize("T", [1, 7, 8, 9, 16, 17])
+def test_the_scan_of_two_parts_has_the_gradient_of_the_whole(T):
+    """Cut wherever, the second part's dh0 is what comes back through the first part's last h."""
+    rng = np.random.default_rng(T)
+    pair, (x, delta, A, B, C, D, h0) = PAIRS["selective_scan"], PAIRS["selective_scan"].example(rng)
+    x, delta, B, C = (np.resize(v, (T + 5, *v.shape[1:])) for v in (x, delta, B, C))
+    dy = rng.normal(size=x.shape)
+    _, cache = pair.forward(x, delta, A, B, C, D, h0)
+    whole = pair.backward((dy, None), cache)
+    (_, h), first = pair.forward(x[:T], delta[:T], A, B[:T], C[:T], D, h0)
+    _, second = pair.forward(x[T:], delta[T:], A, B[T:], C[T:], D, h)
+    late = pair.backward((dy[T:], None), second)
+    early = pair.backward((dy[:T], late[-1]), first)
+    for name, a, b, both in zip(pair.input_names(), early, late, whole, strict=True):
+        joined = a if name == "h0" else a + b if name in ("A", "D") else np.concatenate([a, b])
+        np.testing.assert_allclose(joined, both, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 @given(N=SIZE, H=SIZE, V=st.integers(2, 40), seed=st.integers(0, 99), padded=st.booleans())
