@@ -30,11 +30,11 @@ def train(
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
-    hidden: Annotated[int | None, opt("How many hidden units; lstm, nplm, rnn, window. [default: 256]", MODEL, "H")] = None,
+    hidden: Annotated[int | None, opt("How many hidden units; cnn, lstm, nplm, rnn, window. [default: 256; cnn: 64]", MODEL, "H")] = None,
     layers: Annotated[int | None, opt("How many layers; lstm, rnn. [default: 1]", MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
     context: Annotated[
-        int | None, opt("How many tokens a window sees; nplm, window, additive. [default: 8; additive: 3]", MODEL, "N")
+        int | None, opt("How many tokens it sees; additive, cnn, nplm, window. [default: 8; additive: 3; cnn: 16]", MODEL, "N")
     ] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL, hidden=True)] = None,
     dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
