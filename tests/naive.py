@@ -106,6 +106,18 @@ def gru_step(x, h, W, Wh, b, bn):
     return (1 - z) * tanh(n + r * (q + bn)) + z * h
 
 
+def dilated_convolution(x, before, W, b):
+    """y_t = [x_{t-d}; x_t] W + b, d = len(before).  x (T,B,C) -> y (T,B,M)."""
+    steps = [*before, *x]
+    return np.array([linear(np.concatenate([steps[t], steps[t + len(before)]], axis=1), W, b) for t in range(len(x))])
+
+
+def gate(a):
+    """tanh(f) σ(g), a = [f; g]."""
+    f, g = np.split(a, 2, axis=-1)
+    return tanh(f) * sigmoid(g)
+
+
 # The logits of the next word after these words, the first of which is a line end. n: the context of a window.
 
 
@@ -191,7 +203,20 @@ def mamba(P, words, n):
     return linear(rmsnorm(v[-1:], P["gf"]), P["U"], P["b2"])[0]
 
 
-MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm, "gru": gru, "mamba": mamba}
+def cnn(P, words, n):
+    """y = tanh(Σ_l z_l Ws_l + bs) U + b2; layer l looks 2^l words back, the last no further than to the n-th last word."""
+    x, s, seen = linear(P["E"][words], P["We"], P["be"])[:, None], P["bs"], 1
+    for l in range(len(P["W1"])):
+        d = min(2**l, n - seen)
+        seen += d
+        z = gate(dilated_convolution(x, np.zeros((d, *x[0].shape)), P["W1"][l], P["b1"][l]))
+        s = s + linear(z[-1], P["Ws"][l], np.zeros(len(s)))[0]
+        if l + 1 < len(P["W1"]):
+            x = x + linear(z[:, 0], P["Wr"][l], P["br"][l])[:, None]
+    return linear(tanh(s)[None], P["U"], P["b2"])[0]
+
+
+MODELS = {"additive": additive, "window": window, "nplm": nplm, "cnn": cnn, "rnn": rnn, "lstm": lstm, "gru": gru, "mamba": mamba}
 
 
 def surprisals(model, P, ids, newline, n=None):

@@ -19,6 +19,7 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False, hidden=hidden)
 
 
+HIDDEN = "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, window. [default: 256; cnn: 64; mamba: twice embed]"
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
 SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
@@ -33,13 +34,11 @@ def train(
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
-    hidden: Annotated[
-        int | None, opt("How many hidden units; gru, lstm, mamba, nplm, rnn, window. [default: 256; mamba: twice embed]", MODEL, "H")
-    ] = None,
+    hidden: Annotated[int | None, opt(HIDDEN, MODEL, "H")] = None,
     layers: Annotated[int | None, opt("How many layers; gru, lstm, mamba, rnn. [default: 1]", MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
     context: Annotated[
-        int | None, opt("How many tokens a window sees; nplm, window, additive. [default: 8; additive: 3]", MODEL, "N")
+        int | None, opt("How many tokens it sees; additive, cnn, nplm, window. [default: 8; additive: 3; cnn: 16]", MODEL, "N")
     ] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL, hidden=True)] = None,
     dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,

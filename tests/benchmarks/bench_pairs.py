@@ -45,11 +45,21 @@ def recurrence(gates, memories, biases=0):
     return inputs
 
 
+def gated_layers(rng):
+    """Four layers, which see sixteen tokens."""
+    shapes = [(T, B, D), (15, B, D), (4, 2 * D, 2 * D), (4, 2 * D), (3, D, D), (3, D), (4, D, D), (D,)]
+    x, before, *weights = (floats(rng, *shape) for shape in shapes)
+    return x, before, np.array([1, 2, 4, 8]), *weights, None
+
+
 SIZES = {
+    "dilated_convolution": lambda rng: (floats(rng, T, B, D), floats(rng, 8, B, D), floats(rng, 2 * D, 2 * D), floats(rng, 2 * D)),
     "dropout": lambda rng: (floats(rng, T, B, H), 0.2, rng),
     "elman": recurrence(gates=1, memories=1),
     "embedding": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (T, B))),
     "gru": recurrence(gates=3, memories=1, biases=1),
+    "gate": lambda rng: (floats(rng, T, B, 2 * D),),
+    "gated_layers": gated_layers,
     "linear": lambda rng: (floats(rng, N, D), floats(rng, D, 4 * H), floats(rng, 4 * H)),
     "linear_cross_entropy": lambda rng: (floats(rng, N, H), floats(rng, H, WORDS), floats(rng, WORDS), rng.integers(0, WORDS, N)),
     "lstm": recurrence(gates=4, memories=2),

@@ -2,7 +2,8 @@
 
 Weights and inputs are float32; PyTorch computes in float64, so that a golden number is right to its last digit.
 Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in PyTorch's order (i, f, g, o; r, z, n), and
-the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them. Mamba is MambaForCausalLM of the package transformers 5.23 (its way without CUDA).
+the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them. Mamba is
+MambaForCausalLM of the package transformers 5.23 (its way without CUDA).
 """
 
 from pathlib import Path
@@ -172,6 +173,55 @@ def mamba_letters(model, of):
     return {"E": of(backbone.embeddings.weight), **stacked, "gf": of(backbone.norm_f.weight), "U": of(model.lm_head.weight).T}
 
 
+def rounded(*shape):
+    """Random numbers that float32 holds exactly."""
+    return (0.5 * torch.randn(*shape)).float().double().requires_grad_()
+
+
+def taps(W):
+    """W (2C,M), the rows of the earlier step first -> the weight of a torch.nn.Conv1d, (M,C,2)."""
+    return W.reshape(2, -1, W.shape[1]).permute(2, 1, 0)
+
+
+def dilated_convolution(d=3):
+    """One torch.nn.Conv1d over what came before and x, both (time, batch, channel) as everywhere in nlm."""
+    torch.manual_seed(5)
+    given = {"x": rounded(T, B, D), "before": rounded(d, B, D), "W": rounded(2 * D, H), "b": rounded(H)}
+    layer, dy = torch.nn.Conv1d(D, H, 2, dilation=d).double(), rounded(T, B, H).detach()
+    parameters = {"weight": taps(given["W"]), "bias": given["b"]}
+    y = torch.func.functional_call(layer, parameters, torch.cat([given["before"], given["x"]]).permute(1, 2, 0)).permute(2, 0, 1)
+    y.backward(dy)
+    found = {"y": numbers(y), **{f"d{name}": numbers(value.grad) for name, value in given.items()}}
+    return {name: numbers(value).astype(np.float32) for name, value in {**given, "dy": dy}.items()} | found
+
+
+def cnn(dilations=(1, 2, 4, 1)):
+    """The layers of a WaveNet as torch.nn.Conv1d with zeros on the left, its loss and its gradients."""
+    torch.manual_seed(6)
+    L, context, pad = len(dilations), 1 + sum(dilations), torch.nn.functional.pad
+    theta = {"E": rounded(V, D), "We": rounded(D, H), "be": rounded(H), "W1": rounded(L, 2 * H, 2 * H), "b1": rounded(L, 2 * H)}
+    theta |= {"Wr": rounded(L - 1, H, H), "br": rounded(L - 1, H), "Ws": rounded(L, H, H), "bs": rounded(H)}
+    theta |= {"U": rounded(H, V), "b2": rounded(V)}
+    x, y = torch.randint(0, V, (2, 2 * T, B))
+    y[1, 2] = -1
+    layer, s = torch.nn.functional.embedding(x, theta["E"]) @ theta["We"] + theta["be"], theta["bs"]
+    for l, d in enumerate(dilations):
+        convolution = torch.nn.Conv1d(H, 2 * H, 2, dilation=d).double()
+        parameters = {"weight": taps(theta["W1"][l]), "bias": theta["b1"][l]}
+        a = torch.func.functional_call(convolution, parameters, pad(layer.permute(1, 2, 0), (d, 0))).permute(2, 0, 1)
+        z = torch.tanh(a[..., :H]) * torch.sigmoid(a[..., H:])
+        s = s + z @ theta["Ws"][l]
+        layer = layer + z @ theta["Wr"][l] + theta["br"][l] if l + 1 < L else None
+    h = torch.tanh(s)
+    loss = torch.nn.functional.cross_entropy((h @ theta["U"] + theta["b2"]).reshape(-1, V), y.reshape(-1), ignore_index=-1)
+    loss.backward()
+    return {
+        **{f"theta.{name}": numbers(value).astype(np.float32) for name, value in theta.items()},
+        **{f"gradient.{name}": numbers(value.grad) for name, value in theta.items()},
+        **{"context": context, "x": numbers(x), "y": numbers(y), "h": numbers(h), "loss": numbers(loss)},
+    }
+
+
 if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
@@ -182,3 +232,5 @@ if __name__ == "__main__":
     np.savez(FOLDER / "adamw.npz", **adamw())
     np.savez(FOLDER / "depthwise_convolution.npz", **depthwise_convolution())
     np.savez(FOLDER / "mamba.npz", **mamba())
+    np.savez(FOLDER / "dilated_convolution.npz", **dilated_convolution())
+    np.savez(FOLDER / "cnn.npz", **cnn())

@@ -24,6 +24,26 @@ def part(gold, prefix):
     return {key.removeprefix(prefix): value for key, value in gold.items() if key.startswith(prefix)}
 
 
+def filled(model, theta, dtype):
+    """Parameters with these values."""
+    P = Params(model.shapes(), dtype=dtype)
+    assert set(P.shapes) == set(theta)
+    for letter, value in P.items():
+        value[...] = theta[letter]
+    return P
+
+
+def agrees(model, P, state, gold, tolerance):
+    """h, the loss, every gradient, and where it is known the state after."""
+    loss, h, after, G = loss_and_gradient(model, P, gold["x"], gold["y"], state)
+    assert h.dtype == G.flat.dtype == P.flat.dtype
+    found = {"h": h, "loss": loss, **{f"gradient.{k}": g for k, g in G.items()}}
+    if "after.0" in gold:
+        found |= {f"after.{k}": s for k, s in enumerate(after)}
+    for what, value in found.items():
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
 @PRECISIONS
 @pytest.mark.parametrize("file", FILES)
 def test_recurrent_models(file, dtype, tolerance):
@@ -35,16 +55,20 @@ def test_recurrent_models(file, dtype, tolerance):
     (size, D), H = theta["E"].shape, len(theta["U"])
     Architecture = models.model_class(name)
     model = Architecture(Architecture.Config(embed=D, hidden=H, layers=int(layers)), size, newline=0)
-    P = Params(model.shapes(), dtype=dtype)
-    assert set(P.shapes) == set(theta)
-    for letter, value in P.items():
-        value[...] = theta[letter]
+    P = filled(model, theta, dtype)
     state = tuple(value.astype(dtype) for value in part(gold, "state.").values())
-    loss, h, after, G = loss_and_gradient(model, P, gold["x"], gold["y"], state)
-    assert h.dtype == G.flat.dtype == dtype
-    found = {"h": h, "loss": loss, **{f"after.{k}": s for k, s in enumerate(after)}, **{f"gradient.{k}": g for k, g in G.items()}}
-    for what, value in found.items():
-        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+    agrees(model, P, state, gold, tolerance)
+
+
+@PRECISIONS
+def test_a_wavenet(dtype, tolerance):
+    gold = golden("cnn")
+    theta = part(gold, "theta.")
+    (size, D), H = theta["E"].shape, len(theta["U"])
+    Architecture = models.model_class("cnn")
+    model = Architecture(Architecture.Config(embed=D, hidden=H, context=int(gold["context"])), size, newline=0)
+    P = filled(model, theta, dtype)
+    agrees(model, P, model.start(gold["x"].shape[1], dtype), gold, tolerance)
 
 
 @PRECISIONS
@@ -119,3 +143,12 @@ def test_mamba_in_two_segments(dtype, tolerance, cut):
     second, after, _ = model.forward(P, gold["x"][cut:], state)
     for value, what in ((np.concatenate([first, second]), "h"), (after[0], "after.0"), (after[1], "after.1")):
         assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
+def test_dilated_convolution(dtype, tolerance):
+    gold, pair = golden("dilated_convolution"), all_pairs()["dilated_convolution"]
+    names = pair.input_names()
+    y, cache = pair.forward(*(gold[name].astype(dtype) for name in names))
+    found = dict(zip([f"d{name}" for name in names], pair.backward(gold["dy"].astype(dtype), cache), strict=True)) | {"y": y}
+    for what, value in found.items():
+        np.testing.assert_allclose(value, gold[what], atol=tolerance * np.abs(gold[what]).max(), err_msg=what)

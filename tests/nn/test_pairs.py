@@ -10,8 +10,8 @@ from nlmcli.engine.gradcheck import all_pairs, check_pair
 
 PAIRS = all_pairs()
 DEFINITIONS = (
-    *("depthwise_convolution", "embedding", "linear", "linear_cross_entropy", "rmsnorm", "silu", "softmax"),
-    *("softmax_cross_entropy", "softplus", "tanh"),
+    *("depthwise_convolution", "dilated_convolution", "embedding", "gate", "linear", "linear_cross_entropy", "rmsnorm"),
+    *("silu", "softmax", "softmax_cross_entropy", "softplus", "tanh"),
 )
 SIZE = st.integers(1, 9)
 
@@ -118,6 +118,26 @@ def test_the_scan_of_two_parts_has_the_gradient_of_the_whole(T):
     for name, a, b, both in zip(pair.input_names(), early, late, whole, strict=True):
         joined = a if name == "h0" else a + b if name in ("A", "D") else np.concatenate([a, b])
         np.testing.assert_allclose(joined, both, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(T=SIZE, B=SIZE, C=SIZE, M=SIZE, d=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_convolutions_of_any_size(dtype, T, B, C, M, d, seed):
+    """d may be more steps than there are."""
+    rng = np.random.default_rng(seed)
+    given = [rng.normal(size=shape).astype(dtype) for shape in ((T, B, C), (d, B, C), (2 * C, M), (M,))]
+    y, cache = PAIRS["dilated_convolution"].forward(*given)
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-12}
+    np.testing.assert_allclose(y, naive.dilated_convolution(*given), **close)
+    dx, dbefore, dW, db = PAIRS["dilated_convolution"].backward(y, cache)
+    dsteps = np.zeros((d + T, B, C))
+    dsteps[:T] += y @ given[2][:C].T
+    dsteps[d:] += y @ given[2][C:].T
+    steps = np.concatenate([given[1], given[0]])
+    np.testing.assert_allclose(np.concatenate([dbefore, dx]), dsteps, **close)
+    np.testing.assert_allclose(dW, np.concatenate([np.einsum("tbc,tbm->cm", part, y) for part in (steps[:T], steps[d:])]), **close)
+    np.testing.assert_allclose(db, y.sum((0, 1)), **close)
 
 
 @given(N=SIZE, H=SIZE, V=st.integers(2, 40), seed=st.integers(0, 99), padded=st.booleans())
