@@ -10,6 +10,7 @@ from nlmcli import models, optim
 from nlmcli.cli import options, report
 from nlmcli.optim.schedule import DECAYS
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
 
 
@@ -20,6 +21,7 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
 
 
 HIDDEN = "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, window. [default: 256; cnn: 64; mamba: twice embed]"
+RESUME = "Go on with the run in --out, or the newest one, where it was saved: the same bits as if it had never stopped."
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
 SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
@@ -31,6 +33,7 @@ MINUTES = "Or how many minutes, evaluations included; linear and cosine go by th
 
 
 def train(
+    ctx: typer.Context,
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
@@ -70,6 +73,7 @@ def train(
     seed: Annotated[int, opt("The same seed gives the same model, to the bit. [default: 1]", TRAINING, "N")] = 1,
     threads: Annotated[int | None, opt("How many threads. [default: the processors there are]", TRAINING, "N")] = None,
     out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", TRAINING, "PATH")] = None,
+    resume: Annotated[bool, opt(RESUME, TRAINING, None, "--resume")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -78,32 +82,50 @@ def train(
 
     Example: nlm train --model rnn
     """
-    given = dict(locals())
-    for name in ("out", "threads", "json", "quiet", "debug"):
+    given = dict(locals()) | {"corpus": tuple(corpus or ())}
+    for name in ("ctx", "out", "resume", "threads", "json", "quiet", "debug"):
         del given[name]
     from nlmcli.cli.progress import Progress
+    from nlmcli.engine.records import Finished
     from nlmcli.engine.settings import Settings
-    from nlmcli.engine.train import Finished, Training
+    from nlmcli.engine.train import Training
 
-    training = Training(Settings(**given | {"corpus": tuple(corpus or ())}), out, threads)
+    if resume:
+        from nlmcli.engine.language_model import newest_run
+
+        typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
+        training = Training.resumed(out or newest_run(), typed, threads)
+    else:
+        training = Training(Settings(**given), out, threads)
     progress = Progress(training.settings, quiet)
-    before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, progress, before))
+    before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:
         with progress:
             for record in training.run():
                 progress.show(record)
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore(before)
     assert isinstance(record, Finished)  # the last record of every run
     if json:
         report.document(vars(record))
     elif not quiet:
         progress.summary(record)
-    return 130 if record.interrupted else 0
+    return 1 if record.diverged else 130 if record.interrupted else 0
 
 
-def interrupt(training: Any, progress: Any, before: Any) -> None:
-    """The first Ctrl-C ends the run after this step, saved; the second at once."""
+def was_typed(ctx: Any, name: str) -> bool:
+    """Whether an option stands on the command line; else it has its default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def interrupt(training: Any, progress: Any, before: dict[int, Any]) -> None:
+    """The first Ctrl-C, or request to end, ends the run after this step, saved; the second at once."""
     training.stop = True
-    signal.signal(signal.SIGINT, before)
+    restore(before)
     progress.interrupt()
+
+
+def restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from nlmcli import optim
 from nlmcli.engine import atomic, checkpoint, evaluate
 from nlmcli.engine.language_model import LanguageModel, newest_run
+from nlmcli.engine.records import Evaluated, Finished, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Evaluated, Finished, Started, Stepped
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 
