@@ -67,11 +67,15 @@ def keep_most_probable(p: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 class Reader:
-    """A model that has read a text and can say what comes next, B texts at a time."""
+    """A model that has read a text and can say what comes next, B texts at a time.
+
+    Where the model's window is full, it begins afresh with the last half of it: it always sees half a window at least.
+    """
 
     def __init__(self, lm: LanguageModel, prompt: str, batch: int = 1):
         self.lm = lm
         self.state: State = lm.model.start(batch, lm.P.flat.dtype)
+        self.seen = np.empty((0, batch), np.int64)  # what is in the window
         self.read(np.full((1, batch), lm.tokenizer.newline))
         ids = lm.tokenizer.encode(prompt).astype(np.int64)
         if len(ids):
@@ -79,11 +83,24 @@ class Reader:
 
     def read(self, x: np.ndarray) -> None:
         """Read on: x (T,B) ids."""
+        if self.lm.model.window:
+            x = self.slide(x, self.lm.model.window)
         h, self.state, _ = self.lm.model.forward(self.lm.P, x, self.state)
         U, b2 = self.lm.model.head(self.lm.P)
-        self.logits = h[-1] @ U + b2
+        self.logits = h[-1] @ U + (b2 if b2.size else 0)
         if self.lm.tokenizer.unknown is not None:
             self.logits[:, self.lm.tokenizer.unknown] = -np.inf  # an unknown word is nothing that could be written
+
+    def slide(self, x: np.ndarray, window: int) -> np.ndarray:
+        """What is to be read for x: x itself, or from a fresh state the window that x ends in."""
+        self.seen = np.concatenate([self.seen, x])
+        beyond = len(self.seen) - window
+        if beyond <= 0:
+            return x
+        step = window - window // 2
+        self.seen = self.seen[-(-beyond // step) * step :]
+        self.state = self.lm.model.start(x.shape[1], self.lm.P.flat.dtype)
+        return self.seen
 
 
 def generate(

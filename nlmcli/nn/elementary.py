@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh of one number, the largest number and the sum of a row, all written so that loops become vector code.
+"""exp, sigmoid and tanh of one number, the largest number and the sums of a row, all written so that loops become vector code.
 
 In single precision exp is a few multiplications, sixteen numbers at a time where the CPU has such lanes; the C
 library's takes ten times as long, one number after another. In double precision, for gradcheck, it is the library's.
@@ -114,4 +114,13 @@ def square_sum(row):
     s = row.dtype.type(0)
     for i in range(row.size):
         s += row[i] * row[i]
+    return s
+
+
+@reduction
+def dot(a, b):
+    """Σ_i a_i b_i."""
+    s = a.dtype.type(0)
+    for i in range(a.size):
+        s += a[i] * b[i]
     return s
