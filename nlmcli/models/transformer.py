@@ -12,6 +12,7 @@ probabilities, and of what each part adds.
 A text is read in blocks of `context` tokens: token t stands at position t mod context and sees its own block up to itself.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from nlmcli.nn.kernel import kernel
 from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise
 from nlmcli.nn.linear import add_gradients
 from nlmcli.nn.matmul import multiply
+from nlmcli.nn.params import Params
 
 
 @dataclass(frozen=True)
@@ -173,13 +175,14 @@ class Transformer(base.Model):
         return Keep(*(draw(shape, c.dropout, rng, dtype) for shape in shapes))
 
     def room(self, B, T, keep, dtype):
-        """Arrays to be filled by `encode`."""
+        """What `encode` fills, cut from one array: of many, the system would take back each and clear it for the next step."""
         L, D, H, heads, n = self.config.layers, self.config.embed, self.hidden, self.config.heads, self.config.context
         N = B * T
         one, wide, prob = (L, N, D), (L, N, H), (L, B, heads, T, n)
-        shapes = one, (L, N), one, (L, B, T, 3 * D), prob, (L, B, T, D), one, (L, N), one, wide, wide
-        a_hat, a_r, a, qkv, p, *rest = (np.empty(shape, dtype) for shape in shapes)
-        return Made(a_hat, a_r, a, qkv, p, np.empty_like(p) if keep.prob.size else p, *rest)
+        used = prob if keep.prob.size else (0,)
+        shapes = Made(one, (L, N), one, (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), one, wide, wide)._asdict()
+        room = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
+        return Made(*(room[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
 
 
 @kernel
