@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 PAIRS = all_pairs()
-T, B, D, H, CHARACTERS, WORDS, CONTEXT = 64, 16, 64, 256, 65, 10_000, 5
+T, B, D, H, CHARACTERS, WORDS, CONTEXT, HEADS = 64, 16, 64, 256, 65, 10_000, 5, 4
 N = T * B  # one shard of a batch
 
 
@@ -44,10 +44,19 @@ def recurrence(gates, memories):
     return inputs
 
 
+def queries(rng):
+    """qkv of a shard, and a block of which nothing has been read."""
+    past = np.zeros((B, T, H), np.float32), np.zeros((B, T, H), np.float32), np.zeros(B, np.int64)
+    return floats(rng, B, T, 3 * H), HEADS, past
+
+
 SIZES = {
+    "attention": queries,
     "dropout": lambda rng: (floats(rng, T, B, H), 0.2, rng),
     "elman": recurrence(gates=1, memories=1),
     "embedding": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (T, B))),
+    "gelu": lambda rng: (floats(rng, N, 4 * H),),
+    "layernorm": lambda rng: (floats(rng, N, H), floats(rng, H), floats(rng, H)),
     "linear": lambda rng: (floats(rng, N, D), floats(rng, D, 4 * H), floats(rng, 4 * H)),
     "linear_cross_entropy": lambda rng: (floats(rng, N, H), floats(rng, H, WORDS), floats(rng, WORDS), rng.integers(0, WORDS, N)),
     "lstm": recurrence(gates=4, memories=2),
