@@ -23,6 +23,7 @@ NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
 SCHEDULES = f"{options.one_of(list(DECAYS))}. [default: cosine]"
 HELD_OUT = "Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]"
+HIDDEN = "How many hidden units; lstm, nplm, rnn, transformer, window. [default: 256; transformer: 4 D]"
 CONTEXT = "How many tokens a model sees; nplm, transformer, window, additive. [default: 8; additive: 3; transformer: 64]"
 STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
 
@@ -31,12 +32,10 @@ def train(
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
-    hidden: Annotated[int | None, opt("How many hidden units; lstm, nplm, rnn, transformer, window. [default: 256; transformer: 4 D]", MODEL, "H")] = None,
+    hidden: Annotated[int | None, opt(HIDDEN, MODEL, "H")] = None,
     layers: Annotated[int | None, opt("How many layers; lstm, rnn, transformer. [default: 1; transformer: 4]", MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads; transformer. [default: 4]", MODEL, "N")] = None,
-    context: Annotated[
-        int | None, opt(CONTEXT, MODEL, "N")
-    ] = None,
+    context: Annotated[int | None, opt(CONTEXT, MODEL, "N")] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's; transformer. [default: tie]", MODEL)] = None,
     dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",

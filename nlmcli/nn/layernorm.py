@@ -1,6 +1,6 @@
 """Layer normalisation (Ba et al. 2016): each row to mean 0 and variance 1, then a gain and a bias for every column.
 
-    x̂ = (x - mean x) / √(var x + ε);   y = x̂ g + b
+x̂ = (x - mean x) / √(var x + ε);   y = x̂ g + b
 """
 
 import numpy as np

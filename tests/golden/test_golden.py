@@ -24,6 +24,13 @@ def part(gold, prefix):
     return {key.removeprefix(prefix): value for key, value in gold.items() if key.startswith(prefix)}
 
 
+def agree(found, gold, tolerance):
+    """Relative to the largest number of each array."""
+    for what, value in found.items():
+        assert np.shape(value) == gold[what].shape, what
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
 @PRECISIONS
 @pytest.mark.parametrize("file", FILES)
 def test_recurrent_models(file, dtype, tolerance):
@@ -43,8 +50,7 @@ def test_recurrent_models(file, dtype, tolerance):
     loss, h, after, G = loss_and_gradient(model, P, gold["x"], gold["y"], state)
     assert h.dtype == G.flat.dtype == dtype
     found = {"h": h, "loss": loss, **{f"after.{k}": s for k, s in enumerate(after)}, **{f"gradient.{k}": g for k, g in G.items()}}
-    for what, value in found.items():
-        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+    agree(found, gold, tolerance)
 
 
 @PRECISIONS
@@ -63,3 +69,38 @@ def test_embedding(dtype, tolerance):
     (dE,) = pair.backward(gold["de"].astype(dtype), cache)
     np.testing.assert_allclose(e, gold["e"], atol=tolerance)
     np.testing.assert_allclose(dE, gold["dE"], atol=tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", ["layernorm", "gelu"])
+def test_layers(name, dtype, tolerance):
+    gold, pair = golden(name), all_pairs()[name]
+    y, cache = pair.forward(*(gold[letter].astype(dtype) for letter in pair.input_names()))
+    gradients = pair.backward(gold["dy"].astype(dtype), cache)
+    agree({"y": y, **{f"d{letter}": d for letter, d in zip(pair.input_names(), gradients, strict=True)}}, gold, tolerance)
+
+
+@PRECISIONS
+def test_attention(dtype, tolerance):
+    gold, pair = golden("attention"), all_pairs()["attention"]
+    batch, steps, width = gold["o"].shape
+    nothing = np.zeros((2, batch, steps, width), dtype)
+    o, cache = pair.forward(gold["qkv"].astype(dtype), int(gold["heads"]), (*nothing, np.zeros(batch, int)))
+    agree({"o": o, "dqkv": pair.backward(gold["do"].astype(dtype), cache)[0]}, gold, tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("tie", [True, False])
+def test_gpt2(tie, dtype, tolerance):
+    gold = golden("gpt2_tied" if tie else "gpt2_untied")
+    theta = part(gold, "theta.")
+    (size, D), (layers, _, hidden), context = theta["E"].shape, theta["W1"].shape, len(theta["Ep"])
+    Architecture = models.model_class("transformer")
+    model = Architecture(Architecture.Config(embed=D, hidden=hidden, layers=layers, heads=2, context=context, tie=tie), size, newline=0)
+    P = Params(model.shapes(), dtype=dtype)
+    assert set(P.shapes) == set(theta)
+    for letter, value in P.items():
+        value[...] = theta[letter]
+    loss, h, _, G = loss_and_gradient(model, P, gold["x"], gold["y"], model.start(gold["x"].shape[1], dtype))
+    assert h.dtype == G.flat.dtype == dtype
+    agree({"h": h, "loss": loss, **{f"gradient.{letter}": g for letter, g in G.items()}}, gold, tolerance)
