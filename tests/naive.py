@@ -59,6 +59,11 @@ def selective_scan(x, delta, A, B, C, D, h0):
     return y, h
 
 
+def gelu(u):
+    """½ u (1 + tanh(√(2/π) (u + 0.044715 u³)))."""
+    return np.array([v / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in np.ravel(u)]).reshape(np.shape(u))
+
+
 def softmax(t):
     """p_i = exp(t_i) / Σ_j exp(t_j), of each row."""
     rows = [[math.exp(v) for v in row] for row in np.reshape(t, (-1, np.shape(t)[-1]))]
@@ -116,6 +121,36 @@ def gate(a):
     """tanh(f) σ(g), a = [f; g]."""
     f, g = np.split(a, 2, axis=-1)
     return tanh(f) * sigmoid(g)
+
+
+def layernorm(x, g, b):
+    """Each row less its mean, divided by √(variance + 1e-5), times g, plus b."""
+    rows = []
+    for row in x:
+        mean = math.fsum(row) / len(row)
+        variance = math.fsum((v - mean) ** 2 for v in row) / len(row)
+        rows.append([(v - mean) / math.sqrt(variance + 1e-5) * float(gain) + float(bias) for v, gain, bias in zip(row, g, b, strict=True)])
+    return np.array(rows)
+
+
+def attention(qkv, heads, past, p=0.0, rng=None):
+    """Every position asks those of its block: those read before (past) and those in qkv.  qkv (B,T,3D) -> o (B,T,D)."""
+    B, T, D = *np.shape(qkv)[:2], np.shape(qkv)[2] // 3
+    K, V, filled = past
+    n, d = K.shape[1], D // heads
+    keep = np.ones((B, heads, T, n)) if rng is None or p == 0 else (rng.random((B, heads, T, n), np.float32) >= p) / (1 - p)
+    out = np.zeros((B, T, D))
+    for b in range(B):
+        for t in range(T):
+            position = (filled[b] + t) % n
+            own = qkv[b, max(0, t - position) : t + 1]
+            before = position + 1 - len(own)
+            k, v = np.concatenate([K[b, :before], own[:, D : 2 * D]]), np.concatenate([V[b, :before], own[:, 2 * D :]])
+            for h in range(heads):
+                part = slice(h * d, (h + 1) * d)
+                share = softmax([qkv[b, t, part] @ key / math.sqrt(d) for key in k[:, part]])
+                out[b, t, part] = sum(share[j] * keep[b, h, t, j] * v[j, part] for j in range(len(v)))
+    return out
 
 
 # The logits of the next word after these words, the first of which is a line end. n: the context of a window.
@@ -216,7 +251,23 @@ def cnn(P, words, n):
     return linear(tanh(s)[None], P["U"], P["b2"])[0]
 
 
-MODELS = {"additive": additive, "window": window, "nplm": nplm, "cnn": cnn, "rnn": rnn, "lstm": lstm, "gru": gru, "mamba": mamba}
+def transformer(P, words, n):
+    """y = LN(x) Eᵀ of the last word's x, read in blocks of n, with one head."""
+    words = words[(len(words) - 1) // n * n :]
+    x = P["E"][words] + P["Ep"][: len(words)]
+    none = np.zeros((1, n, x.shape[1])), np.zeros((1, n, x.shape[1])), [0]
+    for l in range(len(P["Wqkv"])):
+        qkv = linear(layernorm(x, P["ga"][l], P["ba"][l]), P["Wqkv"][l], P["bqkv"][l])
+        x = x + linear(attention(qkv[None], 1, none)[0], P["Wo"][l], P["bo"][l])
+        u = linear(layernorm(x, P["gm"][l], P["bm"][l]), P["W1"][l], P["b1"][l])
+        x = x + linear(gelu(u), P["W2"][l], P["b2"][l])
+    return P["E"] @ layernorm(x[-1:], P["gf"], P["bf"])[0]
+
+
+MODELS = {
+    **{"additive": additive, "window": window, "nplm": nplm, "cnn": cnn, "rnn": rnn, "lstm": lstm, "gru": gru},
+    **{"transformer": transformer, "mamba": mamba},
+}
 
 
 def surprisals(model, P, ids, newline, n=None):

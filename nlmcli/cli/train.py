@@ -20,7 +20,6 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False, hidden=hidden)
 
 
-HIDDEN = "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, window. [default: 256; cnn: 64; mamba: twice embed]"
 RESUME = "Go on with the run in --out, or the newest one, where it was saved: the same bits as if it had never stopped."
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
@@ -28,6 +27,11 @@ SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops im
 BETA2 = "β₂ of adam, adamw, sophia and rmsprop. [default: 0.999; sophia, rmsprop: 0.99]"
 WEIGHT_DECAY = "How much of η each weight, but no bias, shrinks by in a step; adamw, sophia. [default: 0.1; sophia: 0.2]"
 HELD_OUT = "Else hold out the last part of the text, or so much of its distinct lines. [default: 0.1]"
+HIDDEN = (
+    "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, transformer, window. "
+    "[default: 256; cnn: 64; mamba: twice embed; transformer: four times]"
+)
+CONTEXT = "How many tokens it sees; additive, cnn, nplm, transformer, window. [default: 8; additive: 3; cnn: 16; transformer: 64]"
 STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
 MINUTES = "Or how many minutes, evaluations included; linear and cosine go by the time then."
 
@@ -38,12 +42,12 @@ def train(
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
     embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
     hidden: Annotated[int | None, opt(HIDDEN, MODEL, "H")] = None,
-    layers: Annotated[int | None, opt("How many layers; gru, lstm, mamba, rnn. [default: 1]", MODEL, "L")] = None,
-    heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
-    context: Annotated[
-        int | None, opt("How many tokens it sees; additive, cnn, nplm, window. [default: 8; additive: 3; cnn: 16]", MODEL, "N")
+    layers: Annotated[
+        int | None, opt("How many layers; gru, lstm, mamba, rnn, transformer. [default: 1; transformer: 4]", MODEL, "L")
     ] = None,
-    tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL, hidden=True)] = None,
+    heads: Annotated[int | None, opt("How many attention heads; transformer. [default: 4]", MODEL, "N")] = None,
+    context: Annotated[int | None, opt(CONTEXT, MODEL, "N")] = None,
+    tie: Annotated[bool | None, opt("Output embeddings are the input's; transformer. [default: tie]", MODEL)] = None,
     dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,

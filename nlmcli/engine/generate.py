@@ -16,11 +16,15 @@ LONGEST, MENTIONED = 20, 5  # characters of an unseen piece that a note shows, a
 
 
 class Reader:
-    """A model that has read a text and can say what comes next, B texts at a time."""
+    """A model that has read a text and can say what comes next, B texts at a time.
+
+    Where the model's window is full, it begins afresh with the last half of it: it always sees half a window at least.
+    """
 
     def __init__(self, lm: LanguageModel, prompt: str, batch: int = 1):
         self.lm = lm
         self.state: State = lm.model.start(batch, lm.P.flat.dtype)
+        self.seen = np.empty((0, batch), np.int64)  # what is in the window
         self.read(np.full((1, batch), lm.tokenizer.newline))
         ids = lm.tokenizer.encode(prompt).astype(np.int64)
         if len(ids):
@@ -28,16 +32,29 @@ class Reader:
 
     def read(self, x: np.ndarray) -> None:
         """Read on: x (T,B) ids."""
+        if self.lm.model.window:
+            x = self.slide(x, self.lm.model.window)
         h, self.state, _ = self.lm.model.forward(self.lm.P, x, self.state)
         U, b2 = self.lm.model.head(self.lm.P)
-        self.logits = h[-1] @ U + b2
+        self.logits = h[-1] @ U + (b2 if b2.size else 0)
         if self.lm.tokenizer.unknown is not None:
             self.logits[:, self.lm.tokenizer.unknown] = -np.inf  # an unknown word is nothing that could be written
 
     def reorder(self, order: np.ndarray) -> None:
         """Text k becomes what text order[k] is."""
         self.state = tuple(memory[:, order] for memory in self.state)
-        self.logits = self.logits[order]
+        self.logits, self.seen = self.logits[order], self.seen[:, order]
+
+    def slide(self, x: np.ndarray, window: int) -> np.ndarray:
+        """What is to be read for x: x itself, or from a fresh state the window that x ends in."""
+        self.seen = np.concatenate([self.seen, x])
+        beyond = len(self.seen) - window
+        if beyond <= 0:
+            return x
+        step = window - window // 2
+        self.seen = self.seen[-(-beyond // step) * step :]
+        self.state = self.lm.model.start(x.shape[1], self.lm.P.flat.dtype)
+        return self.seen
 
 
 def generate(

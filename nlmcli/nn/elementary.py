@@ -1,4 +1,4 @@
-"""exp, sigmoid, tanh and softplus of one number, the largest number and the sums of a row, all written so that loops become vector code.
+"""exp, sigmoid, tanh and softplus of one number, the largest number and the sums of a row, written so that loops become vector code.
 
 In single precision exp is a few multiplications, sixteen numbers at a time where the CPU has such lanes; the C
 library's takes ten times as long, one number after another. In double precision, for gradcheck, it is the library's.

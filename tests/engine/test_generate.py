@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlmcli.engine.generate import Decoder, generate, next_words, readable, write
+from nlmcli.engine.generate import Decoder, Reader, generate, next_words, readable, write
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.sampling import Sampling
 from nlmcli.errors import InputError
@@ -108,6 +108,27 @@ def test_several_texts_differ_and_each_goes_on_from_the_prompt(run):
     for i, piece in write(lm, "the ", 10, num=2, sampling=Sampling(greedy=True)):
         greedy[i] += piece
     assert greedy[0] == greedy[1]
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 8])
+def test_a_full_window_slides_on_by_half(training, context):
+    lm = training("transformer", context=context).lm
+    lm.P.flat += 0.2 * np.random.default_rng(7).standard_normal(lm.P.flat.size, np.float32)
+    text = "the ants sat on the mat"
+    ids = [lm.tokenizer.newline, *lm.tokenizer.encode(text)]
+    reader, begin = Reader(lm, ""), 0
+    for end in range(1, len(ids)):
+        if end + 1 - begin > context:  # no room for one more
+            begin = end - context // 2
+        seen = np.array(ids[begin : end + 1])[:, None]
+        reader.read(seen[-1:])
+        h, _, _ = lm.model.forward(lm.P, seen, lm.model.start(1))
+        U, _ = lm.model.head(lm.P)
+        expected = h[-1] @ U
+        expected[:, lm.tokenizer.unknown] = -np.inf
+        np.testing.assert_allclose(reader.logits, expected, rtol=1e-4, atol=1e-5)
+        assert min(end + 1, context // 2 + 1) <= len(seen) <= context
+    np.testing.assert_allclose(Reader(lm, text).logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_greedy_takes_the_most_probable_each_time(run):

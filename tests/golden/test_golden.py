@@ -44,6 +44,13 @@ def agrees(model, P, state, gold, tolerance):
         assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
 
 
+def compare(found, gold, tolerance):
+    """Relative to the largest number of each array."""
+    for what, value in found.items():
+        assert np.shape(value) == gold[what].shape, what
+        assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
+
+
 @PRECISIONS
 @pytest.mark.parametrize("file", FILES)
 def test_recurrent_models(file, dtype, tolerance):
@@ -152,3 +159,32 @@ def test_dilated_convolution(dtype, tolerance):
     found = dict(zip([f"d{name}" for name in names], pair.backward(gold["dy"].astype(dtype), cache), strict=True)) | {"y": y}
     for what, value in found.items():
         np.testing.assert_allclose(value, gold[what], atol=tolerance * np.abs(gold[what]).max(), err_msg=what)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", ["layernorm", "gelu"])
+def test_layers(name, dtype, tolerance):
+    gold, pair = golden(name), all_pairs()[name]
+    y, cache = pair.forward(*(gold[letter].astype(dtype) for letter in pair.input_names()))
+    gradients = pair.backward(gold["dy"].astype(dtype), cache)
+    compare({"y": y, **{f"d{letter}": d for letter, d in zip(pair.input_names(), gradients, strict=True)}}, gold, tolerance)
+
+
+@PRECISIONS
+def test_attention(dtype, tolerance):
+    gold, pair = golden("attention"), all_pairs()["attention"]
+    batch, steps, width = gold["o"].shape
+    nothing = np.zeros((2, batch, steps, width), dtype)
+    o, cache = pair.forward(gold["qkv"].astype(dtype), int(gold["heads"]), (*nothing, np.zeros(batch, int)))
+    compare({"o": o, "dqkv": pair.backward(gold["do"].astype(dtype), cache)[0]}, gold, tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("tie", [True, False])
+def test_gpt2(tie, dtype, tolerance):
+    gold = golden("gpt2_tied" if tie else "gpt2_untied")
+    theta = part(gold, "theta.")
+    (size, D), (layers, _, hidden), context = theta["E"].shape, theta["W1"].shape, len(theta["Ep"])
+    Architecture = models.model_class("transformer")
+    model = Architecture(Architecture.Config(embed=D, hidden=hidden, layers=layers, heads=2, context=context, tie=tie), size, newline=0)
+    agrees(model, filled(model, theta, dtype), model.start(gold["x"].shape[1], dtype), gold, tolerance)
