@@ -1,13 +1,14 @@
 """Mamba: a recurrence without a matrix or a tanh in it, whose step the text chooses: what to write, what to read, what to keep.
 
-Each layer adds to the stream v, which begins as the embeddings (RMSNorm before each and after the last):
+A stream v begins as the embeddings; each layer adds to it, and the head reads RMSNorm(v).
 
     r_t = RMSNorm(v_t);   x_t = r_t Wx;   z_t = r_t Wz;   u_t = silu(bK + Σ_k K_k x_{t-3+k})
     B_t = u_t WB;   C_t = u_t WC;   Δ_t = softplus(u_t W1 W2 + b1);   A = -e^lnA
     h_t = e^{Δ_t A} h_{t-1} + B_t Δ_t u_t;   y_t = C_t h_t + D u_t;   v_t + (y_t silu(z_t)) Wo
 
-Gu & Dao 2023. As there, h has 16 numbers for each of H channels, a channel's convolution sees 4 steps, W1 W2 is of
-rank D/16, rounded up, and H is 2 D if nothing else is said; the first three are no options.
+Gu & Dao 2023, whose letters A, B, C and D are. As there, a channel has N = 16 numbers in h, its convolution sees 4
+steps, W1 W2 is of rank D/16, rounded up (none of the three is an option), and there are twice as many channels as
+numbers in an embedding unless `hidden` says how many.
 """
 
 from dataclasses import dataclass
@@ -89,51 +90,63 @@ class Mamba(base.Model):
 
 
 def mix(P, l, v, before, h):
-    """What layer l adds to v.  v (T,B,D), before (B,3,H), h (B,N,H) -> out (T B,D), the last three x and h, cache."""
+    """What layer l adds to v.  v (T,B,D), before (B,3,H), h (B,N,H) -> out (T B,D), the last three x, the last h, cache."""
     (T, M, D), H = v.shape, h.shape[2]
     r, norm_cache = rmsnorm(v.reshape(T * M, D), P.g[l])
-    x = np.empty((WIDTH - 1 + T, M, H), v.dtype)  # with those before in front
+    x = np.empty((WIDTH - 1 + T, M, H), v.dtype)  # the three before stand in front
     x[: WIDTH - 1] = before.swapaxes(0, 1)
     matmul(r, P.Wx[l], out=x[WIDTH - 1 :].reshape(T * M, H))
     gate, gate_cache = silu(matmul(r, P.Wz[l]))
     c, convolution_cache = depthwise_convolution(x, P.K[l], P.bK[l])
     u, u_cache = silu(c)
-    rows = u.reshape(T * M, H)
-    B, C, low = matmul(rows, P.WB[l]), matmul(rows, P.WC[l]), matmul(rows, P.W1[l])
-    delta, delta_cache = softplus(matmul(low, P.W2[l], bias=P.b1[l]))
-    A = -np.exp(P.lnA[l])
-    B, C, delta = (each.reshape(T, M, -1) for each in (B, C, delta))
-    (y, h), scan_cache = selective_scan(u, delta, A, B, C, P.D[l], h)
-    y = y.reshape(T * M, H)
+    y, h, chosen_cache = choose_and_scan(P, l, u, h)
     gated = y * gate
-    cache = r, norm_cache, gate, gate_cache, convolution_cache, u_cache, rows, low, delta_cache, A, scan_cache, y, gated
+    cache = r, norm_cache, gate, gate_cache, convolution_cache, u_cache, chosen_cache, y, gated
     return matmul(gated, P.Wo[l]), x[T:].swapaxes(0, 1), h, cache
 
 
 def mix_backward(dout, P, l, cache, G):
     """dout (T B,D) -> dv (T B,D); adds into G what belongs to layer l."""
-    r, norm_cache, gate, gate_cache, convolution_cache, u_cache, rows, low, delta_cache, A, scan_cache, y, gated = cache
+    r, norm_cache, gate, gate_cache, convolution_cache, u_cache, chosen_cache, y, gated = cache
     dgated = matmul_backward(dout, gated, P.Wo[l], G.Wo[l])
     (dz,) = silu_backward(dgated * y, gate_cache)
-    dy = (dgated * gate).reshape(u_cache.shape)
-    du, ddelta, dA, dB, dC, dD, _ = selective_scan_backward((dy, None), scan_cache)
-    G.lnA[l] += dA * A  # A = -e^lnA is its own derivative
-    G.D[l] += dD
-    (dsum,) = softplus_backward(ddelta.reshape(y.shape), delta_cache)
-    dlow = matmul_backward(dsum, low, P.W2[l], G.W2[l])
-    add_up(dsum, G.b1[l])
-    du = du.reshape(y.shape)
-    for dX, W, dW in ((dB, P.WB, G.WB), (dC, P.WC, G.WC), (dlow, P.W1, G.W1)):
-        matmul_backward(dX.reshape(len(rows), -1), rows, W[l], dW[l], du)
-    (dc,) = silu_backward(du.reshape(u_cache.shape), u_cache)
+    du = choose_and_scan_backward(dgated * gate, P, l, chosen_cache, G)
+    (dc,) = silu_backward(du, u_cache)
     dx, dK, dbK = depthwise_convolution_backward(dc, convolution_cache)
     G.K[l] += dK
     G.bK[l] += dbK
     dr = matmul_backward(dz, r, P.Wz[l], G.Wz[l])
-    matmul_backward(dx[WIDTH - 1 :].reshape(y.shape), r, P.Wx[l], G.Wx[l], dr)
+    matmul_backward(dx[WIDTH - 1 :].reshape(dz.shape), r, P.Wx[l], G.Wx[l], dr)
     dv, dg = rmsnorm_backward(dr, norm_cache)
     G.g[l] += dg
     return dv
+
+
+def choose_and_scan(P, l, u, h):
+    """The scan of u, by the B, C and Δ that u itself chooses.  u (T,B,H), h (B,N,H) -> y (T B,H), the last h, cache."""
+    T, M, H = u.shape
+    rows = u.reshape(T * M, H)
+    B, C, low = (matmul(rows, W[l]) for W in (P.WB, P.WC, P.W1))
+    delta, delta_cache = softplus(matmul(low, P.W2[l], bias=P.b1[l]))
+    A = -np.exp(P.lnA[l])
+    B, C, delta = (each.reshape(T, M, -1) for each in (B, C, delta))
+    (y, h), scan_cache = selective_scan(u, delta, A, B, C, P.D[l], h)
+    return y.reshape(T * M, H), h, (rows, low, delta_cache, A, scan_cache)
+
+
+def choose_and_scan_backward(dy, P, l, cache, G):
+    """dy (T B,H) -> du (T,B,H), from all that u decides."""
+    rows, low, delta_cache, A, scan_cache = cache
+    u = scan_cache[0]
+    du, ddelta, dA, dB, dC, dD, _ = selective_scan_backward((dy.reshape(u.shape), None), scan_cache)
+    G.lnA[l] += dA * A  # A = -e^lnA is its own derivative
+    G.D[l] += dD
+    (dsum,) = softplus_backward(ddelta.reshape(dy.shape), delta_cache)
+    add_up(dsum, G.b1[l])
+    dlow = matmul_backward(dsum, low, P.W2[l], G.W2[l])
+    for dY, W, dW in ((dB, P.WB, G.WB), (dC, P.WC, G.WC), (dlow, P.W1, G.W1)):
+        matmul_backward(dY.reshape(len(rows), -1), rows, W[l], dW[l], du.reshape(dy.shape))
+    return du
 
 
 def matmul_backward(dY, X, W, dW, dX=None):

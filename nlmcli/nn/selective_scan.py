@@ -50,7 +50,7 @@ def scan(x, delta, A, B, C, D, h, y, kept):
     for m in range(x.shape[1]):
         for t in range(x.shape[0]):
             if t % CHUNK == 0:
-                kept[t // CHUNK, m] = h[m]
+                copy(h[m], kept[t // CHUNK, m])
             for j in range(D.size):
                 step[j] = delta[t, m, j] * x[t, m, j]
                 y[t, m, j] = D[j] * x[t, m, j]
@@ -63,6 +63,14 @@ def scan(x, delta, A, B, C, D, h, y, kept):
 
 
 @kernel
+def copy(h, to):
+    """to[...] = h, by a loop: Numba's own assignment brings seconds of compilation for the text of an error."""
+    for n in range(h.shape[0]):
+        for j in range(h.shape[1]):
+            to[n, j] = h[n, j]
+
+
+@kernel
 def scan_backward(dy, given, kept, g, gradients):
     """Adds into the gradients; g (M,N,H) becomes dh0."""
     A = given[2]
@@ -71,7 +79,7 @@ def scan_backward(dy, given, kept, g, gradients):
     for m in range(dy.shape[1]):
         for first in range((kept.shape[0] - 1) * CHUNK, -1, -CHUNK):
             last = min(first + CHUNK, dy.shape[0])
-            h[0] = kept[first // CHUNK, m]
+            copy(kept[first // CHUNK, m], h[0])
             states_again(first, last, m, given, step, h, decay)
             for t in range(last - 1, first - 1, -1):
                 step_backward(t, t - first, m, dy, given, step, h, decay, g, gradients)
