@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nlmcli.cli import options, report
 from nlmcli.engine.evaluate import perplexity
+from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
 
 SAMPLE = "sample: "
 INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"
@@ -65,6 +65,8 @@ class Progress:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
             self.evaluated(record)
+        elif isinstance(record, RolledBack):
+            self.rolled_back(record)
 
     def started(self, r: Started) -> None:
         s = self.settings
@@ -79,6 +81,8 @@ class Progress:
         self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
         self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
         report.message(report.printable(f"run: {r.run}"))
+        if r.resumed is not None:
+            self.say(f"going on after step {r.resumed:,}")
 
     def length(self, r: Started) -> str:
         """How long the run is, in what is known of it before."""
@@ -105,6 +109,10 @@ class Progress:
         if r.waited == self.settings.patience:
             self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
 
+    def rolled_back(self, r: RolledBack) -> None:
+        loss = f"loss is {r.loss:.4g} after step {r.step:,}"
+        self.say(f"{loss}, which is worse than guessing; back to step {r.back_to:,} with half the learning rate, {r.lr:g}")
+
     def say(self, line: str) -> None:
         if self.live:
             self.console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)
@@ -126,6 +134,8 @@ class Progress:
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
+        if r.diverged:
+            report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             report.data(f"best validation loss {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
@@ -134,4 +144,6 @@ class Progress:
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         report.data(f"{report.number_of(r.steps, 'step')} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
+        if r.interrupted:
+            report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))
         report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))

@@ -1,11 +1,11 @@
 """Several runs beside each other: what each is, how far it came, and how its losses went."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from nlmcli.engine import checkpoint
 from nlmcli.engine.language_model import RUNS
+from nlmcli.engine.metrics import read_rows
 from nlmcli.engine.pictures import new_figure, save_figure
 from nlmcli.errors import InputError
 
@@ -41,7 +41,7 @@ def merit(run: Run) -> tuple[bool, float]:
 def read(folder: Path) -> Run:
     """What a run's folder says about it.  Raises InputError where it is none."""
     _, about = checkpoint.load(folder / "last.npz")
-    rows = metrics(folder / "metrics.csv")
+    rows = read_rows(folder / "metrics.csv")
     return Run(
         run=str(folder),
         model=about["model"],
@@ -53,15 +53,6 @@ def read(folder: Path) -> Run:
         seconds=about.get("seconds"),
         valid=[(float(row["seconds"]), float(row["valid_loss"])) for row in rows if row.get("valid_loss")],
     )
-
-
-def metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv; none where the file is missing."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
 
 
 def save_plot(runs: list[Run], path: Path) -> None:

@@ -44,19 +44,40 @@ class LanguageModel:
 
     @classmethod
     def load(cls, path: Path) -> "LanguageModel":
-        """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none."""
+        """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none, or not a whole one."""
         file = checkpoint_of(path)
+        try:
+            lm = cls.read(file)
+        except checkpoint.Damaged as error:
+            raise InputError(f"{error}; {mend(file)}") from None
+        if path.is_dir() and file.name == "last.npz" and lm.about.get("best") is not None:
+            raise InputError(f"{path / 'best.npz'} is missing; the last checkpoint is whole: --run {file}")
+        return lm
+
+    @classmethod
+    def read(cls, file: Path) -> "LanguageModel":
+        """Read this checkpoint.  Raises InputError where it is none, Damaged where it is not whole."""
         arrays, about = checkpoint.load(file)
         if not isinstance(about.get("settings"), dict) or "tokenizer" not in about:
-            raise InputError(f"{file} is not a whole nlm checkpoint (it does not say what model it is)")
+            raise checkpoint.Damaged(f"{file} is not a whole nlm checkpoint (it does not say what model it is)")
         settings = Settings.from_dict(about.pop("settings"))
         tokenizer = text.from_dict(about.pop("tokenizer"))
         model = build(settings, tokenizer)
         for name, shape in model.shapes().items():
             if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
-                raise InputError(f"{file} has no {name} of shape {shape}; it is not a whole checkpoint of model {settings.model}")
+                raise checkpoint.Damaged(f"{file} has no {name} of shape {shape}; it is not a whole checkpoint of model {settings.model}")
         P = Params(model.shapes(), np.concatenate([arrays[name].reshape(-1) for name in model.shapes()]))
         return cls(model, P, tokenizer, settings, about)
+
+
+def mend(damaged: Path) -> str:
+    """What to do about a damaged checkpoint: its run's other one is never taken unasked."""
+    other = damaged.with_name("last.npz" if damaged.name == "best.npz" else "best.npz")
+    try:
+        LanguageModel.read(other)
+    except InputError:
+        return "train the model again"
+    return f"its run's other checkpoint is whole: --run {other}"
 
 
 def build(settings: Settings, tokenizer: Tokenizer) -> Model:

@@ -39,7 +39,7 @@ class Shard:
         self.model, self.state, self.G, self.rng = model, state, G, rng
         self.x, y = (np.ascontiguousarray(a[:, columns]) for a in (batch.x, batch.y))
         self.targets, self.loss = y.reshape(-1), 0.0
-        self.words = [self.x, *(memory for memory in state if memory.dtype.kind == "i")]  # whose embeddings are read
+        self.words = model.words_read(self.x, state)
 
     def step(self, P: Params, scale: float, summed: list[slice]) -> None:
         """All of it, where the vocabulary is small: the output matrix's gradient goes into the shard's own vector."""
@@ -93,7 +93,8 @@ class Team:
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
-        sparse, large = batch.x.size <= self.model.V, self.model.V >= LARGE
+        large = self.model.V >= LARGE
+        sparse = large if self.tied(G) else batch.x.size <= self.model.V
         summed = self.summed(G, sparse, large)
         self.clear(G, shards, sparse)
         if large:
@@ -112,6 +113,11 @@ class Team:
         ends = np.cumsum([len(shard.h) for shard in shards])
         self.workers.run([partial(shard.decode, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
         return loss
+
+    def tied(self, G: Params) -> bool:
+        """Whether E is the output matrix too. Then a small head writes all of E's gradient, in every shard; that of a large
+        one is there before the encoders add the rows of their words, which are few beside it."""
+        return np.may_share_memory(G.E, self.model.head(G)[0])
 
     def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
         """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""

@@ -12,8 +12,15 @@ def dropout(x, p, rng):
     """
     if rng is None or p == 0:
         return x, None
-    keep = (rng.random(x.shape, np.float32) >= p) * x.dtype.type(1 / (1 - p))
+    keep = draw(x.shape, p, rng, x.dtype)
     return x * keep, keep
+
+
+def draw(shape, p, rng, dtype):
+    """What numbers of this shape are multiplied by: 0 with probability p, else 1 / (1 - p).  Empty where nothing is dropped."""
+    if rng is None or p == 0:
+        return np.empty((0,) * len(shape), dtype)
+    return (rng.random(shape, np.float32) >= p) * np.dtype(dtype).type(1 / (1 - p))
 
 
 def dropout_backward(dy, keep):
@@ -21,11 +28,11 @@ def dropout_backward(dy, keep):
     return (dy if keep is None else dy * keep,)
 
 
-class _Again:
+class Again:
     """A generator that gives the same numbers each time, so that both sides of a difference drop the same entries."""
 
     def random(self, shape, dtype):
         return np.random.default_rng(0).random(shape, dtype)
 
 
-pair(dropout, dropout_backward, lambda rng: (rng.normal(size=(4, 5)), 0.4, _Again()))
+pair(dropout, dropout_backward, lambda rng: (rng.normal(size=(4, 5)), 0.4, Again()))

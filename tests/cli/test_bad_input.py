@@ -45,6 +45,7 @@ TRAIN = {
     "--model additive --hidden 5": "model additive has no --hidden; its options: --",
     "--model window --layers 2": "model window has no --layers",
     "--model rnn --heads 2": "model rnn has no --heads",
+    "--model transformer --embed 10 --heads 4": "--embed 10 cannot be shared out among --heads 4; give a multiple of 4",
     "--optimizer adamm": "did you mean 'adam'",
     "--optimizer sgd --beta1 0.5": "optimizer sgd has no --beta1",
     "--optimizer adam --weight-decay 0.1": "optimizer adam has no --weight-decay; its options: --beta1, --beta2, --epsilon",

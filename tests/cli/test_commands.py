@@ -257,3 +257,44 @@ def test_the_version(nlm):
     import nlmcli
 
     assert nlm("--version") == (0, f"nlm {nlmcli.__version__}\n", "")
+
+
+def test_a_person_may_choose_every_token_or_type_text(run, process):
+    done = process("generate", "--run", run, "--prompt", "the", "--choose", "3", "--length", "3", input="2\n\nants\n")
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.split(" ____\n")
+    rows = [block.splitlines()[:3] for block in done.stdout.split(" ____\n")[1:]]
+    assert first == "the" and all([row.split()[0] for row in three] == ["1", "2", "3"] for three in rows)
+    second_choice, first_choice = rows[0][1].split()[1], rows[1][0].split()[1]
+    blank = {"␣": " ", "\\n": "\n"}
+    assert last.endswith("the" + blank.get(second_choice, second_choice) + blank.get(first_choice, first_choice) + "ants\n")
+
+
+def test_prompts_are_asked_for_until_there_are_no_more(run, process):
+    done = process("generate", "--run", run, "-i", "--length", "5", "--seed", "2", input="the\nants\n")
+    one = process("generate", "--run", run, "--prompt", "ants", "--length", "5", "--seed", "2")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("the") and done.stdout.endswith(one.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--beam", "2", "--choose", "2"), "--beam and --choose do not go together"),
+        (("--beam", "2", "--num", "2"), "--beam draws nothing"),
+        (("--beam", "2", "--top-k", "2"), "--beam draws nothing"),
+        (("--beam", "0"), "--beam 0 is too small"),
+        (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is out of range"),
+    ],
+)
+def test_ways_of_writing_that_cannot_be_meant(run, arguments, said, capsys):
+    assert main(["generate", "--run", str(run), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_beam_finds_what_greedy_may_miss(run, capsys):
+    texts = []
+    for arguments in (("--greedy",), ("--beam", "1"), ("--beam", "5")):
+        assert main(["generate", "--run", str(run), "--prompt", "the", "--length", "8", *arguments]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and texts[2].startswith("the")

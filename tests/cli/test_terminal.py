@@ -17,8 +17,8 @@ from nlmcli.cli import report
 from nlmcli.cli.app import main
 from nlmcli.cli.progress import Progress
 from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.records import Compiled, Evaluated, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Compiled, Evaluated, Started, Stepped
 from nlmcli.nn.kernel import JIT
 
 SMALL = ["--embed", "4", "--hidden", "4", "--batch-size", "4", "--seq-len", "8", "--tokenizer", "char", "--threads", "1"]

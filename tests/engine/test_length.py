@@ -8,7 +8,7 @@ import pytest
 
 from nlmcli.engine import train
 from nlmcli.engine.length import Minutes, Steps, every
-from nlmcli.engine.train import Evaluated, Started, Stepped
+from nlmcli.engine.records import Evaluated, Started, Stepped
 
 
 @pytest.fixture

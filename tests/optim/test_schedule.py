@@ -7,7 +7,7 @@ import pytest
 from nlmcli.engine import evaluate
 from nlmcli.engine.evaluate import Score
 from nlmcli.engine.length import Steps
-from nlmcli.engine.train import Evaluated, Stepped
+from nlmcli.engine.records import Evaluated, Stepped
 from nlmcli.optim.schedule import DECAYS, Schedule, decay_of
 
 ENDS = {"constant": (1, 1, 1), "linear": (1, 0.55, 0.1), "cosine": (1, 0.55, 0.1), "plateau": (1, 1, 1)}

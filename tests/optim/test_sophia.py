@@ -7,7 +7,7 @@ import pytest
 from nlmcli import models
 from nlmcli.engine.data import Batch
 from nlmcli.engine.parallel import Team
-from nlmcli.engine.train import Stepped
+from nlmcli.engine.records import Stepped
 from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.optim.sophia import Config, Sophia
 
