@@ -27,7 +27,7 @@ class Steps:
     def over(self, step: int, seconds: float) -> bool:
         return step >= self.steps
 
-    def times(self, n: int) -> Due:
+    def times(self, n: int, since: float = 0.0) -> Due:
         """Due n times, at equal distances."""
         return every(max(1, self.steps // n))
 
@@ -50,9 +50,9 @@ class Minutes:
     def over(self, step: int, seconds: float) -> bool:
         return seconds >= self.seconds
 
-    def times(self, n: int) -> Due:
-        """Due whenever another n-th of the time has gone by."""
-        done = 0
+    def times(self, n: int, since: float = 0.0) -> Due:
+        """Due whenever another n-th of the time has gone by.  since: the seconds of a run that is resumed."""
+        done = int(since / self.seconds * n)
 
         def due(step: int, seconds: float) -> bool:
             nonlocal done

@@ -136,7 +136,7 @@ class Training:
 
     def loop(self) -> Iterator[Record]:
         given = self.settings.eval_every
-        due = self.length.times(EVALUATIONS) if given is None else every(given)
+        due = self.length.times(EVALUATIONS, self.stepping) if given is None else every(given)
         while not (self.over or self.stop):
             step = self.take_step()
             if self.in_trouble(step):

@@ -51,6 +51,9 @@ class Mamba(base.Model):
         outward = {"lnA": (L, N, H), "D": (L, H), "Wo": (L, H, D), "gf": (D,)}
         return {"E": (self.V, D), **inward, **choice, **outward, "U": (D, self.V), "b2": (self.V,)}
 
+    def matrices(self):
+        return [name for name in super().matrices() if name != "D"]  # a gain for each channel, as the paper writes it
+
     def initialise(self, rng, dtype=np.float32):
         """As in the paper: the numbers of a channel decay at the rates 1 to 16, and at steps of very different length."""
         P = super().initialise(rng, dtype)

@@ -169,7 +169,7 @@ def score_rows(h, U, b2, targets, z, nll, rank):
 @kernel
 def draw_rows(h, U, b2, targets, u, z, drawn):
     """drawn[k]: the first word at which the sum of softmax(z[k]) exceeds u[k]; padding stays.  z (N,V) is room to work in."""
-    multiply(h, U, z, bias=b2)
+    logits(h, U, b2, z)
     for k in range(targets.size):
         drawn[k] = targets[k]
         if targets[k] < 0:

@@ -9,7 +9,13 @@ from nlmcli.optim.adam import Adam
 from nlmcli.optim.adamw import AdamW, Config
 
 LR, DECAY = 0.05, 0.4
-MATRICES = {"additive": ["E", "U"], "nplm": ["E", "W1", "W2", "W3"], "rnn": ["E", "We", "Wx", "Wh", "U"]}
+MATRICES = {
+    "additive": ["E", "U"],
+    "mamba": ["E", "Wx", "Wz", "K", "WB", "WC", "W1", "W2", "Wo", "U"],
+    "transformer": ["E", "Ep", "Wqkv", "Wo", "W1", "W2"],
+    "nplm": ["E", "W1", "W2", "W3"],
+    "rnn": ["E", "We", "Wx", "Wh", "U"],
+}
 
 
 def steps(theta, gs, decayed=(), **constants):

@@ -95,6 +95,15 @@ def test_drawn_words_are_words_and_padding_stays():
     np.testing.assert_array_equal(head_draw(h, U, b2, targets, u), [0, -1, V - 1, -1])
 
 
+def test_a_head_may_be_the_embeddings_turned_over_and_have_no_bias():
+    rng = np.random.default_rng(5)
+    h, E, u = rng.normal(size=(40, 3)), rng.normal(size=(V, 3)), rng.random(40)
+    targets = np.zeros(40, np.int64)
+    expected = head_draw(h, np.ascontiguousarray(E.T), np.zeros(V), targets, u)
+    np.testing.assert_array_equal(head_draw(h, E.T, np.zeros(0), targets, u), expected)
+    assert len(set(expected)) == V
+
+
 @pytest.fixture
 def small(sizes):
     """An rnn in float64, a batch of it with padding, and states that are not the start."""
@@ -163,11 +172,11 @@ def test_the_words_drawn_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
     assert len(np.unique(draws[0])) > 30  # of 45: the first predictions are nearly uniform
 
 
-@pytest.mark.parametrize("given", [{}, {"by": "line", "dropout": 0.3}, {"tokenizer": "byte"}])
-def test_the_bits_do_not_depend_on_the_number_of_threads(training, given):
+@pytest.mark.parametrize(("name", "given"), [("rnn", {}), ("rnn", {"by": "line", "dropout": 0.3}), ("transformer", {"tokenizer": "byte"})])
+def test_the_bits_do_not_depend_on_the_number_of_threads(training, name, given):
     seen = set()
     for threads in (1, 2, 4):
-        trained = training("rnn", threads, steps=12, batch_size=6, optimizer="sophia", **given)
+        trained = training(name, threads, steps=12, batch_size=6, optimizer="sophia", **given)
         for _ in trained.run():
             pass
         seen.add((trained.lm.P.flat.tobytes(), trained.optimizer.memory["h"].tobytes(), tuple(trained.losses)))
