@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from nlmcli.nn.dropout import kept
+
 
 def embedding(E, x):
     """e = E[x]: the row of each id."""
@@ -138,7 +140,8 @@ def attention(qkv, heads, past, p=0.0, rng=None):
     B, T, D = *np.shape(qkv)[:2], np.shape(qkv)[2] // 3
     K, V, filled = past
     n, d = K.shape[1], D // heads
-    keep = np.ones((B, heads, T, n)) if rng is None or p == 0 else (rng.random((B, heads, T, n), np.float32) >= p) / (1 - p)
+    mask = kept((B, heads, T, n), p, rng, float)
+    keep = np.ones((B, heads, T, n)) if mask is None else mask
     out = np.zeros((B, T, D))
     for b in range(B):
         for t in range(T):
@@ -273,6 +276,16 @@ MODELS = {
 def surprisals(model, P, ids, newline, n=None):
     """-ln P(w_t | all before it) of every token of a text, each computed from the beginning."""
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
+
+
+def philox(counter, key):
+    """Ten rounds of Philox 4x32 over four and two whole numbers of 32 bits.  Salmon et al. 2011"""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [b >> 32 ^ c[1] ^ k[0], b % 2**32, a >> 32 ^ c[3] ^ k[1], a % 2**32]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
 
 
 # Optimizers: θ after steps with the gradients gs, one number at a time.

@@ -19,6 +19,7 @@ from nlmcli.errors import InputError, suggest
 from nlmcli.models.base import Model
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SMALL = {"embed": 4, "hidden": 6, "layers": 2, "heads": 2, "context": 3}
 VOCABULARY, STEPS, BATCH = 7, 5, 3
@@ -118,7 +119,7 @@ def check_parameters(
     targets, n = y.reshape(-1), np.count_nonzero(y >= 0)
 
     def loss_and_gradient(G: Params) -> float:
-        draw = np.random.default_rng(0) if dropout else None
+        draw = Philox(0) if dropout else None
         return model.step(P, x, targets, state, 1 / n, G, draw)[0] / n
 
     G = P.zeros_like()

@@ -20,6 +20,7 @@ from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
 LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
@@ -89,7 +90,7 @@ class Team:
         columns = shards_of(batch.x.shape[1])
         self.parts[:1] = [G]
         self.parts += [G.zeros_like() for _ in range(len(self.parts), len(columns))]
-        rngs = [key and np.random.default_rng([*key, s]) for s in range(len(columns))]
+        rngs = [key and Philox(*key, s) for s in range(len(columns))]
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))

@@ -35,7 +35,7 @@ class Model:
         raise NotImplementedError
 
     def forward(self, P: Params, x: np.ndarray, state: State, rng: Any = None) -> tuple[np.ndarray, State, Any]:
-        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: draws dropout; None in evaluation."""
+        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: a Philox that draws dropout; None in evaluation."""
         raise NotImplementedError
 
     def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
