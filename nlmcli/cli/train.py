@@ -29,15 +29,19 @@ STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at mo
 def train(
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
-    embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
+    embed: Annotated[int | None, opt("How many numbers an embedding has; all but ngram. [default: 64]", MODEL, "D")] = None,
     hidden: Annotated[int | None, opt("How many hidden units; lstm, nplm, rnn, window. [default: 256]", MODEL, "H")] = None,
     layers: Annotated[int | None, opt("How many layers; lstm, rnn. [default: 1]", MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
     context: Annotated[
-        int | None, opt("How many tokens a window sees; nplm, window, additive. [default: 8; additive: 3]", MODEL, "N")
+        int | None,
+        opt("How many tokens a window sees, or the n of ngram; nplm, window, additive, ngram. [default: 8; additive: 3; ngram: 5]", MODEL, "N"),
+    ] = None,
+    add_k: Annotated[
+        float | None, opt("Add X to every count, 1: Laplace, 0: do not smooth; ngram. [default: Kneser-Ney smoothing]", MODEL, "X")
     ] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's.", MODEL, hidden=True)] = None,
-    dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
+    dropout: Annotated[float | None, opt("Share of units dropped in training; all but ngram. [default: 0]", MODEL, "P")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
     min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
@@ -75,10 +79,13 @@ def train(
     for name in ("out", "threads", "json", "quiet", "debug"):
         del given[name]
     from nlmcli.cli.progress import Progress
+    from nlmcli.engine.count import Counting
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Finished, Training
 
-    training = Training(Settings(**given | {"corpus": tuple(corpus or ())}), out, threads)
+    settings = Settings(**given | {"corpus": tuple(corpus or ())})
+    Kind = Training if models.model_class(model).neural else Counting
+    training = Kind(settings, out, threads)
     progress = Progress(training.settings, quiet)
     before = signal.signal(signal.SIGINT, lambda *_: interrupt(training, progress, before))
     try:

@@ -17,9 +17,9 @@ import yaml
 from nlmcli import optim, text
 from nlmcli.engine import evaluate
 from nlmcli.engine.checkpoint import write_atomically
-from nlmcli.engine.data import Batch, Lines, Stream
+from nlmcli.engine.data import Batch, Lines, Stream, lines_of
 from nlmcli.engine.generate import Sampling, generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
+from nlmcli.engine.language_model import RUNS, LanguageModel, Texts, build, read_texts
 from nlmcli.engine.parallel import Team
 from nlmcli.engine.settings import Settings, at_least
 from nlmcli.engine.threads import available_threads
@@ -127,11 +127,7 @@ class Training:
         Optimizer = optim.optimizer_class(self.settings.optimizer)
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
-        self.texts = read_texts(s)
-        if not self.texts.train:
-            raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-        Tokenizer = text.tokenizer_class(s.tokenizer)
-        tokenizer = Tokenizer.fit(self.texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
+        self.texts, tokenizer = read_and_fit(s)
         self.data = read_data(s, tokenizer, self.texts.train)
         self.model = build(s, tokenizer)
         P = self.model.initialise(np.random.default_rng(s.seed))
@@ -217,9 +213,7 @@ class Training:
         if best:
             self.save("best.npz")
         self.save("last.npz")
-        length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
-        ids = np.array(list(itertools.chain(*generate(self.lm, length=length, seed=self.settings.seed, sampling=Sampling(0.8)))))
-        return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids))
+        return Evaluated(self.step, train_loss, self.valid_loss, best, sample_of(self.lm))
 
     def save(self, name: str) -> None:
         self.lm.about = {"step": self.step, "steps": self.steps, "valid_loss": self.valid_loss, "best": finite(self.best)}
@@ -227,8 +221,7 @@ class Training:
         self.lm.save(self.folder / name, more if name == "last.npz" else None)
 
     def started(self) -> Started:
-        write_atomically(self.folder / "config.yaml", lambda file: file.write(self.config().encode()))
-        tokenizer, counts = self.lm.tokenizer, self.lm.tokenizer.counts
+        tokenizer = self.lm.tokenizer
         return Started(
             run=self.folder,
             model=self.settings.model,
@@ -236,21 +229,16 @@ class Training:
             vocabulary=len(tokenizer),
             train_tokens=self.data.tokens,
             valid_tokens=len(tokenizer.encode(self.texts.valid)),
-            unknown_rate=counts[tokenizer.unknown] / counts.sum() if tokenizer.unknown is not None else 0.0,
+            unknown_rate=unknown_rate(tokenizer),
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
             threads=self.team.threads,
             lr=self.lr,
-            prompt=self.texts.opening() if self.settings.corpus else SHIPPED_PROMPT,
+            prompt=prompt_of(self.texts, self.settings),
         )
 
-    def config(self) -> str:
-        return yaml.safe_dump(self.settings.to_dict(), sort_keys=False, allow_unicode=True)
-
     def finished(self, seconds: float, compile_seconds: float) -> Finished:
-        valid, floor = finite(self.best), None
-        if self.texts.floor:
-            floor = evaluate.perplexity(self.texts.floor / len(self.lm.tokenizer.encode(self.texts.valid)))
+        valid = finite(self.best)
         return Finished(
             run=str(self.folder),
             model=self.settings.model,
@@ -259,7 +247,7 @@ class Training:
             train_loss=float(np.mean(self.losses[-LAST:])) if self.losses else math.nan,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor,
+            floor_perplexity=floor_perplexity(self.texts, self.lm.tokenizer),
             tokens_per_second=median(self.speeds) if self.speeds else 0.0,
             seconds=seconds,
             compile_seconds=compile_seconds,
@@ -289,11 +277,20 @@ class Metrics:
         elif isinstance(record, Evaluated):
             self.row(record.train_loss, record.valid_loss)
 
-    def row(self, train_loss: float, valid_loss: float | None) -> None:
+    def row(self, train_loss: float | None, valid_loss: float | None) -> None:
         r = self.last
         numbers = (r.epoch, train_loss, valid_loss, r.lr, r.gradient_norm, r.tokens_per_second, r.seconds)
         self.rows.writerow([r.step, *("" if x is None else f"{x:.6g}" for x in numbers)])
         self.file.flush()
+
+
+def read_and_fit(settings: Settings) -> tuple[Texts, Tokenizer]:
+    """The texts, and a tokenizer fitted to what is trained on.  Raises InputError where that is nothing."""
+    s, texts = settings, read_texts(settings)
+    if not texts.train:
+        raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
+    Tokenizer = text.tokenizer_class(s.tokenizer)
+    return texts, Tokenizer.fit(texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
 
 
 def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | Lines:
@@ -301,12 +298,32 @@ def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | 
     s = settings
     if s.by == "stream":
         return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-    lines = [tokenizer.encode(line + "\n") for line in train.removesuffix("\n").split("\n")]
-    return Lines(lines, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+    return Lines(lines_of(tokenizer, train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+
+
+def sample_of(lm: LanguageModel) -> str:
+    """A few words as the model writes them."""
+    length = 30 if lm.settings.tokenizer in ("word", "whitespace") else 120
+    ids = np.array(list(itertools.chain(*generate(lm, length=length, seed=lm.settings.seed, sampling=Sampling(0.8)))))
+    return lm.tokenizer.decode(ids)
+
+
+def unknown_rate(tokenizer: Tokenizer) -> float:
+    """The share of tokens of the training text that are <unk>."""
+    return tokenizer.counts[tokenizer.unknown] / tokenizer.counts.sum() if tokenizer.unknown is not None else 0.0
+
+
+def prompt_of(texts: Texts, settings: Settings) -> str:
+    return texts.opening() if settings.corpus else SHIPPED_PROMPT
+
+
+def floor_perplexity(texts: Texts, tokenizer: Tokenizer) -> float | None:
+    """That of the grammar which made the text, on what is held out."""
+    return evaluate.perplexity(texts.floor / len(tokenizer.encode(texts.valid))) if texts.floor else None
 
 
 def new_folder(out: Path | None, settings: Settings) -> Path:
-    """The run's folder, made.  Raises InputError where there is a run already, or no folder can be made."""
+    """The run's folder, made, with its config.yaml.  Raises InputError where there is a run already, or no folder can be made."""
     corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
     numbered = (RUNS / f"{corpus}-{settings.model}-{n}" for n in itertools.count(1))
     folder = out or next(path for path in numbered if not path.exists())
@@ -316,6 +333,8 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
+    config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
     return folder
 
 
