@@ -35,7 +35,7 @@ def train(
     heads: Annotated[int | None, opt("How many attention heads.", MODEL, "N", hidden=True)] = None,
     context: Annotated[
         int | None,
-        opt("How many tokens a window sees, or the n of ngram; nplm, window, additive, ngram. [default: 8; additive: 3; ngram: 5]", MODEL, "N"),
+        opt("How many tokens a window sees, or n; nplm, window, additive, ngram. [default: 8; additive: 3; ngram: 5]", MODEL, "N"),
     ] = None,
     add_k: Annotated[
         float | None, opt("Add X to every count, 1: Laplace, 0: do not smooth; ngram. [default: Kneser-Ney smoothing]", MODEL, "X")

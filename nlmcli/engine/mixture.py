@@ -18,7 +18,10 @@ class Mixture:
     """What evaluation needs of a language model. Its state is that of the one and that of the other."""
 
     def __init__(self, one: LanguageModel, other: LanguageModel, weight: float, name: str = "", fitted: bool = False):
-        """weight, name: of the other; fitted: the weight was found, not given.  Raises InputError where the two do not predict the same tokens from the same beginnings."""
+        """weight and name are the other's; fitted: the weight was found, not given.
+
+        Raises InputError where the two do not predict the same tokens, or for a weight that is none.
+        """
         check(one, other)
         if not 0 <= weight <= 1:
             raise InputError(f"a weight of {weight} is out of range; give a number from 0 to 1")

@@ -69,10 +69,10 @@ class NGram(base.Model):
         return Counts(word, np.concatenate(counts, dtype=np.int32), first, np.array(discount))
 
     def restore(self, arrays):
-        word, count, first, discount = found = [arrays.get(name, np.empty(0)) for name in ("word", "count", "first", "discount")]
-        whole = [array.dtype for array in found] == [np.int32] * 3 + [np.float64] and is_tree(word, count, first, self.config.context, self.V)
-        if not whole or discount.shape != (self.config.context, 4):
-            raise InputError(f"no counts of the {self.config.context}-grams of {self.V} types")
+        n, found = self.config.context, [arrays.get(name, np.empty(0)) for name in ("word", "count", "first", "discount")]
+        typed = [array.dtype for array in found] == [np.int32, np.int32, np.int32, np.float64]
+        if not typed or found[3].shape != (n, 4) or not is_tree(*found[:3], n, self.V):
+            raise InputError(f"no counts of the {n}-grams of {self.V} types")
         return Counts(*found)
 
     def score(self, P, x, targets, state):
