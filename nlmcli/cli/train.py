@@ -31,7 +31,12 @@ HIDDEN = (
     "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, transformer, window. "
     "[default: 256; cnn: 64; mamba: twice embed; transformer: four times]"
 )
-CONTEXT = "How many tokens it sees; additive, cnn, nplm, transformer, window. [default: 8; additive: 3; cnn: 16; transformer: 64]"
+LAYERS = "How many layers; gru, lstm, mamba, rnn, transformer. [default: 1; transformer: 4]"
+CONTEXT = (
+    "How many tokens it sees, or n; additive, cnn, ngram, nplm, transformer, window. "
+    "[default: 8; additive: 3; cnn: 16; ngram: 5; transformer: 64]"
+)
+ADD_K = "Add X to every count, 1: Laplace, 0: do not smooth; ngram. [default: Kneser-Ney smoothing]"
 STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
 MINUTES = "Or how many minutes, evaluations included; linear and cosine go by the time then."
 
@@ -40,15 +45,14 @@ def train(
     ctx: typer.Context,
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
-    embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
+    embed: Annotated[int | None, opt("How many numbers an embedding has; all but ngram. [default: 64]", MODEL, "D")] = None,
     hidden: Annotated[int | None, opt(HIDDEN, MODEL, "H")] = None,
-    layers: Annotated[
-        int | None, opt("How many layers; gru, lstm, mamba, rnn, transformer. [default: 1; transformer: 4]", MODEL, "L")
-    ] = None,
+    layers: Annotated[int | None, opt(LAYERS, MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads; transformer. [default: 4]", MODEL, "N")] = None,
     context: Annotated[int | None, opt(CONTEXT, MODEL, "N")] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's; transformer. [default: tie]", MODEL)] = None,
-    dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
+    dropout: Annotated[float | None, opt("Share of units dropped in training; all but ngram. [default: 0]", MODEL, "P")] = None,
+    add_k: Annotated[float | None, opt(ADD_K, MODEL, "X")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
     min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
@@ -90,17 +94,20 @@ def train(
     for name in ("ctx", "out", "resume", "threads", "json", "quiet", "debug"):
         del given[name]
     from nlmcli.cli.progress import Progress
+    from nlmcli.engine.count import Counting
     from nlmcli.engine.records import Finished
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Training
 
+    training: Any
     if resume:
         from nlmcli.engine.language_model import newest_run
 
         typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
         training = Training.resumed(out or newest_run(), typed, threads)
     else:
-        training = Training(Settings(**given), out, threads)
+        Kind = Training if models.model_class(model).neural else Counting
+        training = Kind(Settings(**given), out, threads)
     progress = Progress(training.settings, quiet)
     before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:

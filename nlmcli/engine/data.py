@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.errors import InputError
+from nlmcli.text.tokenizer import Tokenizer
 
 PADDING = -1
 RESTART = 0.02  # how often a track of a stream begins afresh
 DRAWN = 256  # steps whose restarts are drawn at once
+
+
+def lines_of(tokenizer: Tokenizer, text: str) -> list[np.ndarray]:
+    """The ids of each line of a text, its line end included."""
+    return [tokenizer.encode(line + "\n") for line in text.removesuffix("\n").split("\n")]
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.data import PADDING, lines_of
 from nlmcli.engine.language_model import LanguageModel, read_corpus, read_texts
+from nlmcli.engine.mixture import Mixture, best_weight, check
 from nlmcli.errors import InputError
-from nlmcli.models.base import Model
-from nlmcli.nn.cross_entropy import head_score
-from nlmcli.nn.params import Params
 
 CHUNK = 2048  # tokens of a text that go through the model at once
 TOGETHER = 64  # lines that do
@@ -50,7 +50,7 @@ def perplexity(nats_per_token: float) -> float:
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
-def score_text(lm: LanguageModel, text: str) -> Score:
+def score_text(lm: LanguageModel | Mixture, text: str) -> Score:
     """The score of a text, read as the model was trained: as one stream, or line by line."""
     parts = list(token_scores(lm, text))
     ids, nll, rank = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -68,39 +68,40 @@ def score_text(lm: LanguageModel, text: str) -> Score:
     )
 
 
-def token_scores(lm: LanguageModel, text: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def token_scores(lm: LanguageModel | Mixture, text: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
     if lm.settings.by == "line":
-        lines = [lm.tokenizer.encode(line + "\n") for line in text.removesuffix("\n").split("\n")]
+        lines = lines_of(lm.tokenizer, text)
         for k in range(0, len(lines), TOGETHER):
-            yield score_lines(lm.model, lm.P, lines[k : k + TOGETHER])
+            yield score_lines(lm, lines[k : k + TOGETHER])
     else:
-        yield from score_stream(lm.model, lm.P, lm.tokenizer.encode(text))
+        yield from score_stream(lm, lm.tokenizer.encode(text))
 
 
-def score_stream(model: Model, P: Params, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def score_stream(lm: LanguageModel | Mixture, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank) of one long text, the state carried from chunk to chunk.  ids (N,)."""
-    state = model.start(1, P.flat.dtype)
-    before = np.concatenate([[model.newline], ids[:-1]])
+    state = lm.start(1)
+    before = np.concatenate([[lm.tokenizer.newline], ids[:-1]])
     for k in range(0, len(ids), CHUNK):
-        x, y = before[k : k + CHUNK, None], ids[k : k + CHUNK]
-        h, state, _ = model.forward(P, x, state)
-        yield y, *head_score(h[:, 0], *model.head(P), y)
+        y = ids[k : k + CHUNK]
+        nll, rank, state = lm.score(before[k : k + CHUNK, None], y[:, None], state)
+        yield y, nll, rank
 
 
-def score_lines(model: Model, P: Params, lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_lines(lm: LanguageModel | Mixture, lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ids, nll, rank) of lines read side by side, each from a fresh state; what pads the shorter ones is not scored."""
     T, B = max(map(len, lines)), len(lines)
-    y, real = np.zeros((B, T), np.int64), np.zeros((B, T), bool)
+    y = np.full((T, B), PADDING)
     for b, line in enumerate(lines):
-        y[b, : len(line)], real[b, : len(line)] = line, True
-    x = np.concatenate([np.full((B, 1), model.newline), y[:, :-1]], axis=1)
-    state, encoded = model.start(B, P.flat.dtype), []
+        y[: len(line), b] = line
+    x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
+    state, scores = lm.start(B), []
     for t in range(0, T, CHUNK):
-        h, state, _ = model.forward(P, np.ascontiguousarray(x[:, t : t + CHUNK].T), state)
-        encoded.append(h)
-    h = np.concatenate(encoded).swapaxes(0, 1)
-    return y[real], *head_score(h[real], *model.head(P), y[real])
+        *score, state = lm.score(x[t : t + CHUNK], y[t : t + CHUNK], state)
+        scores.append(score)
+    by_line = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
+    nll, rank = (np.concatenate(parts)[by_line] for parts in zip(*scores, strict=True))
+    return np.concatenate(lines), nll, rank
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Evaluation:
         return {"text": self.name} | self.score.report() | {"floor_perplexity": floor}
 
 
-def evaluate(lm: LanguageModel, paths: tuple[str, ...] = (), text: str | None = None) -> Evaluation:
+def evaluate(lm: LanguageModel | Mixture, paths: tuple[str, ...] = (), text: str | None = None) -> Evaluation:
     """Score a string, files, or what training held out.  Raises InputError where there is nothing to score."""
     floor = None
     if text is not None:
@@ -134,7 +135,7 @@ def evaluate(lm: LanguageModel, paths: tuple[str, ...] = (), text: str | None = 
     return Evaluation(name, text, score_text(lm, text), floor)
 
 
-def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
+def each_token(lm: LanguageModel | Mixture, text: str) -> Iterator[dict[str, Any]]:
     """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
 
     piece: what stood in the text where the token is <unk>.
@@ -146,3 +147,22 @@ def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)
             yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": place + 1}
+
+
+def mixture_of(lm: LanguageModel, wanted: str) -> Mixture:
+    """The model mixed with another, `RUN:WEIGHT`, or `RUN`: with the weight that is best on what the model's training held out."""
+    name, colon, number = wanted.rpartition(":")
+    try:
+        weight = float(number) if colon else None
+    except ValueError:  # a colon in the path
+        weight = None
+    name = name if weight is not None else wanted
+    other = LanguageModel.load(Path(name))
+    if weight is not None:
+        return Mixture(lm, other, weight, name)
+    check(lm, other)
+    held_out = read_texts(lm.settings).valid
+    if not held_out:
+        raise InputError(f"training held nothing out to find a weight with; give one: --mix {name}:0.5")
+    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, held_out)]) for each in (lm, other)]
+    return Mixture(lm, other, best_weight(*nlls), name, fitted=True)

@@ -13,7 +13,7 @@ from nlmcli import models, text
 from nlmcli.engine import checkpoint
 from nlmcli.engine.settings import Settings
 from nlmcli.errors import InputError
-from nlmcli.models.base import Model
+from nlmcli.models.base import Model, State
 from nlmcli.nn.params import Params
 from nlmcli.text import corpus
 from nlmcli.text.tokenizer import Tokenizer
@@ -63,11 +63,19 @@ class LanguageModel:
         settings = Settings.from_dict(about.pop("settings"))
         tokenizer = text.from_dict(about.pop("tokenizer"))
         model = build(settings, tokenizer)
-        for name, shape in model.shapes().items():
-            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
-                raise checkpoint.Damaged(f"{file} has no {name} of shape {shape}; it is not a whole checkpoint of model {settings.model}")
-        P = Params(model.shapes(), np.concatenate([arrays[name].reshape(-1) for name in model.shapes()]))
+        try:
+            P = model.restore(arrays)
+        except InputError as error:
+            raise checkpoint.Damaged(f"{file} has {error}; it is not a whole checkpoint of model {settings.model}") from None
         return cls(model, P, tokenizer, settings, about)
+
+    def start(self, batch: int) -> State:
+        """The state before the first token of so many texts."""
+        return self.model.start(batch, self.P.flat.dtype)
+
+    def score(self, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """nll and rank of the targets that are not padding, step by step, and the state after x.  x, targets (T,B)."""
+        return self.model.score(self.P, x, targets, state)
 
 
 def mend(damaged: Path) -> str:

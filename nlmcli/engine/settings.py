@@ -32,6 +32,7 @@ class Settings:
     layers: int | None = None
     heads: int | None = None
     context: int | None = None
+    add_k: float | None = None
     tie: bool | None = None
     dropout: float | None = None
 
@@ -61,7 +62,7 @@ class Settings:
         schedule.decay_of(self.schedule)
         for name in ("batch_size", "seq_len", "embed", "hidden", "layers", "heads", "context", "steps", "patience"):
             at_least(name, getattr(self, name), 1)
-        for name in ("warmup", "clip", "eval_every", "seed", "epsilon", "weight_decay"):
+        for name in ("warmup", "clip", "eval_every", "seed", "epsilon", "weight_decay", "add_k"):
             at_least(name, getattr(self, name), 0)
         for name in ("lr", "epochs", "minutes"):
             if (value := finite(name, getattr(self, name))) is not None and not value > 0:
@@ -73,6 +74,15 @@ class Settings:
         if len(lengths) > 1:
             raise InputError(f"{' and '.join(lengths)} each say how long to train; give one of them")
         self.model_config(), self.optimizer_config()
+        if not models.model_class(self.model).neural:
+            self.check_counting()
+
+    def check_counting(self) -> None:
+        """Raises InputError for an option of a training in steps, where the model only counts.  One at its default is not noticed."""
+        for field in fields(self):
+            if field.name in TRAINING_OPTIONS and getattr(self, field.name) != field.default:
+                has = ", ".join(option(f.name) for f in fields(self.model_config()))
+                raise InputError(f"model {self.model} counts, and has no {option(field.name)}; its options: {has}")
 
     def model_config(self) -> Any:
         """The model's Config.  Raises InputError for an option that this model does not have."""
@@ -97,8 +107,13 @@ class Settings:
         return cls(**values | {"corpus": tuple(values.get("corpus", ()))})
 
 
-MODEL_OPTIONS = ("embed", "hidden", "layers", "heads", "context", "tie", "dropout")
+MODEL_OPTIONS = ("embed", "hidden", "layers", "heads", "context", "add_k", "tie", "dropout")
 OPTIMIZER_OPTIONS = ("beta", "beta1", "beta2", "epsilon", "weight_decay")
+STEP_OPTIONS = (
+    *("batch_size", "seq_len", "optimizer", "lr", "schedule", "warmup", "clip", "epochs", "steps", "minutes"),
+    *("eval_every", "patience"),
+)
+TRAINING_OPTIONS = (*OPTIMIZER_OPTIONS, *STEP_OPTIONS)  # of a model that learns in steps
 
 
 def option(name: str) -> str:
