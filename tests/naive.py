@@ -396,13 +396,16 @@ def adam(theta, gs, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
     return theta
 
 
-def adamw(theta, gs, lr, weight_decay=0.1, **constants):
-    """Adam's steps, each from a θ that has shrunk first."""
-    kept, moved = 1 - lr * weight_decay, 0.0
-    for t in range(1, len(gs) + 1):
-        change = adam(0.0, gs[:t], lr, **constants) - adam(0.0, gs[: t - 1], lr, **constants)
-        moved = kept * (moved if t > 1 else theta) + change
-    return moved
+def adamw(theta, gs, lr, weight_decay=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Adam's step, from a θ that has shrunk first."""
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta = (1 - lr * weight_decay) * theta
+        theta = theta - lr * m_hat / (v_hat**0.5 + epsilon)
+    return theta
 
 
 def sophia(theta, gs, curvatures, lr, beta1=0.96, beta2=0.99, epsilon=1e-12, weight_decay=0.2, gamma=0.05):
