@@ -17,9 +17,9 @@ def dropout(x, p, rng):
 
 
 def draw(shape, p, rng, dtype):
-    """What numbers of this shape are multiplied by: 0 with probability p, else 1 / (1 - p).  Empty where nothing is dropped."""
+    """What numbers of this shape are multiplied by: 0 with probability p, else 1 / (1 - p).  Without columns where nothing is dropped."""
     if rng is None or p == 0:
-        return np.empty((0,) * len(shape), dtype)
+        return np.empty((*shape[:-1], 0), dtype)
     return (rng.random(shape, np.float32) >= p) * np.dtype(dtype).type(1 / (1 - p))
 
 
