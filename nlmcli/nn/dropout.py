@@ -30,9 +30,9 @@ def kept(shape, p, rng, dtype):
 
 
 def kept_or_empty(shape, p, rng, dtype):
-    """The same for kernels, whose arguments are always arrays: an empty one where nothing is dropped."""
+    """The same for kernels, whose arguments are always arrays: one without columns where nothing is dropped."""
     keep = kept(shape, p, rng, dtype)
-    return np.empty((0,) * len(shape), dtype) if keep is None else keep
+    return np.empty((*shape[:-1], 0), dtype) if keep is None else keep
 
 
 class Again(Philox):
