@@ -1,13 +1,15 @@
 """How well a model predicts a text: -ln P of every token given all before it, added up and told in every unit."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from nlmcli.engine.language_model import LanguageModel, read_corpus, read_texts
+from nlmcli.engine.encoded import Encoded, encode
+from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.texts import Text, of_string, read_corpus, read_texts
 from nlmcli.errors import InputError
 from nlmcli.models.base import Model
 from nlmcli.nn.cross_entropy import head_score
@@ -50,41 +52,43 @@ def perplexity(nats_per_token: float) -> float:
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
-def score_text(lm: LanguageModel, text: str) -> Score:
+def score_text(lm: LanguageModel, text: str | Text) -> Score:
     """The score of a text, read as the model was trained: as one stream, or line by line."""
-    parts = list(token_scores(lm, text))
-    ids, nll, rank = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    unknown = ids == lm.tokenizer.unknown
-    nll = nll.astype(np.float64)
-    return Score(
-        tokens=len(ids),
-        characters=len(text),
-        bytes=len(text.encode("utf-8", "surrogatepass")),
-        unknowns=int(unknown.sum()),
-        nats=float(nll.sum()),
-        nats_known=float(nll[~unknown].sum()),
-        top1=float((rank < 1).mean()),
-        top5=float((rank < 5).mean()),
-    )
+    return score(lm, encoded(lm, text))
 
 
-def token_scores(lm: LanguageModel, text: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def encoded(lm: LanguageModel, text: str | Text) -> Encoded:
+    return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
+
+
+def score(lm: LanguageModel, text: Encoded) -> Score:
+    """The score of a text that is encoded already; sums part by part."""
+    sums = np.zeros(5)
+    for ids, nll, rank in token_scores(lm, text):
+        nll, unknown = nll.astype(np.float64), ids == lm.tokenizer.unknown
+        sums += unknown.sum(), nll.sum(), nll[~unknown].sum(), (rank < 1).sum(), (rank < 5).sum()
+    unknowns, nats, nats_known, top1, top5 = sums.tolist()
+    N = len(text)
+    return Score(N, text.characters, text.bytes, int(unknowns), nats, nats_known, top1 / N, top5 / N)
+
+
+def token_scores(lm: LanguageModel, text: Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
     if lm.settings.by == "line":
-        lines = [lm.tokenizer.encode(line + "\n") for line in text.removesuffix("\n").split("\n")]
+        lines = text.lines()
         for k in range(0, len(lines), TOGETHER):
             yield score_lines(lm.model, lm.P, lines[k : k + TOGETHER])
+            text.forget()
     else:
-        yield from score_stream(lm.model, lm.P, lm.tokenizer.encode(text))
+        yield from score_stream(lm.model, lm.P, text.parts(CHUNK))
 
 
-def score_stream(model: Model, P: Params, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(ids, nll, rank) of one long text, the state carried from chunk to chunk.  ids (N,)."""
-    state = model.start(1, P.flat.dtype)
-    before = np.concatenate([[model.newline], ids[:-1]])
-    for k in range(0, len(ids), CHUNK):
-        x, y = before[k : k + CHUNK, None], ids[k : k + CHUNK]
-        h, state, _ = model.forward(P, x, state)
+def score_stream(model: Model, P: Params, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(ids, nll, rank) of one long text, the state carried from part to part.  ids (N,) of each part."""
+    state, before = model.start(1, P.flat.dtype), model.newline
+    for y in parts:
+        h, state, _ = model.forward(P, np.concatenate([[before], y[:-1]])[:, None], state)
+        before = int(y[-1])
         yield y, *head_score(h[:, 0], *model.head(P), y)
 
 
@@ -108,9 +112,14 @@ class Evaluation:
     """A text, its score, and, where it is known, the -ln P of the grammar that made it."""
 
     name: str
-    text: str
+    source: Text
     score: Score
     floor: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, whole."""
+        return str(self.source)
 
     def report(self) -> dict[str, Any]:
         floor = perplexity(self.floor / self.score.tokens) if self.floor else None
@@ -121,17 +130,17 @@ def evaluate(lm: LanguageModel, paths: tuple[str, ...] = (), text: str | None = 
     """Score a string, files, or what training held out.  Raises InputError where there is nothing to score."""
     floor = None
     if text is not None:
-        name = "--text"
+        name, source = "--text", of_string(text)
     elif paths:
-        name, text = ", ".join(paths), read_corpus(paths, lm.settings.encoding)
+        name, source = ", ".join(paths), read_corpus(paths, lm.settings.encoding)
     else:
         held_out = read_texts(lm.settings)
-        name, text, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
-        if not text:
+        name, source, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
+        if not source:
             raise InputError("training held nothing out; give a file or --text")
-    if not text:
+    if not source:
         raise InputError("there is no text to score; give a file or --text")
-    return Evaluation(name, text, score_text(lm, text), floor)
+    return Evaluation(name, source, score_text(lm, source), floor)
 
 
 def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
@@ -141,7 +150,7 @@ def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
     """
     ended = text.removesuffix("\n") + "\n" if lm.settings.by == "line" else text
     pieces = iter(lm.tokenizer.pieces(ended))
-    for ids, nll, rank in token_scores(lm, text):
+    for ids, nll, rank in token_scores(lm, encoded(lm, text)):
         for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)

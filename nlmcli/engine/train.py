@@ -18,10 +18,12 @@ from nlmcli import optim, text
 from nlmcli.engine import evaluate
 from nlmcli.engine.atomic import write_atomically
 from nlmcli.engine.data import Batch, Lines, Stream
+from nlmcli.engine.encoded import Encoded, encode
 from nlmcli.engine.generate import Sampling, generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
+from nlmcli.engine.language_model import RUNS, LanguageModel, build
 from nlmcli.engine.parallel import Team
 from nlmcli.engine.settings import Settings, at_least
+from nlmcli.engine.texts import read_texts
 from nlmcli.engine.threads import available_threads
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
@@ -32,6 +34,7 @@ EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says 
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
 SHIPPED_PROMPT = "students opened their"
+FORGET = 256  # steps after which the memory of what was read is given back
 COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
 
 
@@ -132,7 +135,8 @@ class Training:
             raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
         Tokenizer = text.tokenizer_class(s.tokenizer)
         tokenizer = Tokenizer.fit(self.texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
-        self.data = read_data(s, tokenizer, self.texts.train)
+        self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
+        self.data = read_data(s, tokenizer, self.train)
         self.model = build(s, tokenizer)
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
@@ -195,6 +199,8 @@ class Training:
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
+        if self.step % FORGET == 0:
+            self.train.forget()
         return loss, length
 
     def warm_up(self) -> float:
@@ -210,7 +216,7 @@ class Training:
 
     def evaluate(self, train_loss: float) -> Evaluated:
         """Score the held-out text, keep the best parameters, and write a few words."""
-        score = evaluate.score_text(self.lm, self.texts.valid)
+        score = evaluate.score(self.lm, self.held_out)
         self.valid_loss = score.nats / score.tokens
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
@@ -235,7 +241,7 @@ class Training:
             parameters=self.lm.P.flat.size,
             vocabulary=len(tokenizer),
             train_tokens=self.data.tokens,
-            valid_tokens=len(tokenizer.encode(self.texts.valid)),
+            valid_tokens=len(self.held_out),
             unknown_rate=counts[tokenizer.unknown] / counts.sum() if tokenizer.unknown is not None else 0.0,
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
@@ -250,7 +256,7 @@ class Training:
     def finished(self, seconds: float, compile_seconds: float) -> Finished:
         valid, floor = finite(self.best), None
         if self.texts.floor:
-            floor = evaluate.perplexity(self.texts.floor / len(self.lm.tokenizer.encode(self.texts.valid)))
+            floor = evaluate.perplexity(self.texts.floor / len(self.held_out))
         return Finished(
             run=str(self.folder),
             model=self.settings.model,
@@ -296,13 +302,12 @@ class Metrics:
         self.file.flush()
 
 
-def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | Lines:
+def read_data(settings: Settings, tokenizer: Tokenizer, train: Encoded) -> Stream | Lines:
     """The text to train on, as the settings read it."""
     s = settings
     if s.by == "stream":
-        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-    lines = [tokenizer.encode(line + "\n") for line in train.removesuffix("\n").split("\n")]
-    return Lines(lines, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+        return Stream(train.ids, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+    return Lines(train.lines(), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
 
 
 def new_folder(out: Path | None, settings: Settings) -> Path:
