@@ -2,6 +2,7 @@
 
 The file's name is a hash of the text, the tokenizer and all sources of nlm; so what is found under it is what would be
 made. It is a header (JSON, padded, its CRC-32 last), the ids, the length of each line, and it is written whole or not at all.
+The header has the CRC-32 of the rest: kernels do not ask whether an id is one of the vocabulary.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from nlmcli.text.tokenizer import Tokenizer, chunks, cut_after, last_line_end
 
 LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
 HEADER = 1 << 12  # bytes
+READ = 1 << 20  # bytes that are checked at once
 MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is removed
 
 
@@ -115,31 +117,40 @@ def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
     """Header, ids and lengths into an open file."""
-    counts, lengths, size, dtype = {"characters": 0, "bytes": 0}, array("i"), 0, "|u1"
+    counts, lengths, size, dtype, crc = {"characters": 0, "bytes": 0}, array("i"), 0, "|u1", 0
     file.seek(HEADER)
     for ids in encoded_parts(tokenizer, text, by, counts, lengths):
-        file.write(ids.tobytes())
-        size, dtype = size + len(ids), ids.dtype.str
-    file.write(lengths.tobytes())
-    about = json.dumps({"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts}).encode().ljust(HEADER - 4)
+        size, dtype, crc = size + len(ids), ids.dtype.str, zlib.crc32(ids.data, crc)
+        file.write(ids.data)
+    file.write(lengths)
+    about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "crc": zlib.crc32(lengths, crc)}
+    head = json.dumps(about).encode().ljust(HEADER - 4)
     file.seek(0)
-    file.write(about + zlib.crc32(about).to_bytes(4, "little"))
+    file.write(head + zlib.crc32(head).to_bytes(4, "little"))
 
 
 def mapped(path: Path) -> Encoded:
-    """What `write` wrote.  Raises OSError or ValueError where there is none, it is cut off, or its header is damaged."""
+    """What `write` wrote.  Raises OSError or ValueError where there is none, or it is cut off or damaged."""
     with open(path, "rb") as file:
-        head = file.read(HEADER)
-        if zlib.crc32(head[:-4]).to_bytes(4, "little") != head[-4:]:
-            raise ValueError(f"{path} is damaged")
-        about = json.loads(head[:-4])
-        n, lines, dtype, number = about["ids"], about["lines"], np.dtype(about["dtype"]), np.dtype("i")
-        if os.fstat(file.fileno()).st_size != HEADER + n * dtype.itemsize + lines * number.itemsize:
-            raise ValueError(f"{path} is cut off")
-        file.seek(HEADER + n * dtype.itemsize)
-        lengths = np.fromfile(file, number, lines)
+        about = checked(file)
+        dtype, number = np.dtype(about["dtype"]), np.dtype("i")
+        file.seek(HEADER + about["ids"] * dtype.itemsize)
+        lengths = np.fromfile(file, number, about["lines"])
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Encoded(np.ndarray(n, dtype, mapping, HEADER), lengths, **about["counts"])
+    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER), lengths, **about["counts"])
+
+
+def checked(file: IO[bytes]) -> dict[str, Any]:
+    """The header of a file.  Raises ValueError where header or contents do not match their checksums."""
+    head, crc = file.read(HEADER), 0
+    if zlib.crc32(head[:-4]).to_bytes(4, "little") != head[-4:]:
+        raise ValueError("the header is damaged")
+    about = json.loads(head[:-4])
+    while part := file.read(READ):
+        crc = zlib.crc32(part, crc)
+    if crc != about["crc"]:
+        raise ValueError("the ids are damaged")
+    return about
 
 
 def remove_old(folder: Path) -> None:
