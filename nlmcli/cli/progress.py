@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nlmcli.cli import options, report
 from nlmcli.engine.evaluate import perplexity
+from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
 
 SAMPLE = "sample: "
 INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"
@@ -65,9 +65,11 @@ class Progress:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
             self.evaluated(record)
+        elif isinstance(record, RolledBack):
+            self.rolled_back(record)
 
     def started(self, r: Started) -> None:
-        s, epochs = self.settings, r.steps * r.tokens_per_step / r.train_tokens
+        s = self.settings
         parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
         self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
         if r.unknown_rate >= 0.5:
@@ -76,10 +78,18 @@ class Progress:
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
         if not r.valid_tokens and s.valid_fraction:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
-        batches = f"{report.number_of(r.steps, 'step')} of {report.number_of(r.tokens_per_step, 'token')}"
-        self.say(f"{batches} ({epochs:.1f} epochs), {report.number_of(r.threads, 'thread')}")
+        self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
         self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
         report.message(report.printable(f"run: {r.run}"))
+        if r.resumed is not None:
+            self.say(f"going on after step {r.resumed:,}")
+
+    def length(self, r: Started) -> str:
+        """How long the run is, in what is known of it before."""
+        tokens = report.number_of(r.tokens_per_step, "token")
+        if r.steps is None:
+            return f"steps of {tokens} for {report.duration(60 * (self.settings.minutes or 0))}"
+        return f"{report.number_of(r.steps, 'step')} of {tokens} ({r.steps * r.tokens_per_step / r.train_tokens:.1f} epochs)"
 
     def evaluated(self, r: Evaluated) -> None:
         if not self.losses:
@@ -96,6 +106,12 @@ class Progress:
         width = self.console.width if self.live else PIPE
         if words:
             self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+        if r.waited == self.settings.patience:
+            self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
+
+    def rolled_back(self, r: RolledBack) -> None:
+        loss = f"loss is {r.loss:.4g} after step {r.step:,}"
+        self.say(f"{loss}, which is worse than guessing; back to step {r.back_to:,} with half the learning rate, {r.lr:g}")
 
     def say(self, line: str) -> None:
         if self.live:
@@ -111,12 +127,15 @@ class Progress:
         r = self.step
         if r is None:
             return ""
-        step, left = f"step {r.step:,} of {self.run.steps:,}", f"{report.duration(r.seconds_left)} left"
+        step = f"step {r.step:,}" + (f" of {self.run.steps:,}" if self.run.steps else "")
+        left = f"{report.duration(r.seconds_left)} left"
         parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
         return " · ".join(part for part in parts if part)
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
+        if r.diverged:
+            report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             report.data(f"best validation loss {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
@@ -125,4 +144,6 @@ class Progress:
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         report.data(f"{report.number_of(r.steps, 'step')} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
+        if r.interrupted:
+            report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))
         report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))

@@ -52,17 +52,9 @@ def perplexity(nats_per_token: float) -> float:
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
-def score_text(lm: LanguageModel, text: str | Text) -> Score:
+def score_text(lm: LanguageModel, text: str | Text | Encoded) -> Score:
     """The score of a text, read as the model was trained: as one stream, or line by line."""
-    return score(lm, encoded(lm, text))
-
-
-def encoded(lm: LanguageModel, text: str | Text) -> Encoded:
-    return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
-
-
-def score(lm: LanguageModel, text: Encoded) -> Score:
-    """The score of a text that is encoded already; sums part by part."""
+    text = encoded(lm, text)
     sums = np.zeros(5)
     for ids, nll, rank in token_scores(lm, text):
         nll, unknown = nll.astype(np.float64), ids == lm.tokenizer.unknown
@@ -70,6 +62,13 @@ def score(lm: LanguageModel, text: Encoded) -> Score:
     unknowns, nats, nats_known, top1, top5 = sums.tolist()
     N = len(text)
     return Score(N, text.characters, text.bytes, int(unknowns), nats, nats_known, top1 / N, top5 / N)
+
+
+def encoded(lm: LanguageModel, text: str | Text | Encoded) -> Encoded:
+    """The text as the model's ids, if it is not that already."""
+    if isinstance(text, Encoded):
+        return text
+    return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
 
 
 def token_scores(lm: LanguageModel, text: Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -19,6 +19,7 @@ from nlmcli.errors import InputError, suggest
 from nlmcli.models.base import Model
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SMALL = {"embed": 4, "hidden": 6, "layers": 2, "heads": 2, "context": 3}
 VOCABULARY, STEPS, BATCH = 7, 5, 3
@@ -66,13 +67,13 @@ def check_pair(pair: Pair, dtype: str = "float64", tolerance: float | None = Non
 def check_model(name: str, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
     """A row for every parameter of a small model, on a batch with padding, from a state that is not the start.
 
-    In every variant, since a model may take another way then: with dropout and without, with one layer and with two.
+    In every variant, since a model may take another way then: with dropout and without, with one layer and with two, with
+    an output matrix of its own and with that of the embeddings.
     The row is that of the larger error.
     """
-    has_layers = any(field.name == "layers" for field in fields(models.model_class(name).Config))
+    has = {field.name for field in fields(models.model_class(name).Config)}
     variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
-    if has_layers:
-        variants.append({"layers": 1})
+    variants += [{option: value} for option, value in (("layers", 1), ("tie", False)) if option in has]
     worst: dict[str, Row] = {}
     for variant in variants:
         for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):
@@ -118,7 +119,7 @@ def check_parameters(
     targets, n = y.reshape(-1), np.count_nonzero(y >= 0)
 
     def loss_and_gradient(G: Params) -> float:
-        draw = np.random.default_rng(0) if dropout else None
+        draw = Philox(0) if dropout else None
         return model.step(P, x, targets, state, 1 / n, G, draw)[0] / n
 
     G = P.zeros_like()

@@ -1,4 +1,4 @@
-"""All that decides a run, by the long names of the options. Same settings, same text, same bits."""
+"""All that decides a run, by the long names of the options. Same settings, same text, same bits; only --minutes goes by the clock."""
 
 import math
 from dataclasses import asdict, dataclass, fields
@@ -43,12 +43,15 @@ class Settings:
     beta1: float | None = None
     beta2: float | None = None
     epsilon: float | None = None
+    weight_decay: float | None = None
     schedule: str = "cosine"
     warmup: int = 0
     clip: float = 1.0
     epochs: float | None = None
     steps: int | None = None
+    minutes: float | None = None
     eval_every: int | None = None
+    patience: int | None = None
     seed: int = 1
 
     def check(self) -> None:
@@ -56,16 +59,19 @@ class Settings:
         if self.by not in WAYS:
             raise InputError(f"unknown way to read {self.by!r}{suggest(self.by, list(WAYS))}")
         schedule.decay_of(self.schedule)
-        for name in ("batch_size", "seq_len", "embed", "hidden", "layers", "heads", "context", "steps"):
+        for name in ("batch_size", "seq_len", "embed", "hidden", "layers", "heads", "context", "steps", "patience"):
             at_least(name, getattr(self, name), 1)
-        for name in ("warmup", "clip", "eval_every", "seed", "epsilon"):
+        for name in ("warmup", "clip", "eval_every", "seed", "epsilon", "weight_decay"):
             at_least(name, getattr(self, name), 0)
-        for name in ("lr", "epochs"):
+        for name in ("lr", "epochs", "minutes"):
             if (value := finite(name, getattr(self, name))) is not None and not value > 0:
                 raise InputError(f"{option(name)} {value} is too small; give a number above 0")
         for name in ("dropout", "valid_fraction", "beta", "beta1", "beta2"):
             if (value := finite(name, getattr(self, name))) is not None and not 0 <= value < 1:
                 raise InputError(f"{option(name)} {value} is out of range; give a number from 0 up to, but not, 1")
+        lengths = [option(name) for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
+        if len(lengths) > 1:
+            raise InputError(f"{' and '.join(lengths)} each say how long to train; give one of them")
         self.model_config(), self.optimizer_config()
 
     def model_config(self) -> Any:
@@ -92,7 +98,7 @@ class Settings:
 
 
 MODEL_OPTIONS = ("embed", "hidden", "layers", "heads", "context", "tie", "dropout")
-OPTIMIZER_OPTIONS = ("beta", "beta1", "beta2", "epsilon")
+OPTIMIZER_OPTIONS = ("beta", "beta1", "beta2", "epsilon", "weight_decay")
 
 
 def option(name: str) -> str:
@@ -114,7 +120,7 @@ def at_least(name: str, value: float | None, least: float) -> None:
 
 def chosen(settings: Settings, Config: Any, names: tuple[str, ...], owner: str) -> Any:
     """A Config from the options that were given.  Raises InputError for one that it has no field for."""
-    has = [field.name for field in fields(Config)]
+    has = [field.name for field in fields(Config) if field.name in names]
     given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     for name in given:
         if name not in has:

@@ -20,6 +20,7 @@ class Model:
     """
 
     Config: ClassVar[type]
+    window: int | None = None  # how many tokens it reads before it begins afresh, if it does
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
         """vocabulary: V.  newline: the id of a line end, which stands before the first token of every text."""
@@ -34,7 +35,7 @@ class Model:
         raise NotImplementedError
 
     def forward(self, P: Params, x: np.ndarray, state: State, rng: Any = None) -> tuple[np.ndarray, State, Any]:
-        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: draws dropout; None in evaluation."""
+        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: a Philox that draws dropout; None in evaluation."""
         raise NotImplementedError
 
     def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
@@ -54,8 +55,19 @@ class Model:
         return total, state
 
     def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
-        """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go."""
+        """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go.
+
+        U may be a transposed view, of the embeddings say; a b2 of shape (0,) is none.
+        """
         return P.U, P.b2
+
+    def matrices(self) -> list[str]:
+        """The parameters that are matrices, or stacks of them, by their capital letters; no biases, no gains. Weight decay shrinks them."""
+        return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
+
+    def words_read(self, x: np.ndarray, state: State) -> list[np.ndarray]:
+        """The ids whose embeddings a step reads: x, and those that the state remembers."""
+        return [x, *(memory for memory in state if memory.dtype.kind == "i")]
 
     def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.
@@ -63,10 +75,9 @@ class Model:
         The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.
         """
         P = Params(self.shapes(), dtype=dtype)
-        for name, value in P.items():
-            if value.ndim > 1 and not name.startswith("b"):
-                fan_in = 10 if name == "E" else value.shape[-2]
-                value[...] = rng.standard_normal(value.shape) / np.sqrt(fan_in)
+        for name in self.matrices():
+            fan_in = 10 if name == "E" else P[name].shape[-2]
+            P[name][...] = rng.standard_normal(P[name].shape) / np.sqrt(fan_in)
         self.head(P)[0][...] *= 0.1
         return P
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -9,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizer import Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import Ids, Tokenizer, Writer, chunks
+
+Decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def printable(byte: int) -> str:
@@ -20,6 +23,28 @@ def printable(byte: int) -> str:
 def utf8(text: str) -> npt.NDArray[np.uint8]:
     """text -> its bytes in UTF-8; a lone surrogate gets the three bytes it would have."""
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+
+
+class ByteWriter(Writer):
+    """Bytes -> text; a byte that may begin a character waits for the next."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        self.decoder = Decoder("replace")
+
+    def add(self, i: int) -> str:
+        return self.decoder.decode(self.bytes_of(i))
+
+    def bytes_of(self, i: int) -> bytes:
+        return bytes([i])
+
+    def rest(self) -> str:
+        return self.decoder.decode(b"", final=True)
+
+    def copy(self) -> Writer:
+        other = type(self)(self.tokenizer)
+        other.decoder.setstate(self.decoder.getstate())
+        return other
 
 
 class Byte(Tokenizer):
@@ -59,3 +84,6 @@ class Byte(Tokenizer):
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text; bytes that are no UTF-8, such as half a character, give U+FFFD."""
         return self.checked(ids).astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def writer(self) -> Writer:
+        return ByteWriter(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,25 @@ def last_line_end(part: str) -> int:
 def visible(piece: str) -> str:
     """A blank as ␣, what does not print as its escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece.replace(" ", "␣"))
+
+
+class Writer:
+    """Ids one by one -> text: what `add` gives, piece after piece, and `rest` at the end are what `decode` gives for all."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def add(self, i: int) -> str:
+        """What the id adds to the text."""
+        return self.tokenizer.vocabulary[i]
+
+    def rest(self) -> str:
+        """What is written when nothing more comes."""
+        return ""
+
+    def copy(self) -> Writer:
+        """A writer that has written the same and goes on by itself."""
+        return copy.copy(self)
 
 
 class Tokenizer(ABC):
@@ -161,6 +181,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text, unknowns as `<unk>`.  Raises InputError for an id outside the vocabulary."""
+
+    def writer(self) -> Writer:
+        """Something that decodes ids one by one."""
+        return Writer(self)
 
     def checked(self, ids: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """The ids as one flat array.  Raises InputError for an id outside the vocabulary."""

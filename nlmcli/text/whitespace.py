@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer, Writer, chunks
 
 END = "<eos>"
 
@@ -38,6 +38,17 @@ class Memory(dict[str, tuple[int, ...]]):
         if len(string) <= self.LONGEST:
             self[string] = ids
         return ids
+
+
+class TokenWriter(Writer):
+    """One blank between tokens, none around a line break."""
+
+    last = END
+
+    def add(self, i: int) -> str:
+        piece, before = self.tokenizer.vocabulary[i], self.last
+        self.last = piece
+        return "\n" if piece == END else piece if before == END else f" {piece}"
 
 
 class Whitespace(Tokenizer):
@@ -81,6 +92,9 @@ class Whitespace(Tokenizer):
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text with one blank between tokens; `<eos>` is a line break without blanks around it."""
         return self.join([self.vocabulary[i] for i in self.checked(ids)])
+
+    def writer(self) -> Writer:
+        return TokenWriter(self)
 
     @classmethod
     def join(cls, pieces: Sequence[str]) -> str:

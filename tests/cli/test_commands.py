@@ -114,6 +114,26 @@ def test_what_training_says(nlm, corpus):
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
 
 
+def test_a_run_by_the_clock_says_so(nlm, document, corpus, tmp_path):
+    at = SMALL.index("--steps")
+    timed = [*SMALL[:at], *SMALL[at + 2 :], "--hidden", "6", "--minutes", "0.02"]
+    code, _, err = nlm("train", corpus, *timed, "--out", "run")
+    assert code == 0
+    assert re.search(r"^steps of \d+ tokens for 1\.2 s, 1 thread$", err, re.M) and re.search(r"perplexity [\d.]+  [01]\.\d s left", err)
+    assert "minutes: 0.02" in (tmp_path / "run" / "config.yaml").read_text()
+    done = document("train", corpus, *timed, "--optimizer", "adamw", "--weight-decay", "0.3", "--out", "other")
+    assert set(done) == FINISHED and done["steps"] >= 1 and not done["interrupted"]
+    assert "weight-decay: 0.3" in (tmp_path / "other" / "config.yaml").read_text()
+
+
+def test_patience_is_said_in_a_line(nlm, corpus):
+    worse = ["--steps", "500", "--eval-every", "1", "--patience", "2", "--optimizer", "sgd", "--lr", "5", "--clip", "0", "--hidden", "6"]
+    code, out, err = nlm("train", corpus, *SMALL, *worse)
+    assert code == 0, err
+    assert err.count("2 evaluations in a row no better than the best: the run ends\n") == 1
+    assert "(interrupted)" not in out and "500 steps in" not in out
+
+
 def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path):
     (tmp_path / "a b$.txt").write_text("the ants sat on it's mat, she said\n" * 40)
     out = nlm("train", "a b$.txt", *SMALL)[1]
@@ -237,3 +257,44 @@ def test_the_version(nlm):
     import nlmcli
 
     assert nlm("--version") == (0, f"nlm {nlmcli.__version__}\n", "")
+
+
+def test_a_person_may_choose_every_token_or_type_text(run, process):
+    done = process("generate", "--run", run, "--prompt", "the", "--choose", "3", "--length", "3", input="2\n\nants\n")
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.split(" ____\n")
+    rows = [block.splitlines()[:3] for block in done.stdout.split(" ____\n")[1:]]
+    assert first == "the" and all([row.split()[0] for row in three] == ["1", "2", "3"] for three in rows)
+    second_choice, first_choice = rows[0][1].split()[1], rows[1][0].split()[1]
+    blank = {"␣": " ", "\\n": "\n"}
+    assert last.endswith("the" + blank.get(second_choice, second_choice) + blank.get(first_choice, first_choice) + "ants\n")
+
+
+def test_prompts_are_asked_for_until_there_are_no_more(run, process):
+    done = process("generate", "--run", run, "-i", "--length", "5", "--seed", "2", input="the\nants\n")
+    one = process("generate", "--run", run, "--prompt", "ants", "--length", "5", "--seed", "2")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("the") and done.stdout.endswith(one.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--beam", "2", "--choose", "2"), "--beam and --choose do not go together"),
+        (("--beam", "2", "--num", "2"), "--beam draws nothing"),
+        (("--beam", "2", "--top-k", "2"), "--beam draws nothing"),
+        (("--beam", "0"), "--beam 0 is too small"),
+        (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is out of range"),
+    ],
+)
+def test_ways_of_writing_that_cannot_be_meant(run, arguments, said, capsys):
+    assert main(["generate", "--run", str(run), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_beam_finds_what_greedy_may_miss(run, capsys):
+    texts = []
+    for arguments in (("--greedy",), ("--beam", "1"), ("--beam", "5")):
+        assert main(["generate", "--run", str(run), "--prompt", "the", "--length", "8", *arguments]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and texts[2].startswith("the")

@@ -287,4 +287,4 @@ def test_training_from_files_is_training_from_memory(training, by, tmp_path, mon
     assert len(cache()) == 2
     assert mapped.losses == plain.losses and mapped.valid_loss == plain.valid_loss
     assert mapped.lm.P.flat.tobytes() == plain.lm.P.flat.tobytes()
-    assert evaluate.evaluate(mapped.lm).score == evaluate.score(plain.lm, plain.held_out)
+    assert evaluate.evaluate(mapped.lm).score == evaluate.score_text(plain.lm, plain.held_out)
