@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nlmcli.engine import evaluate
-from nlmcli.engine.data import lines_of
+from nlmcli.engine.encoded import encode
 from nlmcli.engine.generate import next_words
 from nlmcli.engine.language_model import LanguageModel, build
 from nlmcli.engine.length import every
@@ -24,6 +24,7 @@ class Counting:
         at_least("threads", threads, 1)
         self.settings, self.out = settings, out
         self.texts, self.tokenizer = read_and_fit(settings)
+        self.train, self.held_out = (encode(self.tokenizer, part, settings.by) for part in (self.texts.train, self.texts.valid))
         self.model = build(settings, self.tokenizer)
         self.tokens = int(self.tokenizer.counts.sum())
         self.stop = False  # set it, and the run ends when all is counted
@@ -50,8 +51,7 @@ class Counting:
 
     def count(self) -> Stepped:
         start = time.perf_counter()
-        by_line, train = self.settings.by == "line", self.texts.train
-        P = self.model.count(lines_of(self.tokenizer, train) if by_line else [self.tokenizer.encode(train)])
+        P = self.model.count(list(self.train.lines()) if self.settings.by == "line" else [self.train.ids])
         self.lm = LanguageModel(self.model, P, self.tokenizer, self.settings, {"step": 1, "steps": 1})
         seconds = time.perf_counter() - start
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
@@ -64,8 +64,8 @@ class Counting:
         return time.perf_counter() - start
 
     def score(self) -> Iterator[Evaluated]:
-        score = evaluate.score_text(self.lm, self.texts.valid or self.texts.train)
-        if not self.texts.valid:
+        score = evaluate.score_text(self.lm, self.held_out or self.train)
+        if not self.held_out:
             self.train_loss = score.nats / score.tokens
             return
         self.valid_loss = score.nats / score.tokens
@@ -80,7 +80,7 @@ class Counting:
             parameters=0,
             vocabulary=len(self.tokenizer),
             train_tokens=self.tokens,
-            valid_tokens=len(self.tokenizer.encode(self.texts.valid)),
+            valid_tokens=len(self.held_out),
             unknown_rate=unknown_rate(self.tokenizer),
             steps=1,
             tokens_per_step=self.tokens,
@@ -99,7 +99,7 @@ class Counting:
             train_loss=self.train_loss,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor_perplexity(self.texts, self.tokenizer),
+            floor_perplexity=floor_perplexity(self.texts, len(self.held_out)),
             tokens_per_second=counted.tokens_per_second,
             seconds=seconds,
             compile_seconds=compile_seconds,

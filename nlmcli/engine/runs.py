@@ -11,11 +11,13 @@ import yaml
 from nlmcli import text
 from nlmcli.engine import evaluate
 from nlmcli.engine.atomic import write_atomically
-from nlmcli.engine.data import Lines, Stream, lines_of
+from nlmcli.engine.data import Lines, Stream
+from nlmcli.engine.encoded import Encoded
 from nlmcli.engine.generate import generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, Texts, read_texts
+from nlmcli.engine.language_model import RUNS, LanguageModel
 from nlmcli.engine.sampling import Sampling
 from nlmcli.engine.settings import Settings
+from nlmcli.engine.texts import Texts, read_texts
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizer import Tokenizer
 
@@ -31,12 +33,12 @@ def read_and_fit(settings: Settings) -> tuple[Texts, Tokenizer]:
     return texts, Tokenizer.fit(texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
 
 
-def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | Lines:
+def read_data(settings: Settings, tokenizer: Tokenizer, train: Encoded) -> Stream | Lines:
     """The text to train on, as the settings read it."""
     s = settings
     if s.by == "stream":
-        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-    return Lines(lines_of(tokenizer, train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+        return Stream(train.ids, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
+    return Lines(train.lines(), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
 
 
 def sample_of(lm: LanguageModel) -> str:
@@ -55,9 +57,9 @@ def prompt_of(texts: Texts, settings: Settings) -> str:
     return texts.opening() if settings.corpus else SHIPPED_PROMPT
 
 
-def floor_perplexity(texts: Texts, tokenizer: Tokenizer) -> float | None:
-    """That of the grammar which made the text, on what is held out."""
-    return evaluate.perplexity(texts.floor / len(tokenizer.encode(texts.valid))) if texts.floor else None
+def floor_perplexity(texts: Texts, tokens: int) -> float | None:
+    """That of the grammar which made the text, on the tokens that are held out."""
+    return evaluate.perplexity(texts.floor / tokens) if texts.floor else None
 
 
 def new_folder(out: Path | None, settings: Settings) -> Path:

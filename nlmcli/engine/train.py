@@ -13,6 +13,7 @@ import numpy as np
 from nlmcli import optim
 from nlmcli.engine import checkpoint, evaluate
 from nlmcli.engine.data import Batch
+from nlmcli.engine.encoded import encode
 from nlmcli.engine.language_model import LanguageModel, build
 from nlmcli.engine.length import every, length_of
 from nlmcli.engine.metrics import Metrics, open_at
@@ -41,6 +42,7 @@ EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
 SAVE_SECONDS = 30  # how much of a run may be lost
 TRIES, FEW, EXPLODED = 3, 10, 2.0  # roll-backs; steps whose mean loss may not be so many times that of guessing
+FORGET = 256  # steps after which the memory of what was read is given back
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Training:
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
         self.texts, tokenizer = read_and_fit(s)
-        self.data = read_data(s, tokenizer, self.texts.train)
+        self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
+        self.data = read_data(s, tokenizer, self.train)
         self.model = build(s, tokenizer)
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
@@ -206,6 +209,8 @@ class Training:
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
+        if self.step % FORGET == 0:
+            self.train.forget()
         return loss, length
 
     def measure(self, batch: Batch, key: tuple[int, int]) -> None:
@@ -234,7 +239,7 @@ class Training:
         """Score the held-out text and write a few words."""
         start, train_loss = time.perf_counter(), float(np.mean(self.losses[self.since :]))
         with quiet():
-            score = evaluate.score_text(self.lm, self.texts.valid)
+            score = evaluate.score_text(self.lm, self.held_out)
         self.valid_loss = score.nats / score.tokens
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
@@ -272,7 +277,7 @@ class Training:
             parameters=self.lm.P.flat.size,
             vocabulary=len(tokenizer),
             train_tokens=self.data.tokens,
-            valid_tokens=len(tokenizer.encode(self.texts.valid)),
+            valid_tokens=len(self.held_out),
             unknown_rate=unknown_rate(tokenizer),
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
@@ -292,7 +297,7 @@ class Training:
             train_loss=float(np.mean(self.losses[-LAST:])) if self.losses else math.nan,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor_perplexity(self.texts, self.lm.tokenizer),
+            floor_perplexity=floor_perplexity(self.texts, len(self.held_out)),
             tokens_per_second=median(self.speeds) if self.speeds else 0.0,
             seconds=self.seconds,
             compile_seconds=compile_seconds,
