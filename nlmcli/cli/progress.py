@@ -63,6 +63,9 @@ class Progress:
         elif isinstance(record, Compiled) and not self.quiet:
             if record.seconds > 1:
                 self.say(f"kernels ready after {record.seconds:.1f} s")
+            if record.step_seconds and self.run.steps:
+                left = report.duration(record.step_seconds * (self.run.steps - (self.run.resumed or 0)))
+                self.say(f"about {left} without evaluations, at {self.run.tokens_per_step / record.step_seconds:,.0f} tokens/s")
             if self.live:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
@@ -73,7 +76,8 @@ class Progress:
     def started(self, r: Started) -> None:
         s = self.settings
         parameters = "" if self.counting else f"{report.number_of(r.parameters, 'parameter')}, "
-        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
+        memory = f"; {r.memory / 1e6:,.0f} MB" if r.memory else ""
+        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown{memory}")
         if r.unknown_rate >= 0.5:
             self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"

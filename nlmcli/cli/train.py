@@ -21,6 +21,7 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
 
 
 RESUME = "Go on with the run in --out, or the newest one, where it was saved: the same bits as if it had never stopped."
+CONFIG = "A YAML file of options, by their long names, such as a run's config.yaml; what is typed goes first."
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
 SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
@@ -80,6 +81,9 @@ def train(
     patience: Annotated[int | None, opt("Stop after N evaluations in a row that are no better than the best.", TRAINING, "N")] = None,
     seed: Annotated[int, opt("The same seed gives the same model, to the bit. [default: 1]", TRAINING, "N")] = 1,
     threads: Annotated[int | None, opt("How many threads. [default: the processors there are]", TRAINING, "N")] = None,
+    preset: Annotated[str | None, opt("Options that ship with nlm; what is typed goes first.", TRAINING, "NAME")] = None,
+    presets: Annotated[bool, opt("List the presets, with their sizes and results.", TRAINING, None, "--presets")] = False,
+    config: Annotated[Path | None, opt(CONFIG, TRAINING, "FILE")] = None,
     out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", TRAINING, "PATH")] = None,
     resume: Annotated[bool, opt(RESUME, TRAINING, None, "--resume")] = False,
     json: options.Json = False,
@@ -91,8 +95,12 @@ def train(
     Example: nlm train --model rnn
     """
     given = dict(locals()) | {"corpus": tuple(corpus or ())}
-    for name in ("ctx", "out", "resume", "threads", "json", "quiet", "debug"):
+    for name in ("ctx", "preset", "presets", "config", "out", "resume", "threads", "json", "quiet", "debug"):
         del given[name]
+    if presets:
+        list_presets(json)
+        return 0
+    typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
     from nlmcli.cli.progress import Progress
     from nlmcli.engine.count import Counting
     from nlmcli.engine.records import Finished
@@ -103,11 +111,11 @@ def train(
     if resume:
         from nlmcli.engine.language_model import newest_run
 
-        typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
         training = Training.resumed(out or newest_run(), typed, threads)
     else:
-        Kind = Training if models.model_class(model).neural else Counting
-        training = Kind(Settings(**given), out, threads)
+        settings = Settings(**given | chosen(preset, config, typed))
+        Kind = Training if models.model_class(settings.model).neural else Counting
+        training = Kind(settings, out, threads)
     progress = Progress(training.settings, quiet)
     before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:
@@ -122,6 +130,30 @@ def train(
     elif not quiet:
         progress.summary(record)
     return 1 if record.diverged else 130 if record.interrupted else 0
+
+
+def chosen(preset: str | None, config: Path | None, typed: dict[str, Any]) -> dict[str, Any]:
+    """The options of a preset, over them those of a file, over them those on the command line."""
+    from nlmcli.engine import presets
+    from nlmcli.engine.settings import LENGTHS, read_options
+
+    found: dict[str, Any] = {}
+    for more in (preset and presets.preset(preset).options, config and read_options(config), typed):
+        if more and not LENGTHS.isdisjoint(more):  # --minutes in place of a preset's steps
+            found = {name: value for name, value in found.items() if name not in LENGTHS}
+        found |= more or {}
+    return found
+
+
+def list_presets(json: bool) -> None:
+    """Name, what it is, and what to expect."""
+    from nlmcli.engine.presets import presets
+
+    if json:
+        report.document({"presets": [vars(each) for each in presets()]})
+        return
+    for each in presets():
+        report.data(f"{each.name}\n  {each.about}\n  {each.result}")
 
 
 def was_typed(ctx: Any, name: str) -> bool:

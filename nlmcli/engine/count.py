@@ -3,16 +3,19 @@
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from nlmcli.engine import evaluate
+import numpy as np
+
+from nlmcli.engine import evaluate, memory
 from nlmcli.engine.encoded import encode
 from nlmcli.engine.generate import next_words
 from nlmcli.engine.language_model import LanguageModel, build
 from nlmcli.engine.length import every
 from nlmcli.engine.metrics import Metrics, open_at
 from nlmcli.engine.records import Compiled, Evaluated, Finished, Record, Started, Stepped
-from nlmcli.engine.runs import finite, floor_perplexity, new_folder, peak_memory, prompt_of, read_and_fit, sample_of, unknown_rate
+from nlmcli.engine.runs import finite, floor_perplexity, new_folder, prompt_of, read_and_fit, sample_of, unknown_rate
 from nlmcli.engine.settings import Settings, at_least
 
 
@@ -51,7 +54,8 @@ class Counting:
 
     def count(self) -> Stepped:
         start = time.perf_counter()
-        P = self.model.count(list(self.train.lines()) if self.settings.by == "line" else [self.train.ids])
+        train = replace(self.train, ids=self.train.ids.astype(np.int32))
+        P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
         self.lm = LanguageModel(self.model, P, self.tokenizer, self.settings, {"step": 1, "steps": 1})
         seconds = time.perf_counter() - start
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
@@ -103,6 +107,6 @@ class Counting:
             tokens_per_second=counted.tokens_per_second,
             seconds=seconds,
             compile_seconds=compile_seconds,
-            peak_memory_bytes=peak_memory(),
+            peak_memory_bytes=memory.peak(),
             interrupted=interrupted,
         )

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +79,3 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
 
 def finite(loss: float) -> float | None:
     return loss if math.isfinite(loss) else None
-
-
-def peak_memory() -> int | None:
-    """The most memory this process ever held, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 
 from nlmcli import optim
-from nlmcli.engine import checkpoint, evaluate
+from nlmcli.engine import checkpoint, evaluate, memory
 from nlmcli.engine.data import Batch
 from nlmcli.engine.encoded import encode
 from nlmcli.engine.language_model import LanguageModel, build
 from nlmcli.engine.length import every, length_of
 from nlmcli.engine.metrics import Metrics, open_at
-from nlmcli.engine.parallel import Team
+from nlmcli.engine.parallel import Team, shards_of
 from nlmcli.engine.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
 from nlmcli.engine.resume import progress_of, restore, settings_of
 from nlmcli.engine.runs import (
     finite,
     floor_perplexity,
     new_folder,
-    peak_memory,
     prompt_of,
     read_and_fit,
     read_data,
@@ -79,6 +78,8 @@ class Training:
         self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
         self.data = read_data(s, tokenizer, self.train)
         self.model = build(s, tokenizer)
+        parameters = sum(map(math.prod, self.model.shapes().values()))
+        self.memory = memory.check(parameters, len(Optimizer.remembers), len(shards_of(s.batch_size)))
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
         self.G = P.zeros_like()
@@ -122,7 +123,7 @@ class Training:
             self.folder = new_folder(self.out, self.settings)
         yield self.started()
         compile_seconds = self.warm_up()
-        yield Compiled(compile_seconds)
+        yield Compiled(compile_seconds, self.warm_up())
         self.begun = time.perf_counter() - self.seconds
         self.open_metrics()
         try:
@@ -222,7 +223,7 @@ class Training:
         self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
 
     def warm_up(self) -> float:
-        """Have every kernel compiled (or read from the cache) by a first step that changes nothing.  -> seconds."""
+        """A step that changes nothing, by which every kernel is compiled or read from the cache.  -> seconds, few the second time"""
         start = time.perf_counter()
         batch, s = self.data.batch(0), self.settings
         states = self.team.start(batch.x.shape[1])
@@ -284,6 +285,7 @@ class Training:
             threads=self.team.threads,
             lr=self.lr,
             prompt=prompt_of(self.texts, self.settings),
+            memory=self.memory,
             resumed=self.step if self.resumes else None,
         )
 
@@ -301,7 +303,7 @@ class Training:
             tokens_per_second=median(self.speeds) if self.speeds else 0.0,
             seconds=self.seconds,
             compile_seconds=compile_seconds,
-            peak_memory_bytes=peak_memory(),
+            peak_memory_bytes=memory.peak(),
             interrupted=not self.over,
             diverged=self.troubles > TRIES,
         )
