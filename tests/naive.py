@@ -4,8 +4,11 @@ Row vectors, Y = XW, as everywhere in nlm. P is a mapping from letters to arrays
 """
 
 import math
+from collections import Counter
 
 import numpy as np
+
+from nlmcli.nn.dropout import kept
 
 
 def embedding(E, x):
@@ -138,7 +141,8 @@ def attention(qkv, heads, past, p=0.0, rng=None):
     B, T, D = *np.shape(qkv)[:2], np.shape(qkv)[2] // 3
     K, V, filled = past
     n, d = K.shape[1], D // heads
-    keep = np.ones((B, heads, T, n)) if rng is None or p == 0 else (rng.random((B, heads, T, n), np.float32) >= p) / (1 - p)
+    mask = kept((B, heads, T, n), p, rng, float)
+    keep = np.ones((B, heads, T, n)) if mask is None else mask
     out = np.zeros((B, T, D))
     for b in range(B):
         for t in range(T):
@@ -264,6 +268,69 @@ def transformer(P, words, n):
     return P["E"] @ layernorm(x[-1:], P["gf"], P["bf"])[0]
 
 
+# Models that count.
+
+
+def ngrams(texts, newline, n):
+    """(n-gram, the word before it) of every n-gram of the texts that ends in a word, not in the line end a text begins with.
+
+    Before an n-gram that begins a text stands something that stands nowhere else.
+    """
+    for number, ids in enumerate(texts):
+        words = [("before", number), newline, *ids]
+        for end in range(max(2, n), len(words)):
+            yield tuple(words[end - n + 1 : end + 1]), words[end - n]
+
+
+def times(texts, newline, n):
+    """How often each n-gram stands in the texts."""
+    return Counter(ngram for ngram, _ in ngrams(texts, newline, n))
+
+
+def words_before(texts, newline, n):
+    """How many different words stand before each."""
+    return Counter(ngram for ngram, _ in set(ngrams(texts, newline, n)))
+
+
+def kneser_ney_discount(counts):
+    """a -> D(a) of modified Kneser-Ney, from how many n-grams have counts of 1, 2, 3 and 4."""
+    n = [sum(a == i for a in counts.values()) for i in range(5)]
+    D = [0.5, 1.0, 1.5]
+    if n[1] and n[2] and n[3]:
+        Y = n[1] / (n[1] + 2 * n[2])
+        found = [1 - 2 * Y * n[2] / n[1], 2 - 3 * Y * n[3] / n[2], 3 - 4 * Y * n[4] / n[3]]
+        D = found if min(found) > 0 else D
+    return lambda a: [0.0, *D][min(a, 3)]
+
+
+def kneser_ney(texts, newline, V, order, context):
+    """p of all V words after the context, the words from the beginning of the text on: from no context to one of order - 1."""
+    p = [1 / V] * V
+    for n in range(1, min(order, len(context) + 1) + 1):
+        c = tuple(context[len(context) - n + 1 :])
+        a = times(texts, newline, n) if n == order else words_before(texts, newline, n)
+        D = kneser_ney_discount(a)
+        total = sum(a[*c, w] for w in range(V))
+        if total:
+            left = sum(D(a[*c, w]) for w in range(V)) / total
+            p = [(a[*c, w] - D(a[*c, w])) / total + left * p[w] for w in range(V)]
+    return np.array(p)
+
+
+def add_k(texts, newline, V, order, context, k):
+    """(n(cw) + k V u(w)) / (n(c) + k V) of the last order - 1 words c; V the types of the texts, u alike for all of them."""
+    words = [w for ids in texts for w in ids]
+    seen = set(words)
+    rest = 1 / (len(words) + 1) if len(seen) < V else 0
+    u = [(1 - rest) / len(seen) if w in seen else rest / (V - len(seen)) for w in range(V)]
+    c = tuple(context[max(0, len(context) - order + 1) :])
+    n = times(texts, newline, len(c) + 1)
+    total = sum(n[*c, w] for w in range(V))
+    if not total:
+        return np.array(u)
+    return np.array([(n[*c, w] + k * len(seen) * u[w]) / (total + k * len(seen)) for w in range(V)])
+
+
 MODELS = {
     **{"additive": additive, "window": window, "nplm": nplm, "cnn": cnn, "rnn": rnn, "lstm": lstm, "gru": gru},
     **{"transformer": transformer, "mamba": mamba},
@@ -273,6 +340,16 @@ MODELS = {
 def surprisals(model, P, ids, newline, n=None):
     """-ln P(w_t | all before it) of every token of a text, each computed from the beginning."""
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
+
+
+def philox(counter, key):
+    """Ten rounds of Philox 4x32 over four and two whole numbers of 32 bits.  Salmon et al. 2011"""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [b >> 32 ^ c[1] ^ k[0], b % 2**32, a >> 32 ^ c[3] ^ k[1], a % 2**32]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
 
 
 # Optimizers: θ after steps with the gradients gs, one number at a time.

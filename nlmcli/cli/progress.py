@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nlmcli import models
 from nlmcli.cli import options, report
 from nlmcli.engine.evaluate import perplexity
 from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started, Stepped
@@ -24,6 +25,7 @@ class Progress:
 
     def __init__(self, settings: Settings, quiet: bool):
         self.settings, self.quiet = settings, quiet
+        self.counting = not models.model_class(settings.model).neural
         self.interrupted = False
         self.losses: list[float] = []
         self.step: Stepped | None = None
@@ -61,6 +63,9 @@ class Progress:
         elif isinstance(record, Compiled) and not self.quiet:
             if record.seconds > 1:
                 self.say(f"kernels ready after {record.seconds:.1f} s")
+            if record.step_seconds and self.run.steps:
+                left = report.duration(record.step_seconds * (self.run.steps - (self.run.resumed or 0)))
+                self.say(f"about {left} without evaluations, at {self.run.tokens_per_step / record.step_seconds:,.0f} tokens/s")
             if self.live:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
@@ -70,16 +75,18 @@ class Progress:
 
     def started(self, r: Started) -> None:
         s = self.settings
-        parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
-        self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
+        parameters = "" if self.counting else f"{report.number_of(r.parameters, 'parameter')}, "
+        memory = f"; {r.memory / 1e6:,.0f} MB" if r.memory else ""
+        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown{memory}")
         if r.unknown_rate >= 0.5:
             self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
         if not r.valid_tokens and s.valid_fraction:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
-        self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
-        self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
+        if not self.counting:
+            self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
+            self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
         report.message(report.printable(f"run: {r.run}"))
         if r.resumed is not None:
             self.say(f"going on after step {r.resumed:,}")
@@ -92,6 +99,14 @@ class Progress:
         return f"{report.number_of(r.steps, 'step')} of {tokens} ({r.steps * r.tokens_per_step / r.train_tokens:.1f} epochs)"
 
     def evaluated(self, r: Evaluated) -> None:
+        if not self.counting:
+            self.losses_of(r)
+        words = " ".join(report.printable(r.sample).split())
+        width = self.console.width if self.live else PIPE
+        if words:
+            self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+
+    def losses_of(self, r: Evaluated) -> None:
         if not self.losses:
             self.say("* best so far")
         self.losses.append(r.valid_loss)
@@ -102,10 +117,6 @@ class Progress:
             f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
             f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
         )
-        words = " ".join(report.printable(r.sample).split())
-        width = self.console.width if self.live else PIPE
-        if words:
-            self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
         if r.waited == self.settings.patience:
             self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
 
@@ -138,11 +149,13 @@ class Progress:
             report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
-            report.data(f"best validation loss {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
+            which = "validation loss" if self.counting else "best validation loss"
+            report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
         else:
             report.data(f"training loss {r.train_loss:.4f} nats per token; nothing was held out to validate on")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
-        report.data(f"{report.number_of(r.steps, 'step')} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
+        done = report.number_of(r.parameters, "n-gram") if self.counting else report.number_of(r.steps, "step")
+        report.data(f"{done} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
         if r.interrupted:
             report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))

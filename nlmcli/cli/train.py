@@ -21,6 +21,7 @@ def opt(help: str, panel: str, metavar: str | None = None, *names: str, hidden: 
 
 
 RESUME = "Go on with the run in --out, or the newest one, where it was saved: the same bits as if it had never stopped."
+CONFIG = "A YAML file of options, by their long names, such as a run's config.yaml; what is typed goes first."
 NAMES = f"{options.one_of(models.names())}. [default: rnn]"
 OPTIMIZERS = f"{options.one_of(optim.names())}. [default: adam]"
 SCHEDULES = f"{options.one_of(list(DECAYS))} (a quarter when validation stops improving). [default: cosine]"
@@ -31,7 +32,12 @@ HIDDEN = (
     "How many hidden units; cnn, gru, lstm, mamba, nplm, rnn, transformer, window. "
     "[default: 256; cnn: 64; mamba: twice embed; transformer: four times]"
 )
-CONTEXT = "How many tokens it sees; additive, cnn, nplm, transformer, window. [default: 8; additive: 3; cnn: 16; transformer: 64]"
+LAYERS = "How many layers; gru, lstm, mamba, rnn, transformer. [default: 1; transformer: 4]"
+CONTEXT = (
+    "How many tokens it sees, or n; additive, cnn, ngram, nplm, transformer, window. "
+    "[default: 8; additive: 3; cnn: 16; ngram: 5; transformer: 64]"
+)
+ADD_K = "Add X to every count, 1: Laplace, 0: do not smooth; ngram. [default: Kneser-Ney smoothing]"
 STEPS = "Or how many batches. [default: ten epochs, but at least 1,000 and at most 5,000 steps]"
 MINUTES = "Or how many minutes, evaluations included; linear and cosine go by the time then."
 
@@ -40,15 +46,14 @@ def train(
     ctx: typer.Context,
     corpus: options.Corpus = None,
     model: Annotated[str, opt(NAMES, MODEL, "NAME")] = "rnn",
-    embed: Annotated[int | None, opt("How many numbers an embedding has. [default: 64]", MODEL, "D")] = None,
+    embed: Annotated[int | None, opt("How many numbers an embedding has; all but ngram. [default: 64]", MODEL, "D")] = None,
     hidden: Annotated[int | None, opt(HIDDEN, MODEL, "H")] = None,
-    layers: Annotated[
-        int | None, opt("How many layers; gru, lstm, mamba, rnn, transformer. [default: 1; transformer: 4]", MODEL, "L")
-    ] = None,
+    layers: Annotated[int | None, opt(LAYERS, MODEL, "L")] = None,
     heads: Annotated[int | None, opt("How many attention heads; transformer. [default: 4]", MODEL, "N")] = None,
     context: Annotated[int | None, opt(CONTEXT, MODEL, "N")] = None,
     tie: Annotated[bool | None, opt("Output embeddings are the input's; transformer. [default: tie]", MODEL)] = None,
-    dropout: Annotated[float | None, opt("Share of units dropped in training. [default: 0]", MODEL, "P")] = None,
+    dropout: Annotated[float | None, opt("Share of units dropped in training; all but ngram. [default: 0]", MODEL, "P")] = None,
+    add_k: Annotated[float | None, opt(ADD_K, MODEL, "X")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
     vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
     min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
@@ -76,6 +81,9 @@ def train(
     patience: Annotated[int | None, opt("Stop after N evaluations in a row that are no better than the best.", TRAINING, "N")] = None,
     seed: Annotated[int, opt("The same seed gives the same model, to the bit. [default: 1]", TRAINING, "N")] = 1,
     threads: Annotated[int | None, opt("How many threads. [default: the processors there are]", TRAINING, "N")] = None,
+    preset: Annotated[str | None, opt("Options that ship with nlm; what is typed goes first.", TRAINING, "NAME")] = None,
+    presets: Annotated[bool, opt("List the presets, with their sizes and results.", TRAINING, None, "--presets")] = False,
+    config: Annotated[Path | None, opt(CONFIG, TRAINING, "FILE")] = None,
     out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", TRAINING, "PATH")] = None,
     resume: Annotated[bool, opt(RESUME, TRAINING, None, "--resume")] = False,
     json: options.Json = False,
@@ -87,20 +95,27 @@ def train(
     Example: nlm train --model rnn
     """
     given = dict(locals()) | {"corpus": tuple(corpus or ())}
-    for name in ("ctx", "out", "resume", "threads", "json", "quiet", "debug"):
+    for name in ("ctx", "preset", "presets", "config", "out", "resume", "threads", "json", "quiet", "debug"):
         del given[name]
+    if presets:
+        list_presets(json)
+        return 0
+    typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
     from nlmcli.cli.progress import Progress
+    from nlmcli.engine.count import Counting
     from nlmcli.engine.records import Finished
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Training
 
+    training: Any
     if resume:
         from nlmcli.engine.language_model import newest_run
 
-        typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
         training = Training.resumed(out or newest_run(), typed, threads)
     else:
-        training = Training(Settings(**given), out, threads)
+        settings = Settings(**given | chosen(preset, config, typed))
+        Kind = Training if models.model_class(settings.model).neural else Counting
+        training = Kind(settings, out, threads)
     progress = Progress(training.settings, quiet)
     before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:
@@ -115,6 +130,30 @@ def train(
     elif not quiet:
         progress.summary(record)
     return 1 if record.diverged else 130 if record.interrupted else 0
+
+
+def chosen(preset: str | None, config: Path | None, typed: dict[str, Any]) -> dict[str, Any]:
+    """The options of a preset, over them those of a file, over them those on the command line."""
+    from nlmcli.engine import presets
+    from nlmcli.engine.settings import LENGTHS, read_options
+
+    found: dict[str, Any] = {}
+    for more in (preset and presets.preset(preset).options, config and read_options(config), typed):
+        if more and not LENGTHS.isdisjoint(more):  # --minutes in place of a preset's steps
+            found = {name: value for name, value in found.items() if name not in LENGTHS}
+        found |= more or {}
+    return found
+
+
+def list_presets(json: bool) -> None:
+    """Name, what it is, and what to expect."""
+    from nlmcli.engine.presets import presets
+
+    if json:
+        report.document({"presets": [vars(each) for each in presets()]})
+        return
+    for each in presets():
+        report.data(f"{each.name}\n  {each.about}\n  {each.result}")
 
 
 def was_typed(ctx: Any, name: str) -> bool:

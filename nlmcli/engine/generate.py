@@ -35,10 +35,11 @@ class Reader:
         if self.lm.model.window:
             x = self.slide(x, self.lm.model.window)
         h, self.state, _ = self.lm.model.forward(self.lm.P, x, self.state)
-        U, b2 = self.lm.model.head(self.lm.P)
-        self.logits = h[-1] @ U + (b2 if b2.size else 0)
+        self.logits = self.lm.model.logits(self.lm.P, h[-1])
         if self.lm.tokenizer.unknown is not None:
             self.logits[:, self.lm.tokenizer.unknown] = -np.inf  # an unknown word is nothing that could be written
+            nothing = np.isneginf(self.logits).all(1)  # follows but an unknown word: without smoothing that may be
+            self.logits[np.ix_(nothing, np.arange(self.logits.shape[1]) != self.lm.tokenizer.unknown)] = 0
 
     def reorder(self, order: np.ndarray) -> None:
         """Text k becomes what text order[k] is."""

@@ -52,7 +52,7 @@ class Metrics:
         elif isinstance(record, Evaluated):
             self.row(record.train_loss, record.valid_loss)
 
-    def row(self, train_loss: float, valid_loss: float | None) -> None:
+    def row(self, train_loss: float | None, valid_loss: float | None) -> None:
         r = self.last
         numbers = (r.epoch, train_loss, valid_loss, r.lr, r.gradient_norm, r.tokens_per_second, r.seconds)
         self.rows.writerow([r.step, *("" if x is None else f"{x:.6g}" for x in numbers)])

@@ -20,6 +20,7 @@ from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
 LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
@@ -81,7 +82,9 @@ class Team:
                 for memory, start in zip(state, afresh, strict=True):
                     memory[:, columns[part]] = start
 
-    def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
+    def gradient(
+        self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple[int, int] | None = None
+    ) -> tuple[float, list[State]]:
         """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
 
         G is zero before the first step, and the same vector from step to step: only what is not zero is cleared.
@@ -89,7 +92,7 @@ class Team:
         columns = shards_of(batch.x.shape[1])
         self.parts[:1] = [G]
         self.parts += [G.zeros_like() for _ in range(len(self.parts), len(columns))]
-        rngs = [key and np.random.default_rng([*key, s]) for s in range(len(columns))]
+        rngs = [Philox(*key, s) if key else None for s in range(len(columns))]
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
@@ -145,11 +148,11 @@ class Team:
             for ids in shard.words if sparse else ():
                 move_rows(G.E, shard.G.E, ids.reshape(-1))
 
-    def draw(self, P: Params, batch: Batch, states: list[State], key: tuple) -> Batch:
+    def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets drawn from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
         y = np.empty_like(batch.y)
         given = enumerate(zip(shards_of(y.shape[1]), states, strict=True))
-        self.workers.run([partial(draw_shard, self.model, P, batch, *each, [*key, s], y) for s, each in given])
+        self.workers.run([partial(draw_shard, self.model, P, batch, *each, (*key, s), y) for s, each in given])
         return replace(batch, y=y)
 
     def norm(self, g: np.ndarray) -> float:
@@ -159,9 +162,9 @@ class Team:
         return float(np.sqrt(sums.sum()))
 
 
-def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: State, key: list, y: np.ndarray) -> None:
+def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: State, key: tuple[int, int, int], y: np.ndarray) -> None:
     """Fill a shard's columns of y.  The dropout is that of the shard's gradient; the draw has a generator of its own."""
-    h, _, _ = model.forward(P, np.ascontiguousarray(batch.x[:, columns]), state, np.random.default_rng(key))
+    h, _, _ = model.forward(P, np.ascontiguousarray(batch.x[:, columns]), state, Philox(*key))
     targets = batch.y[:, columns].reshape(-1)
     u = np.random.default_rng([*key, 1]).random(targets.size)
     y[:, columns] = head_draw(h.reshape(-1, h.shape[-1]), *model.head(P), targets, u).reshape(batch.y[:, columns].shape)

@@ -20,14 +20,16 @@ class Started:
     threads: int
     lr: float
     prompt: str  # words of the text to begin with, when it is done
+    memory: int | None = None  # bytes that parameters, gradients and the optimizer's memory need
     resumed: int | None = None  # the step after which an earlier run goes on
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """The kernels are there.  seconds: nearly none when they came from the cache."""
+    """The kernels are there.  seconds: nearly none when they came from the cache.  step_seconds: what a step takes, as measured."""
 
     seconds: float
+    step_seconds: float | None = None
 
 
 @dataclass(frozen=True)

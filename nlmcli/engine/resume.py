@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlmcli.engine import checkpoint
-from nlmcli.engine.settings import Settings, option
+from nlmcli.engine.settings import LENGTHS, Settings, option
 from nlmcli.errors import InputError
 
 if TYPE_CHECKING:
     from nlmcli.engine.train import Training
 
 COUNTS = ("step", "since", "best", "waited", "stepping", "evaluating", "valid_loss", "bits", "seconds", "troubles")
-LENGTHS = ("steps", "epochs", "minutes")
 FREE = ("eval_every", "patience")  # what may be another on the way, besides the length
 
 

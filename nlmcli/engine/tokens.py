@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlmcli import text
-from nlmcli.engine.language_model import read_corpus
+from nlmcli.engine.texts import read_corpus
 from nlmcli.text.corpus import known_encoding
 from nlmcli.text.tokenizer import visible
 
@@ -63,8 +63,8 @@ def count(
         "types": len(counts),
         "line_ends": line_ends,
         "type_token_ratio": len(counts) / max(1, tokens),
-        "characters": len(corpus),
-        "characters_per_token": len(corpus) / max(1, tokens + line_ends),
+        "characters": corpus.characters,
+        "characters_per_token": corpus.characters / max(1, tokens + line_ends),
         "vocabulary": len(fitted),
         "special": [visible(piece) for piece in special],
         "unknown_rate": unknowns / max(1, tokens + line_ends),

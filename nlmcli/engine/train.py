@@ -1,8 +1,6 @@
 """Training: a loop that yields records of what happens, and prints nothing."""
 
-import itertools
 import math
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,33 +9,39 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import yaml
 
-from nlmcli import optim, text
-from nlmcli.engine import checkpoint, evaluate
-from nlmcli.engine.atomic import write_atomically
-from nlmcli.engine.data import Batch, Lines, Stream
-from nlmcli.engine.generate import generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
+from nlmcli import optim
+from nlmcli.engine import checkpoint, evaluate, memory
+from nlmcli.engine.data import Batch
+from nlmcli.engine.encoded import encode
+from nlmcli.engine.language_model import LanguageModel, build
 from nlmcli.engine.length import every, length_of
 from nlmcli.engine.metrics import Metrics, open_at
-from nlmcli.engine.parallel import Team
+from nlmcli.engine.parallel import Team, shards_of
 from nlmcli.engine.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
 from nlmcli.engine.resume import progress_of, restore, settings_of
-from nlmcli.engine.sampling import Sampling
+from nlmcli.engine.runs import (
+    finite,
+    floor_perplexity,
+    new_folder,
+    prompt_of,
+    read_and_fit,
+    read_data,
+    sample_of,
+    unknown_rate,
+)
 from nlmcli.engine.settings import Settings, at_least
 from nlmcli.engine.threads import available_threads, quiet
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import Schedule
-from nlmcli.text.tokenizer import Tokenizer
 
 ROWS = 200  # of steps in metrics.csv
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
 SAVE_SECONDS = 30  # how much of a run may be lost
 TRIES, FEW, EXPLODED = 3, 10, 2.0  # roll-backs; steps whose mean loss may not be so many times that of guessing
-SHIPPED_PROMPT = "students opened their"
+FORGET = 256  # steps after which the memory of what was read is given back
 
 
 @dataclass
@@ -70,13 +74,12 @@ class Training:
         Optimizer = optim.optimizer_class(self.settings.optimizer)
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
-        self.texts = read_texts(s)
-        if not self.texts.train:
-            raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-        Tokenizer = text.tokenizer_class(s.tokenizer)
-        tokenizer = Tokenizer.fit(self.texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
-        self.data = read_data(s, tokenizer, self.texts.train)
+        self.texts, tokenizer = read_and_fit(s)
+        self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
+        self.data = read_data(s, tokenizer, self.train)
         self.model = build(s, tokenizer)
+        parameters = sum(map(math.prod, self.model.shapes().values()))
+        self.memory = memory.check(parameters, len(Optimizer.remembers), len(shards_of(s.batch_size)))
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
         self.G = P.zeros_like()
@@ -120,7 +123,7 @@ class Training:
             self.folder = new_folder(self.out, self.settings)
         yield self.started()
         compile_seconds = self.warm_up()
-        yield Compiled(compile_seconds)
+        yield Compiled(compile_seconds, self.warm_up())
         self.begun = time.perf_counter() - self.seconds
         self.open_metrics()
         try:
@@ -207,9 +210,11 @@ class Training:
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
+        if self.step % FORGET == 0:
+            self.train.forget()
         return loss, length
 
-    def measure(self, batch: Batch, key: tuple) -> None:
+    def measure(self, batch: Batch, key: tuple[int, int]) -> None:
         """Have the optimizer take in the gradient of this batch, had its targets been drawn from the model's own predictions."""
         P, G = self.lm.P, self.G
         drawn = self.team.draw(P, batch, self.states, key)
@@ -218,7 +223,7 @@ class Training:
         self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
 
     def warm_up(self) -> float:
-        """Have every kernel compiled (or read from the cache) by a first step that changes nothing.  -> seconds."""
+        """A step that changes nothing, by which every kernel is compiled or read from the cache.  -> seconds, few the second time"""
         start = time.perf_counter()
         batch, s = self.data.batch(0), self.settings
         states = self.team.start(batch.x.shape[1])
@@ -235,7 +240,7 @@ class Training:
         """Score the held-out text and write a few words."""
         start, train_loss = time.perf_counter(), float(np.mean(self.losses[self.since :]))
         with quiet():
-            score = evaluate.score_text(self.lm, self.texts.valid)
+            score = evaluate.score_text(self.lm, self.held_out)
         self.valid_loss = score.nats / score.tokens
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
@@ -244,10 +249,9 @@ class Training:
         self.since = self.step
         if best:
             self.bits = score.nats / math.log(2) / score.characters
-        length = 30 if self.settings.tokenizer in ("word", "whitespace") else 120
-        ids = np.array(list(itertools.chain(*generate(self.lm, length=length, seed=self.settings.seed, sampling=Sampling(0.8)))))
+        sample = sample_of(self.lm)
         self.evaluating = time.perf_counter() - start
-        return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids), self.waited)
+        return Evaluated(self.step, train_loss, self.valid_loss, best, sample, self.waited)
 
     def save(self, name: str) -> None:
         self.lm.about = {
@@ -267,31 +271,26 @@ class Training:
         self.lm.save(self.folder / name, more)
 
     def started(self) -> Started:
-        write_atomically(self.folder / "config.yaml", lambda file: file.write(self.config().encode()))
-        tokenizer, counts = self.lm.tokenizer, self.lm.tokenizer.counts
+        tokenizer = self.lm.tokenizer
         return Started(
             run=self.folder,
             model=self.settings.model,
             parameters=self.lm.P.flat.size,
             vocabulary=len(tokenizer),
             train_tokens=self.data.tokens,
-            valid_tokens=len(tokenizer.encode(self.texts.valid)),
-            unknown_rate=counts[tokenizer.unknown] / counts.sum() if tokenizer.unknown is not None else 0.0,
+            valid_tokens=len(self.held_out),
+            unknown_rate=unknown_rate(tokenizer),
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
             threads=self.team.threads,
             lr=self.lr,
-            prompt=self.texts.opening() if self.settings.corpus else SHIPPED_PROMPT,
+            prompt=prompt_of(self.texts, self.settings),
+            memory=self.memory,
             resumed=self.step if self.resumes else None,
         )
 
-    def config(self) -> str:
-        return yaml.safe_dump(self.settings.to_dict(), sort_keys=False, allow_unicode=True)
-
     def finished(self, compile_seconds: float) -> Finished:
-        valid, floor = finite(self.best), None
-        if self.texts.floor:
-            floor = evaluate.perplexity(self.texts.floor / len(self.lm.tokenizer.encode(self.texts.valid)))
+        valid = finite(self.best)
         return Finished(
             run=str(self.folder),
             model=self.settings.model,
@@ -300,48 +299,11 @@ class Training:
             train_loss=float(np.mean(self.losses[-LAST:])) if self.losses else math.nan,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor,
+            floor_perplexity=floor_perplexity(self.texts, len(self.held_out)),
             tokens_per_second=median(self.speeds) if self.speeds else 0.0,
             seconds=self.seconds,
             compile_seconds=compile_seconds,
-            peak_memory_bytes=peak_memory(),
+            peak_memory_bytes=memory.peak(),
             interrupted=not self.over,
             diverged=self.troubles > TRIES,
         )
-
-
-def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | Lines:
-    """The text to train on, as the settings read it."""
-    s = settings
-    if s.by == "stream":
-        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-    lines = [tokenizer.encode(line + "\n") for line in train.removesuffix("\n").split("\n")]
-    return Lines(lines, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-
-
-def new_folder(out: Path | None, settings: Settings) -> Path:
-    """The run's folder, made.  Raises InputError where there is a run already, or no folder can be made."""
-    corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
-    numbered = (RUNS / f"{corpus}-{settings.model}-{n}" for n in itertools.count(1))
-    folder = out or next(path for path in numbered if not path.exists())
-    if (folder / "last.npz").exists():
-        raise InputError(f"{folder} holds a run already; go on with --resume, or give another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
-    return folder
-
-
-def finite(loss: float) -> float | None:
-    return loss if math.isfinite(loss) else None
-
-
-def peak_memory() -> int | None:
-    """The most memory this process ever held, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

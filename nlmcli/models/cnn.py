@@ -17,7 +17,7 @@ from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.activations import tanh, tanh_backward
 from nlmcli.nn.causal import close_gates, convolve, convolve_backward, open_gates, rows_of
-from nlmcli.nn.dropout import dropout
+from nlmcli.nn.dropout import kept
 from nlmcli.nn.embedding import embedding, scatter_add
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up, linear, linear_backward
@@ -95,8 +95,7 @@ class CNN(base.Model):
     def forward(self, P, x, state, rng=None):
         e, _ = embedding(P.E, x)
         rows, input_cache = linear(rows_of(e), P.We, P.be)
-        ones = np.ones((len(P.Ws), *x.shape, self.config.hidden), P.E.dtype)
-        _, keep = dropout(ones, self.config.dropout, rng)
+        keep = kept((len(P.Ws), *x.shape, self.config.hidden), self.config.dropout, rng, P.E.dtype)
         (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), *state, self.config.dilations(), *self.layers(P), keep)
         h, tanh_cache = tanh(s)
         return h, (after,), (x, input_cache, layers_cache, tanh_cache)

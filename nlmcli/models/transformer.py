@@ -22,7 +22,7 @@ from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.activations import gelu_gradient, gelu_into
 from nlmcli.nn.attention import attend, attend_backward
-from nlmcli.nn.dropout import draw, dropout, dropout_backward
+from nlmcli.nn.dropout import dropout, dropout_backward, kept_or_empty
 from nlmcli.nn.embedding import embedding, scatter_add
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise
@@ -172,7 +172,7 @@ class Transformer(base.Model):
     def draw(self, B, T, rng, dtype):
         c = self.config
         shapes = (c.layers, B, c.heads, T, c.context), (c.layers, B * T, c.embed), (c.layers, B * T, c.embed)
-        return Keep(*(draw(shape, c.dropout, rng, dtype) for shape in shapes))
+        return Keep(*(kept_or_empty(shape, c.dropout, rng, dtype) for shape in shapes))
 
     def room(self, B, T, keep, dtype):
         """What `encode` fills, cut from one array: of many, the system would take back each and clear it for the next step."""

@@ -9,7 +9,7 @@ whose keys and values are given.
 
 import numpy as np
 
-from nlmcli.nn.dropout import Again, draw
+from nlmcli.nn.dropout import Again, kept_or_empty
 from nlmcli.nn.elementary import dot, exp, largest, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.matmul import multiply
@@ -26,7 +26,7 @@ def attention(qkv, heads, past, p=0.0, rng=None):
     """
     (B, T, width), n = qkv.shape, past[0].shape[1]
     out, prob = np.empty((B, T, width // 3), qkv.dtype), np.empty((B, heads, T, n), qkv.dtype)
-    keep = draw(prob.shape, p, rng, qkv.dtype)
+    keep = kept_or_empty(prob.shape, p, rng, qkv.dtype)
     used = np.empty_like(prob) if keep.size else prob
     attend(qkv, *past, keep, prob, used, out)
     return out, (qkv, past, keep, prob, used)
@@ -160,7 +160,7 @@ def drop(p, keep, out, known):
 
 def _example(rng):
     past = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6)), np.array([2, 0])  # the first text's block ends within
-    return rng.normal(size=(2, 5, 18)), 2, past, 0.3, Again()
+    return rng.normal(size=(2, 5, 18)), 2, past, 0.3, Again(0)
 
 
 pair(attention, attention_backward, _example)

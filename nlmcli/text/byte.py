@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +57,7 @@ class Byte(Tokenizer):
     @classmethod
     def fit(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocab_size: int | None = None,
         min_count: int | None = None,

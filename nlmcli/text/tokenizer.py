@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,15 +22,38 @@ _BLANK = re.compile(r"\s")
 _FIELDS = ("vocabulary", "counts", "lowercase", "min_count")
 
 
-def chunks(text: str, lowercase: bool = False, size: int = CHUNK) -> Iterator[str]:
-    """The text in parts of about `size` characters; a part ends after white space, so no word is cut."""
-    start = 0
-    while start < len(text):
-        blank = _BLANK.search(text, start + size - 1)
-        end = blank.end() if blank else len(text)
-        # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
-        yield text[start:end].lower() if lowercase else text[start:end]
-        start = end
+def chunks(text: str | Iterable[str], lowercase: bool = False, size: int = CHUNK) -> Iterator[str]:
+    """The text, or the text of these parts, in parts of about `size` characters; a part ends after white space, so no word is cut."""
+    for whole in [text] if isinstance(text, str) else cut_after(text, last_blank):
+        start = 0
+        while start < len(whole):
+            blank = _BLANK.search(whole, start + size - 1)
+            end = blank.end() if blank else len(whole)
+            # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
+            yield whole[start:end].lower() if lowercase else whole[start:end]
+            start = end
+
+
+def cut_after(parts: Iterable[str], last: Callable[[str], int]) -> Iterator[str]:
+    """The text of these parts, cut only at the places that `last` finds in a part; 0: there is none."""
+    pending: list[str] = []
+    for part in parts:
+        if end := last(part):
+            yield "".join([*pending, part[:end]])
+            pending.clear()
+        pending.append(part[end:])
+    if rest := "".join(pending):
+        yield rest
+
+
+def last_blank(part: str) -> int:
+    """Where the last white space ends."""
+    return len(part) if not part or part[-1].isspace() else len(part) - len(part.rsplit(None, 1)[-1])
+
+
+def last_line_end(part: str) -> int:
+    """Where the last line ends."""
+    return part.rfind("\n") + 1
 
 
 def visible(piece: str) -> str:
@@ -99,13 +122,13 @@ class Tokenizer(ABC):
     @classmethod
     def fit(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocab_size: int | None = None,
         min_count: int | None = None,
         lowercase: bool = False,
     ) -> Tokenizer:
-        """The tokenizer with the types of the text: the most frequent first, equals by first appearance.
+        """The tokenizer with the types of the text, or of the text of these parts: the most frequent first, equals by first appearance.
 
         vocab_size bounds all types, the reserved ones included; a type seen less than min_count times
         (None: the tokenizer's own default) is unknown.  Raises InputError for a bound too small.

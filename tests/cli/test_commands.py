@@ -90,7 +90,7 @@ FINISHED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("model", models.neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
     own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
     done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
@@ -101,6 +101,22 @@ def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, mode
     code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
     assert code == 0 and out.startswith("ants")
     assert nlm("gradcheck", "--run", "run")[0] == 0
+
+
+def test_a_model_that_counts_does_so_too(document, nlm, corpus):
+    done = document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "run")
+    assert set(done) == FINISHED
+    assert (done["model"], done["steps"], done["interrupted"], done["train_loss"]) == ("ngram", 1, False, None)
+    assert math.exp(done["valid_loss"]) == pytest.approx(done["perplexity"])
+    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(done["valid_loss"], rel=1e-12)
+    code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
+    assert code == 0 and out.startswith("ants") and len(out) == 10
+    assert nlm("gradcheck", "--run", "run")[0] == 2
+    code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--add-k", "0")
+    assert code == 0 and "\nvalidation loss" in "\n" + out and " n-grams in " in out and "sample: " in err
+    assert "step" not in out + err and "learning rate" not in err and "parameters" not in err and "nan" not in out + err
+    code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--valid-fraction", "0")
+    assert code == 0 and "training loss" in out and "nan" not in out + err
 
 
 def test_what_training_says(nlm, corpus):
@@ -192,6 +208,22 @@ def test_a_file_is_scored(document, run, corpus):
     assert document("eval", corpus, "--run", run)["tokens"] == len(corpus.read_text())
 
 
+def test_two_runs_are_mixed(document, nlm, run, corpus):
+    document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "counts")
+    alone = [document("eval", "--run", each)["nats"] for each in (run, "counts")]
+    best = document("eval", "--run", run, "--mix", "counts")
+    assert set(best) == SCORED | {"mix"}
+    assert best["mix"]["run"] == "counts" and best["mix"]["fitted"] and 0 <= best["mix"]["weight"] <= 1
+    assert best["nats"] <= min(alone) * (1 + 1e-6)
+    for weight in (0.2, 0.5):  # the counts are far better on so small a text
+        given = document("eval", "--run", run, "--mix", f"counts:{weight}")
+        assert given["mix"] == {"run": "counts", "weight": weight, "fitted": False}
+        assert min(alone) < given["nats"] < max(alone)
+    code, out, _ = nlm("eval", "--run", run, "--mix", "counts", "--tokens", "--text", "the ants")
+    assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, the best on ", out, re.M)
+    assert out.startswith("token ") and "P(text) = product" in out
+
+
 # generate
 
 
@@ -243,7 +275,7 @@ def test_gradients_are_listed_with_a_verdict(nlm, document):
     assert found["passed"] is True
     assert set(found["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
     everything = {(row["kind"], row["of"]) for row in document("gradcheck")["rows"]}
-    assert everything >= {("layer", "linear"), *(("model", name) for name in models.names())}
+    assert everything >= {("layer", "linear"), *(("model", name) for name in models.neural_names())}
     assert "relative error" in out and max(map(len, out.splitlines())) <= 80
 
 

@@ -68,9 +68,10 @@ def test_names_come_from_the_registries(words):
         assert f"{', '.join(names[:-1])} or {names[-1]}" in shown
 
 
-@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "tie"])
+@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "add-k", "tie"])
 def test_an_option_of_some_models_names_them_and_one_of_none_is_hidden(words, option):
-    having = [name for name in models.names() if option in {field.name for field in fields(models.model_class(name).Config)}]
+    options = {name: {field.name.replace("_", "-") for field in fields(models.model_class(name).Config)} for name in models.names()}
+    having = [name for name in models.names() if option in options[name]]
     found = re.search(rf"--{option} (?:[A-Z]|--no-{option}) (.*?) \[default", words("train"))
     assert bool(found) == bool(having)
     if found:

@@ -81,7 +81,7 @@ def test_accuracy_counts_the_ranks(model):
     assert score.top5 == pytest.approx(np.mean([r <= 5 for r in ranks]))
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.neural_names())
 def test_no_token_is_predicted_from_a_state_that_saw_it(model, name):
     """Two texts that differ in one token have the same -ln P before it, and other ones after it."""
     lm = model(name)

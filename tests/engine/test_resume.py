@@ -38,7 +38,7 @@ def kept(folder):
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("optimizer", optim.names())
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("model", models.neural_names())
 def test_it_is_the_same_to_the_bit(model, optimizer, by, training):
     options = {"by": by, "optimizer": optimizer, "steps": STEPS, "eval_every": 5, "dropout": 0.2, "layers": 2, "seq_len": 5}
     whole = training(model, threads=2, **options)
@@ -117,7 +117,7 @@ def test_another_text_is_refused(training, tmp_path):
         Training.resumed(run.folder, {})
 
 
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("model", models.neural_names())
 def test_a_rate_far_too_high_ends_explained(model, training):
     run = training(model, lr=1e9, optimizer="sgd", clip=0.0, steps=200, eval_every=20)
     records = list(run.run())

@@ -55,7 +55,7 @@ def compare(found, gold, tolerance):
 @pytest.mark.parametrize("file", FILES)
 def test_recurrent_models(file, dtype, tolerance):
     name, layers = file.split("_")
-    if name not in models.names():
+    if name not in models.neural_names():
         pytest.skip(f"there is no model {name}")
     gold = golden(file)
     theta = part(gold, "theta.")
