@@ -80,7 +80,9 @@ class Team:
                 for memory, start in zip(state, afresh, strict=True):
                     memory[:, columns[part]] = start
 
-    def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
+    def gradient(
+        self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple[int, int] | None = None
+    ) -> tuple[float, list[State]]:
         """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
 
         G is zero before the first step, and the same vector from step to step: only what is not zero is cleared.
