@@ -13,7 +13,7 @@ from nlmcli.models.base import Model
 from nlmcli.nn.cross_entropy import head_score
 from nlmcli.nn.params import Params
 
-CHUNK = 2048  # tokens of a text that go through the model at once
+CHUNK = 2048  # tokens that go through the model at once
 TOGETHER = 64  # lines that do
 
 
@@ -95,9 +95,9 @@ def score_lines(model: Model, P: Params, lines: list[np.ndarray]) -> tuple[np.nd
     for b, line in enumerate(lines):
         y[b, : len(line)], real[b, : len(line)] = line, True
     x = np.concatenate([np.full((B, 1), model.newline), y[:, :-1]], axis=1)
-    state, encoded = model.start(B, P.flat.dtype), []
-    for t in range(0, T, CHUNK):
-        h, state, _ = model.forward(P, np.ascontiguousarray(x[:, t : t + CHUNK].T), state)
+    state, encoded, step = model.start(B, P.flat.dtype), [], max(1, CHUNK // B)
+    for t in range(0, T, step):
+        h, state, _ = model.forward(P, np.ascontiguousarray(x[:, t : t + step].T), state)
         encoded.append(h)
     h = np.concatenate(encoded).swapaxes(0, 1)
     return y[real], *head_score(h[real], *model.head(P), y[real])
