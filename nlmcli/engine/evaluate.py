@@ -15,7 +15,7 @@ from nlmcli.engine.mixture import Mixture, best_weight, check
 from nlmcli.engine.texts import Text, of_string, read_corpus, read_texts
 from nlmcli.errors import InputError
 
-CHUNK = 2048  # tokens of a text that go through the model at once
+CHUNK = 2048  # tokens that go through the model at once
 TOGETHER = 64  # lines that do
 
 
@@ -98,9 +98,9 @@ def score_lines(lm: LanguageModel | Mixture, lines: list[np.ndarray]) -> tuple[n
     for b, line in enumerate(lines):
         y[: len(line), b] = line
     x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
-    state, scores = lm.start(B), []
-    for t in range(0, T, CHUNK):
-        *score, state = lm.score(x[t : t + CHUNK], y[t : t + CHUNK], state)
+    state, scores, step = lm.start(B), [], max(1, CHUNK // B)
+    for t in range(0, T, step):
+        *score, state = lm.score(x[t : t + step], y[t : t + step], state)
         scores.append(score)
     by_line = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
     nll, rank = (np.concatenate(parts)[by_line] for parts in zip(*scores, strict=True))
