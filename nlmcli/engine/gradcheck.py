@@ -73,7 +73,8 @@ def check_model(name: str, dtype: str = "float64", tolerance: float | None = Non
     refuse_counting(name)
     has = {field.name for field in fields(models.model_class(name).Config)}
     variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
-    if another := {option: value for option, value in (("layers", 1), ("tie", False)) if option in has}:
+    another: dict[str, float] = {option: value for option, value in (("layers", 1), ("tie", False)) if option in has}
+    if another:
         variants.append(another)
     worst: dict[str, Row] = {}
     for variant in variants:
