@@ -86,7 +86,7 @@ def test_several_files_are_one_text(document, tmp_path):
 
 FINISHED = {
     "run", "model", "parameters", "steps", "train_loss", "valid_loss", "perplexity", "floor_perplexity", "tokens_per_second", "seconds",
-    "compile_seconds", "peak_memory_bytes", "interrupted",
+    "compile_seconds", "peak_memory_bytes", "interrupted", "diverged",
 }  # fmt: skip
 
 
