@@ -138,6 +138,8 @@ class Progress:
         r = self.step
         if r is None:
             return ""
+        if self.counting:
+            return f"counted at {r.tokens_per_second:,.0f} tokens/s; scoring"
         step = f"step {r.step:,}" + (f" of {self.run.steps:,}" if self.run.steps else "")
         left = f"{report.duration(r.seconds_left)} left"
         parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
@@ -151,12 +153,14 @@ class Progress:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
-        else:
+        elif not (self.counting and r.interrupted):
             report.data(f"training loss {r.train_loss:.4f} nats per token; nothing was held out to validate on")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
-        done = report.number_of(r.parameters, "n-gram") if self.counting else report.number_of(r.steps, "step")
-        report.data(f"{done} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
+        done, seconds = report.number_of(r.steps, "step"), r.seconds
+        if self.counting and self.step:
+            done, seconds = f"{report.number_of(r.parameters, 'n-gram')} counted", self.step.seconds
+        report.data(f"{done} in {report.duration(seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
-        if r.interrupted:
+        if r.interrupted and not self.counting:
             report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))
         report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))

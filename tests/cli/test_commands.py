@@ -113,7 +113,7 @@ def test_a_model_that_counts_does_so_too(document, nlm, corpus):
     assert code == 0 and out.startswith("ants") and len(out) == 10
     assert nlm("gradcheck", "--run", "run")[0] == 2
     code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--add-k", "0")
-    assert code == 0 and "\nvalidation loss" in "\n" + out and " n-grams in " in out and "sample: " in err
+    assert code == 0 and "\nvalidation loss" in "\n" + out and " n-grams counted in " in out and "sample: " in err
     assert "step" not in out + err and "learning rate" not in err and "parameters" not in err and "nan" not in out + err
     code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--valid-fraction", "0")
     assert code == 0 and "training loss" in out and "nan" not in out + err

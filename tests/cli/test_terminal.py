@@ -73,6 +73,18 @@ def test_a_json_document_holds_the_text_as_it_is(run, capsys):
     assert not re.search("[\x00-\x09\x0b-\x1f]", out)
 
 
+def test_a_count_that_is_stopped_says_no_loss(training, capsys):
+    trained = training("ngram")
+    progress = Progress(trained.settings, False)
+    for record in trained.run():
+        progress.show(record)
+        trained.stop = True
+        assert "nan" not in progress.state()
+    progress.summary(record)
+    out = capsys.readouterr().out
+    assert "loss" not in out and " n-grams counted in " in out and "(interrupted)" in out
+
+
 def started(tmp_path, corpus):
     """A training run in a process of its own, once it has saved its first evaluation."""
     arguments = ["train", str(corpus), *SMALL, "--steps", "10000000", "--eval-every", "5", "--out", "run"]
