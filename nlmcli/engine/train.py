@@ -251,6 +251,7 @@ class Training:
             self.bits = score.nats / math.log(2) / score.characters
         sample = sample_of(self.lm)
         self.evaluating = time.perf_counter() - start
+        self.seconds += self.evaluating
         return Evaluated(self.step, train_loss, self.valid_loss, best, sample, self.waited)
 
     def save(self, name: str) -> None:

@@ -107,6 +107,7 @@ def test_adamw(dtype, tolerance):
         np.testing.assert_allclose(theta, after, atol=tolerance)
 
 
+@PRECISIONS
 def test_depthwise_convolution(dtype, tolerance):
     gold, pair = golden("depthwise_convolution"), all_pairs()["depthwise_convolution"]
     y, cache = pair.forward(*(gold[name].astype(dtype) for name in ("x", "K", "b")))
@@ -152,6 +153,7 @@ def test_mamba_in_two_segments(dtype, tolerance, cut):
         assert np.abs(value - gold[what]).max() <= tolerance * np.abs(gold[what]).max(), what
 
 
+@PRECISIONS
 def test_dilated_convolution(dtype, tolerance):
     gold, pair = golden("dilated_convolution"), all_pairs()["dilated_convolution"]
     names = pair.input_names()
