@@ -58,6 +58,7 @@ class Counting:
         P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
         self.lm = LanguageModel(self.model, P, self.tokenizer, self.settings, {"step": 1, "steps": 1})
         seconds = time.perf_counter() - start
+        self.lm.about |= {"parameters": P.flat.size, "tokens_per_second": self.tokens / seconds, "seconds": seconds}
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
 
     def warm_up(self) -> float:
@@ -73,7 +74,8 @@ class Counting:
             self.train_loss = score.nats / score.tokens
             return
         self.valid_loss = score.nats / score.tokens
-        self.lm.about |= {"valid_loss": finite(self.valid_loss), "best": finite(self.valid_loss)}
+        bits = score.nats / math.log(2) / score.characters
+        self.lm.about |= {"valid_loss": finite(self.valid_loss), "best": finite(self.valid_loss), "bits_per_character": finite(bits)}
         self.lm.save(self.folder / "best.npz")
         yield Evaluated(1, math.nan, self.valid_loss, True, sample_of(self.lm))
 
