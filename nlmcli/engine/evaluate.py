@@ -71,8 +71,9 @@ def encoded(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Encoded:
     return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
 
 
-def token_scores(lm: LanguageModel | Mixture, text: Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def token_scores(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
+    text = encoded(lm, text)
     if lm.settings.by == "line":
         lines = text.lines()
         for k in range(0, len(lines), TOGETHER):
@@ -150,7 +151,7 @@ def each_token(lm: LanguageModel | Mixture, text: str) -> Iterator[dict[str, Any
     """
     ended = text.removesuffix("\n") + "\n" if lm.settings.by == "line" else text
     pieces = iter(lm.tokenizer.pieces(ended))
-    for ids, nll, rank in token_scores(lm, encoded(lm, text)):
+    for ids, nll, rank in token_scores(lm, text):
         for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)
