@@ -71,8 +71,8 @@ def check_model(name: str, dtype: str = "float64", tolerance: float | None = Non
     """
     has = {field.name for field in fields(models.model_class(name).Config)}
     variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
-    if another := {option: value for option, value in (("layers", 1), ("tie", False)) if option in has}:
-        variants.append(another)
+    if has & {"layers", "tie"}:
+        variants.append({"layers": 1, "tie": False})
     worst: dict[str, Row] = {}
     for variant in variants:
         for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):
