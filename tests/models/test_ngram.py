@@ -226,7 +226,7 @@ def test_the_score_of_a_text_is_that_of_the_definition(training, monkeypatch, by
         parts = [line + "\n" for line in text.removesuffix("\n").split("\n")] if by == "line" else [text]
         return [tokenizer.encode(part).tolist() for part in parts]
 
-    texts, definition = in_parts(trained.texts.train), naive.kneser_ney if add_k is None else naive.add_k
+    texts, definition = in_parts(str(trained.texts.train)), naive.kneser_ney if add_k is None else naive.add_k
     nll = []
     for ids in in_parts(text):
         for t, w in enumerate(ids):
