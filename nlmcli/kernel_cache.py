@@ -32,8 +32,6 @@ def source_hash() -> str:
 
 def user_cache() -> Path:
     """The folder in which this system keeps a user's caches."""
-    if given := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(given)
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "nlm"
@@ -42,12 +40,11 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", home / ".cache")) / "nlm"
 
 
-def writable_folder() -> str | None:
-    """This version's folder in the user's cache; where that cannot be written, one that lasts as long as the system's /tmp."""
-    version = f"kernels-{source_hash()}"
+def writable_folder(name: str, chosen: str | None = None) -> str | None:
+    """The folder of that name in the one chosen or the user's cache; where that cannot be written, one that lasts as long as /tmp."""
     for base in (user_cache, temporary_folder):
         try:
-            folder = base() / version
+            folder = Path(chosen if chosen and base is user_cache else base()) / name
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 return str(folder)
@@ -133,7 +130,7 @@ def announce() -> None:
         BEFORE_COMPILING.pop()()
 
 
-FOLDER = writable_folder()
+FOLDER = writable_folder(f"kernels-{source_hash()}", os.environ.get("NUMBA_CACHE_DIR"))
 
 
 def keep(dispatcher) -> None:

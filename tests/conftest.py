@@ -14,7 +14,8 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 from nlmcli import models  # noqa: E402
-from nlmcli.engine.settings import Settings  # noqa: E402
+from nlmcli.engine.count import Counting  # noqa: E402
+from nlmcli.engine.settings import TRAINING_OPTIONS, Settings  # noqa: E402
 from nlmcli.engine.train import Training  # noqa: E402
 
 hypothesis.settings.register_profile("nlm", deadline=None)  # the first example of a kernel waits for its compilation
@@ -26,7 +27,7 @@ SENTENCES = (
     "a cat sat on the mat , and the ants sat on the cat .",
     "their books opened the students .",
 )
-SIZES = {"embed": 5, "hidden": 6, "layers": 2, "heads": 1, "context": 3, "dropout": 0.0}
+SIZES = {"embed": 5, "hidden": 6, "layers": 2, "heads": 1, "context": 3, "tie": True, "dropout": 0.0}
 RUN = {"tokenizer": "char", "batch_size": 4, "seq_len": 8, "steps": 20, "lr": 0.01}
 
 
@@ -59,8 +60,10 @@ def training(tmp_path, corpus, sizes):
         small = sizes(model, layers=layers, **{k: v for k, v in given.items() if k in SIZES})
         options = RUN | small | {k: v for k, v in given.items() if k in own}
         assert set(given) <= own | set(SIZES)
+        Kind = Training if models.model_class(model).neural else Counting
+        options = {name: value for name, value in options.items() if Kind is Training or name not in TRAINING_OPTIONS}
         settings = Settings(**{"corpus": (str(corpus),), "model": model} | options)
-        return Training(settings, out or tmp_path / f"run-{next(count)}", threads)
+        return Kind(settings, out or tmp_path / f"run-{next(count)}", threads)
 
     return make
 

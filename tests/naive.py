@@ -3,13 +3,15 @@
 Row vectors, Y = XW, as everywhere in nlm. P is a mapping from letters to arrays.
 """
 
-import collections
 import itertools
 import math
 import re
 import unicodedata
+from collections import Counter
 
 import numpy as np
+
+from nlmcli.nn.dropout import kept
 
 
 def embedding(E, x):
@@ -31,6 +33,41 @@ def tanh(x):
 def sigmoid(x):
     """σ(x) = 1 / (1 + e⁻ˣ)."""
     return np.array([1 / (1 + math.exp(-v)) for v in np.ravel(x)]).reshape(np.shape(x))
+
+
+def silu(x):
+    """x σ(x)."""
+    return x * sigmoid(x)
+
+
+def softplus(x):
+    """ln(1 + eˣ)."""
+    return np.array([math.log(1 + math.exp(v)) for v in np.ravel(x)]).reshape(np.shape(x))
+
+
+def rmsnorm(x, g, epsilon=1e-5):
+    """Each row over the root of the mean of its squares, and times g."""
+    return np.array([[g[j] * v / math.sqrt(sum(w * w for w in row) / len(row) + epsilon) for j, v in enumerate(row)] for row in x])
+
+
+def depthwise_convolution(x, K, b):
+    """y[t,m,j] = b[j] + Σ_k K[k,j] x[t+k,m,j]."""
+    W = len(K)
+    return np.array([b + sum(K[k] * x[t + k] for k in range(W)) for t in range(len(x) - W + 1)])
+
+
+def selective_scan(x, delta, A, B, C, D, h0):
+    """h_t = e^(Δ_t A) h_{t-1} + B_t Δ_t x_t, y_t = C_t h_t + D x_t, a text and a channel at a time.  -> y, h_T"""
+    y, h = np.empty(np.shape(x)), np.array(h0, float)
+    for t, m, j in np.ndindex(y.shape):
+        h[m, :, j] = np.exp(delta[t, m, j] * A[:, j]) * h[m, :, j] + B[t, m] * delta[t, m, j] * x[t, m, j]
+        y[t, m, j] = C[t, m] @ h[m, :, j] + D[j] * x[t, m, j]
+    return y, h
+
+
+def gelu(u):
+    """½ u (1 + tanh(√(2/π) (u + 0.044715 u³)))."""
+    return np.array([v / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) for v in np.ravel(u)]).reshape(np.shape(u))
 
 
 def softmax(t):
@@ -78,6 +115,49 @@ def gru_step(x, h, W, Wh, b, bn):
     hr, hz, q = np.split(linear(h, Wh, np.zeros(len(b))), 3, axis=1)
     r, z = sigmoid(r + hr), sigmoid(z + hz)
     return (1 - z) * tanh(n + r * (q + bn)) + z * h
+
+
+def dilated_convolution(x, before, W, b):
+    """y_t = [x_{t-d}; x_t] W + b, d = len(before).  x (T,B,C) -> y (T,B,M)."""
+    steps = [*before, *x]
+    return np.array([linear(np.concatenate([steps[t], steps[t + len(before)]], axis=1), W, b) for t in range(len(x))])
+
+
+def gate(a):
+    """tanh(f) σ(g), a = [f; g]."""
+    f, g = np.split(a, 2, axis=-1)
+    return tanh(f) * sigmoid(g)
+
+
+def layernorm(x, g, b):
+    """Each row less its mean, divided by √(variance + 1e-5), times g, plus b."""
+    rows = []
+    for row in x:
+        mean = math.fsum(row) / len(row)
+        variance = math.fsum((v - mean) ** 2 for v in row) / len(row)
+        rows.append([(v - mean) / math.sqrt(variance + 1e-5) * float(gain) + float(bias) for v, gain, bias in zip(row, g, b, strict=True)])
+    return np.array(rows)
+
+
+def attention(qkv, heads, past, p=0.0, rng=None):
+    """Every position asks those of its block: those read before (past) and those in qkv.  qkv (B,T,3D) -> o (B,T,D)."""
+    B, T, D = *np.shape(qkv)[:2], np.shape(qkv)[2] // 3
+    K, V, filled = past
+    n, d = K.shape[1], D // heads
+    mask = kept((B, heads, T, n), p, rng, float)
+    keep = np.ones((B, heads, T, n)) if mask is None else mask
+    out = np.zeros((B, T, D))
+    for b in range(B):
+        for t in range(T):
+            position = (filled[b] + t) % n
+            own = qkv[b, max(0, t - position) : t + 1]
+            before = position + 1 - len(own)
+            k, v = np.concatenate([K[b, :before], own[:, D : 2 * D]]), np.concatenate([V[b, :before], own[:, 2 * D :]])
+            for h in range(heads):
+                part = slice(h * d, (h + 1) * d)
+                share = softmax([qkv[b, t, part] @ key / math.sqrt(d) for key in k[:, part]])
+                out[b, t, part] = sum(share[j] * keep[b, h, t, j] * v[j, part] for j in range(len(v)))
+    return out
 
 
 # The logits of the next word after these words, the first of which is a line end. n: the context of a window.
@@ -146,12 +226,133 @@ def gru(P, words, n):
     return linear(y[-1:], P["U"], P["b2"])[0]
 
 
-MODELS = {"additive": additive, "window": window, "nplm": nplm, "rnn": rnn, "lstm": lstm, "gru": gru}
+def mamba_layer(v, g, Wx, Wz, K, bK, WB, WC, W1, W2, b1, lnA, D, Wo):
+    """What a layer adds to v (T,D)."""
+    r, zero = rmsnorm(v, g), np.zeros(len(bK))
+    x = np.concatenate([np.zeros((len(K) - 1, len(bK))), linear(r, Wx, zero)])
+    u = silu(depthwise_convolution(x[:, None], K, bK))
+    delta = softplus(u[:, 0] @ W1 @ W2 + b1)
+    start = np.zeros((1, *lnA.shape))
+    y, _ = selective_scan(u, delta[:, None], -np.exp(lnA), u @ WB, u @ WC, D, start)
+    return (y[:, 0] * silu(linear(r, Wz, zero))) @ Wo
+
+
+def mamba(P, words, n):
+    """y = RMSNorm(v) U + b2 after every layer has added to v, which began as the embeddings."""
+    v, layer = P["E"][words], ("g", "Wx", "Wz", "K", "bK", "WB", "WC", "W1", "W2", "b1", "lnA", "D", "Wo")
+    for l in range(len(P["g"])):
+        v = v + mamba_layer(v, *(P[name][l] for name in layer))
+    return linear(rmsnorm(v[-1:], P["gf"]), P["U"], P["b2"])[0]
+
+
+def cnn(P, words, n):
+    """y = tanh(Σ_l z_l Ws_l + bs) U + b2; layer l looks 2^l words back, the last no further than to the n-th last word."""
+    x, s, seen = linear(P["E"][words], P["We"], P["be"])[:, None], P["bs"], 1
+    for l in range(len(P["W1"])):
+        d = min(2**l, n - seen)
+        seen += d
+        z = gate(dilated_convolution(x, np.zeros((d, *x[0].shape)), P["W1"][l], P["b1"][l]))
+        s = s + linear(z[-1], P["Ws"][l], np.zeros(len(s)))[0]
+        if l + 1 < len(P["W1"]):
+            x = x + linear(z[:, 0], P["Wr"][l], P["br"][l])[:, None]
+    return linear(tanh(s)[None], P["U"], P["b2"])[0]
+
+
+def transformer(P, words, n):
+    """y = LN(x) Eᵀ of the last word's x, read in blocks of n, with one head."""
+    words = words[(len(words) - 1) // n * n :]
+    x = P["E"][words] + P["Ep"][: len(words)]
+    none = np.zeros((1, n, x.shape[1])), np.zeros((1, n, x.shape[1])), [0]
+    for l in range(len(P["Wqkv"])):
+        qkv = linear(layernorm(x, P["ga"][l], P["ba"][l]), P["Wqkv"][l], P["bqkv"][l])
+        x = x + linear(attention(qkv[None], 1, none)[0], P["Wo"][l], P["bo"][l])
+        u = linear(layernorm(x, P["gm"][l], P["bm"][l]), P["W1"][l], P["b1"][l])
+        x = x + linear(gelu(u), P["W2"][l], P["b2"][l])
+    return P["E"] @ layernorm(x[-1:], P["gf"], P["bf"])[0]
+
+
+# Models that count.
+
+
+def ngrams(texts, newline, n):
+    """(n-gram, the word before it) of every n-gram of the texts that ends in a word, not in the line end a text begins with.
+
+    Before an n-gram that begins a text stands something that stands nowhere else.
+    """
+    for number, ids in enumerate(texts):
+        words = [("before", number), newline, *ids]
+        for end in range(max(2, n), len(words)):
+            yield tuple(words[end - n + 1 : end + 1]), words[end - n]
+
+
+def times(texts, newline, n):
+    """How often each n-gram stands in the texts."""
+    return Counter(ngram for ngram, _ in ngrams(texts, newline, n))
+
+
+def words_before(texts, newline, n):
+    """How many different words stand before each."""
+    return Counter(ngram for ngram, _ in set(ngrams(texts, newline, n)))
+
+
+def kneser_ney_discount(counts):
+    """a -> D(a) of modified Kneser-Ney, from how many n-grams have counts of 1, 2, 3 and 4."""
+    n = [sum(a == i for a in counts.values()) for i in range(5)]
+    D = [0.5, 1.0, 1.5]
+    if n[1] and n[2] and n[3]:
+        Y = n[1] / (n[1] + 2 * n[2])
+        found = [1 - 2 * Y * n[2] / n[1], 2 - 3 * Y * n[3] / n[2], 3 - 4 * Y * n[4] / n[3]]
+        D = found if min(found) > 0 else D
+    return lambda a: [0.0, *D][min(a, 3)]
+
+
+def kneser_ney(texts, newline, V, order, context):
+    """p of all V words after the context, the words from the beginning of the text on: from no context to one of order - 1."""
+    p = [1 / V] * V
+    for n in range(1, min(order, len(context) + 1) + 1):
+        c = tuple(context[len(context) - n + 1 :])
+        a = times(texts, newline, n) if n == order else words_before(texts, newline, n)
+        D = kneser_ney_discount(a)
+        total = sum(a[*c, w] for w in range(V))
+        if total:
+            left = sum(D(a[*c, w]) for w in range(V)) / total
+            p = [(a[*c, w] - D(a[*c, w])) / total + left * p[w] for w in range(V)]
+    return np.array(p)
+
+
+def add_k(texts, newline, V, order, context, k):
+    """(n(cw) + k V u(w)) / (n(c) + k V) of the last order - 1 words c; V the types of the texts, u alike for all of them."""
+    words = [w for ids in texts for w in ids]
+    seen = set(words)
+    rest = 1 / (len(words) + 1) if len(seen) < V else 0
+    u = [(1 - rest) / len(seen) if w in seen else rest / (V - len(seen)) for w in range(V)]
+    c = tuple(context[max(0, len(context) - order + 1) :])
+    n = times(texts, newline, len(c) + 1)
+    total = sum(n[*c, w] for w in range(V))
+    if not total:
+        return np.array(u)
+    return np.array([(n[*c, w] + k * len(seen) * u[w]) / (total + k * len(seen)) for w in range(V)])
+
+
+MODELS = {
+    **{"additive": additive, "window": window, "nplm": nplm, "cnn": cnn, "rnn": rnn, "lstm": lstm, "gru": gru},
+    **{"transformer": transformer, "mamba": mamba},
+}
 
 
 def surprisals(model, P, ids, newline, n=None):
     """-ln P(w_t | all before it) of every token of a text, each computed from the beginning."""
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
+
+
+def philox(counter, key):
+    """Ten rounds of Philox 4x32 over four and two whole numbers of 32 bits.  Salmon et al. 2011"""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [b >> 32 ^ c[1] ^ k[0], b % 2**32, a >> 32 ^ c[3] ^ k[1], a % 2**32]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
 
 
 # Byte-level BPE.
@@ -189,7 +390,7 @@ def bpe_merges(text, alphabet, size, min_count):
     words = [[bytes([b]) for b in word.encode("utf-8", "surrogatepass")] for word in gpt2_words(text)]
     tokens, merges = [bytes([b]) for b in alphabet], []
     while len(tokens) < size:
-        counts = collections.Counter(pair for word in words for pair in itertools.pairwise(word))
+        counts = Counter(pair for word in words for pair in itertools.pairwise(word))
         pair = min(counts, key=lambda p: (-counts[p], tokens.index(p[0]), tokens.index(p[1])), default=None)
         if pair is None or counts[pair] < min_count:
             break
@@ -249,6 +450,31 @@ def adam(theta, gs, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
         v = beta2 * v + (1 - beta2) * g**2
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
         theta = theta - lr * m_hat / (v_hat**0.5 + epsilon)
+    return theta
+
+
+def adamw(theta, gs, lr, weight_decay=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Adam's step, from a θ that has shrunk first."""
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta = (1 - lr * weight_decay) * theta
+        theta = theta - lr * m_hat / (v_hat**0.5 + epsilon)
+    return theta
+
+
+def sophia(theta, gs, curvatures, lr, beta1=0.96, beta2=0.99, epsilon=1e-12, weight_decay=0.2, gamma=0.05):
+    """curvatures: the estimate before each step, None where there is none."""
+    m = h = 0.0
+    for g, estimate in zip(gs, curvatures, strict=True):
+        if estimate is not None:
+            h = beta2 * h + (1 - beta2) * estimate
+        m = beta1 * m + (1 - beta1) * g
+        ratio = m / max(gamma * h, epsilon)
+        theta = theta - lr * weight_decay * theta
+        theta = theta - lr * (1 if ratio > 1 else -1 if ratio < -1 else ratio)
     return theta
 
 

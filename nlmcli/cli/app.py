@@ -12,7 +12,7 @@ import typer  # noqa: E402
 from typer.core import TyperCommand, TyperGroup  # noqa: E402
 
 from nlmcli import __version__  # noqa: E402
-from nlmcli.cli import eval, generate, gradcheck, options, report, tokenize, train  # noqa: E402
+from nlmcli.cli import compare, eval, generate, gradcheck, inspect, options, report, tokenize, train  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
 # Typer brings a Click of its own, under a private name; this is the base class of its errors.
@@ -79,7 +79,7 @@ def nlm(version: Version = False, debug: Debug = False) -> None:
     """
 
 
-for command in (tokenize.tokenize, train.train, eval.eval, generate.generate, gradcheck.gradcheck):
+for command in (tokenize.tokenize, train.train, eval.eval, generate.generate, gradcheck.gradcheck, inspect.inspect, compare.compare):
     app.command(cls=Command)(command)
 
 

@@ -16,6 +16,14 @@ def eval(
     ] = None,
     run: options.Run = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN:WEIGHT",
+            help="Mix in another run's probabilities, so much of them; without :WEIGHT what suits the first run's held-out text best.",
+            show_default=False,
+        ),
+    ] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -27,14 +35,16 @@ def eval(
     """
     import math
 
-    from nlmcli.engine.evaluate import each_token, evaluate
+    from nlmcli.engine.evaluate import each_token, evaluate, mixture_of
 
     options.announce_compiling(quiet)
     lm = options.load(run)
-    result = evaluate(lm, tuple(texts or ()), text)
-    listed = list(each_token(lm, result.text)) if tokens else []
+    mixture = mixture_of(lm, mix) if mix else None
+    result = evaluate(mixture or lm, tuple(texts or ()), text)
+    listed = list(each_token(mixture or lm, result.text)) if tokens else []
     if json:
-        report.document(result.report() | ({"each": listed} if tokens else {}))
+        mixed = {"mix": {"run": mixture.name, "weight": mixture.weight, "fitted": mixture.fitted}} if mixture else {}
+        report.document(result.report() | mixed | ({"each": listed} if tokens else {}))
         return
     if tokens:
         table = [("token", "P", "bits", "rank")]
@@ -59,6 +69,9 @@ def eval(
         rows.insert(4, ("perplexity without unknowns", f"{r['perplexity_known']:,.2f}"))
     if r["floor_perplexity"]:
         rows.append(("floor perplexity", f"{r['floor_perplexity']:.2f}: what this text's own grammar reaches"))
+    if mixture:
+        how = ", the best on what the first run held out" if mixture.fitted else ""
+        rows.insert(1, ("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{how}")))
     report.facts(rows)
 
 

@@ -1,10 +1,14 @@
 """nlm generate: text from a model."""
 
-from typing import Annotated
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.errors import InputError
 
 
 def generate(
@@ -22,6 +26,14 @@ def generate(
         float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable token.")] = False,
+    repetition_penalty: Annotated[
+        float, typer.Option(metavar="R", help="Above 1: what stands in the text already becomes less probable.")
+    ] = 1.0,
+    beam: Annotated[
+        int | None,
+        typer.Option(metavar="W", help="Draw nothing: search for the most probable text, W at a time.", show_default=False),
+    ] = None,
+    length_penalty: Annotated[float, typer.Option(metavar="A", help="With --beam: above 0, longer texts lose less.")] = 0.6,
     stop: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,6 +43,10 @@ def generate(
     probs: Annotated[
         int | None, typer.Option(metavar="K", help="Write nothing; show the K most probable next tokens.", show_default=False)
     ] = None,
+    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Ask for a prompt, again and again.")] = False,
+    choose: Annotated[
+        int | None, typer.Option(metavar="K", help="You choose each next token, from the K most probable.", show_default=False)
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -39,41 +55,142 @@ def generate(
 
     Example: nlm generate --prompt "students opened their" --probs 5
     """
-    from nlmcli.engine.generate import Sampling, next_words, notes, write
+    from nlmcli.engine.generate import next_words
+    from nlmcli.engine.sampling import Sampling
     from nlmcli.engine.settings import at_least
 
-    for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1)):
+    for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1), ("choose", choose, 1)):
         at_least(name, value, least)
+    sampling = Sampling(temperature, top_k, top_p, min_p, greedy, repetition_penalty)
+    sampling.check()
+    refuse_together(beam=beam, choose=choose, interactive=interactive, probs=probs)
+    if beam is not None and (num > 1 or sampling != Sampling()):
+        raise InputError("--beam draws nothing: leave out --num, --temperature and the other options of drawing")
     options.announce_compiling(quiet)
     lm = options.load(run)
-    sampling = Sampling(temperature, top_k, top_p, min_p, greedy)
-    sampling.check()
-    if not quiet:
-        for note in notes(lm, prompt):
-            report.message(report.printable(note))
-    if probs is not None:
-        found = next_words(lm, prompt, probs, sampling)
-        if json:
-            report.document({"prompt": prompt, "next": [{"token": t, "p": p} for t, p in found]})
-            return
-        report.data(f"{report.printable(prompt)} ____")
-        rows = [(report.printable(token), report.probability(p, 4), report.bar(p)) for token, p in found]
-        for line in report.columns(rows, right=(1,)):
-            report.data("  " + line)
-        return
-    written = ["" for _ in range(num)]
-    streaming, begin = num == 1 and not json, prompt
-    for i, piece in write(lm, prompt, length, num, seed, sampling, tuple(stop or ())):
-        written[i] += piece
-        if streaming:
-            report.data(report.printable(begin + piece), end="")
-            begin = ""
-    if streaming:
-        report.data(report.printable(begin))
+    writing = Writing(lm, length, num, seed, sampling, tuple(stop or ()), beam, length_penalty, quiet)
+    if choose is not None:
+        choosing(lm, writing.read(prompt), choose, length, sampling)
+    elif interactive:
+        for line in asked("prompt: "):
+            writing.show(line)
+    elif probs is not None:
+        show_next(prompt, next_words(lm, writing.read(prompt), probs, sampling), json)
     elif json:
-        report.document({"prompt": prompt, "texts": [prompt + text for text in written]})
+        report.document({"prompt": prompt, "texts": writing.texts(prompt)})
     else:
-        for i, text in enumerate(written, 1):
-            if i > 1 and lm.settings.by == "stream":
-                report.data(f"--- {i} of {num} ---")
-            report.data(report.printable(prompt + text))
+        writing.show(prompt)
+
+
+def refuse_together(**given: object) -> None:
+    """Raises InputError where more than one of these options was given."""
+    names = ["--" + name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)} do not go together; give one of them")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How texts are to be written: all the options but the prompt."""
+
+    lm: Any
+    length: int
+    num: int
+    seed: int | None
+    sampling: Any
+    stop: tuple[str, ...]
+    beam: int | None
+    length_penalty: float
+    quiet: bool
+
+    def read(self, prompt: str) -> str:
+        """The prompt as the model can read it, what is special about that said."""
+        from nlmcli.engine.generate import readable
+
+        prompt, notes = readable(self.lm, prompt)
+        for note in () if self.quiet else notes:
+            report.message(report.printable(note))
+        return prompt
+
+    def pieces(self, prompt: str) -> Iterator[tuple[int, str]]:
+        """(which text, what it goes on with), piece by piece."""
+        from nlmcli.engine.beam import beam_search
+        from nlmcli.engine.generate import write
+
+        prompt = self.read(prompt)
+        if self.beam is None:
+            return write(self.lm, prompt, self.length, self.num, self.seed, self.sampling, self.stop)
+        found = beam_search(self.lm, prompt, self.length, self.beam, self.length_penalty, self.stop)
+        return iter([(0, found.text + found.decoder.rest())])
+
+    def texts(self, prompt: str) -> list[str]:
+        """The whole texts."""
+        written = [prompt for _ in range(self.num)]
+        for i, piece in self.pieces(prompt):
+            written[i] += piece
+        return written
+
+    def show(self, prompt: str) -> None:
+        """Write to stdout: one text while it comes, several when they are there."""
+        if self.num == 1:
+            report.data(report.printable(prompt), end="")
+            for _, piece in self.pieces(prompt):
+                report.data(report.printable(piece), end="")
+            report.data()
+            return
+        for i, text in enumerate(self.texts(prompt), 1):
+            if i > 1 and self.lm.settings.by == "stream":
+                report.data(f"--- {i} of {self.num} ---")
+            report.data(report.printable(text))
+
+
+def show_next(prompt: str, found: list[tuple[str, float]], json: bool) -> None:
+    """The most probable next tokens, as bars."""
+    if json:
+        report.document({"prompt": prompt, "next": [{"token": t, "p": p} for t, p in found]})
+        return
+    report.data(f"{report.printable(prompt)} ____")
+    for line in bars(found):
+        report.data("  " + line)
+
+
+def bars(found: list[tuple[str, float]], numbered: bool = False) -> list[str]:
+    """A line for each token, with its probability and a bar."""
+    rows = [(report.printable(token), report.probability(p, 4), report.bar(p)) for token, p in found]
+    if numbered:
+        return report.columns([(str(k), *row) for k, row in enumerate(rows, 1)], right=(0, 2))
+    return report.columns(rows, right=(1,))
+
+
+def asked(question: str) -> Iterator[str]:
+    """The lines that a person answers a question with, again and again, until their end (Ctrl-D)."""
+    while True:
+        if sys.stdin.isatty():
+            print(question, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            if sys.stdin.isatty():
+                report.message()
+            return
+        yield line.removesuffix("\n")
+
+
+def choosing(lm: Any, prompt: str, k: int, length: int, sampling: Any) -> None:
+    """Show what comes next and have a person choose it, until the end of what they type, or of the text."""
+    from nlmcli.engine.choose import Choosing
+
+    text = Choosing(lm, prompt, sampling)
+    answers = asked(f"1 to {k}, or text of your own; Enter takes 1, Ctrl-D ends: ")
+    for _ in range(length):
+        found = text.most_probable(k)
+        report.data(f"{report.printable(text.written)} ____")
+        for line in bars(found, numbered=True):
+            report.data("  " + line)
+        answer = next(answers, None)
+        if answer is None:
+            break
+        if (answer.strip().isdigit() and 1 <= int(answer) <= len(found)) or not answer.strip():
+            text.take(int(answer) if answer.strip() else 1)
+        else:
+            text.add(answer)
+    report.data(report.printable(text.written))

@@ -62,7 +62,7 @@ def rows(named: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator
     from nlmcli.engine import gradcheck as engine
 
     asked = [(kind, name) for kind, name in named.items() if name is not None]
-    everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in models.names()]
+    everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in models.neural_names()]
     for kind, name in asked or everything:
         what: dict[str, Any] = {kind: name}
         for row in engine.check(**what, dtype=dtype, tolerance=tolerance):

@@ -26,10 +26,8 @@ Corpus = Annotated[
     list[str] | None,
     typer.Argument(metavar="CORPUS", help="Text files; - is stdin. None: the corpus that ships with nlm.", show_default=False),
 ]
-Run = Annotated[
-    Path | None,
-    typer.Option(metavar="PATH", help="A run's folder or a checkpoint. Default: the newest run under ./runs.", show_default=False),
-]
+RUN = "A run's folder or a checkpoint. Default: the newest run under ./runs."
+Run = Annotated[Path | None, typer.Option(metavar="PATH", help=RUN, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
 TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a .json file that nlm tokenize --out made."

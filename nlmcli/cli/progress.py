@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nlmcli import models
 from nlmcli.cli import options, report
 from nlmcli.engine.evaluate import perplexity
+from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
 
 SAMPLE = "sample: "
 INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"
@@ -24,6 +25,7 @@ class Progress:
 
     def __init__(self, settings: Settings, quiet: bool):
         self.settings, self.quiet = settings, quiet
+        self.counting = not models.model_class(settings.model).neural
         self.interrupted = False
         self.losses: list[float] = []
         self.step: Stepped | None = None
@@ -61,27 +63,50 @@ class Progress:
         elif isinstance(record, Compiled) and not self.quiet:
             if record.seconds > 1:
                 self.say(f"kernels ready after {record.seconds:.1f} s")
+            if record.step_seconds and self.run.steps:
+                left = report.duration(record.step_seconds * (self.run.steps - (self.run.resumed or 0)))
+                self.say(f"about {left} without evaluations, at {self.run.tokens_per_step / record.step_seconds:,.0f} tokens/s")
             if self.live:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
             self.evaluated(record)
+        elif isinstance(record, RolledBack):
+            self.rolled_back(record)
 
     def started(self, r: Started) -> None:
-        s, epochs = self.settings, r.steps * r.tokens_per_step / r.train_tokens
-        parameters, types = report.number_of(r.parameters, "parameter"), report.number_of(r.vocabulary, "type")
-        self.say(f"{r.model}, {parameters}, {types} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
+        s = self.settings
+        parameters = "" if self.counting else f"{report.number_of(r.parameters, 'parameter')}, "
+        memory = f"; {r.memory / 1e6:,.0f} MB" if r.memory else ""
+        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown{memory}")
         if r.unknown_rate >= 0.5:
             self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
         if not r.valid_tokens and s.valid_fraction:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
-        batches = f"{report.number_of(r.steps, 'step')} of {report.number_of(r.tokens_per_step, 'token')}"
-        self.say(f"{batches} ({epochs:.1f} epochs), {report.number_of(r.threads, 'thread')}")
-        self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
+        if not self.counting:
+            self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
+            self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
         report.message(report.printable(f"run: {r.run}"))
+        if r.resumed is not None:
+            self.say(f"going on after step {r.resumed:,}")
+
+    def length(self, r: Started) -> str:
+        """How long the run is, in what is known of it before."""
+        tokens = report.number_of(r.tokens_per_step, "token")
+        if r.steps is None:
+            return f"steps of {tokens} for {report.duration(60 * (self.settings.minutes or 0))}"
+        return f"{report.number_of(r.steps, 'step')} of {tokens} ({r.steps * r.tokens_per_step / r.train_tokens:.1f} epochs)"
 
     def evaluated(self, r: Evaluated) -> None:
+        if not self.counting:
+            self.losses_of(r)
+        words = " ".join(report.printable(r.sample).split())
+        width = self.console.width if self.live else PIPE
+        if words:
+            self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+
+    def losses_of(self, r: Evaluated) -> None:
         if not self.losses:
             self.say("* best so far")
         self.losses.append(r.valid_loss)
@@ -92,10 +117,12 @@ class Progress:
             f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
             f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
         )
-        words = " ".join(report.printable(r.sample).split())
-        width = self.console.width if self.live else PIPE
-        if words:
-            self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
+        if r.waited == self.settings.patience:
+            self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
+
+    def rolled_back(self, r: RolledBack) -> None:
+        loss = f"loss is {r.loss:.4g} after step {r.step:,}"
+        self.say(f"{loss}, which is worse than guessing; back to step {r.back_to:,} with half the learning rate, {r.lr:g}")
 
     def say(self, line: str) -> None:
         if self.live:
@@ -111,18 +138,29 @@ class Progress:
         r = self.step
         if r is None:
             return ""
-        step, left = f"step {r.step:,} of {self.run.steps:,}", f"{report.duration(r.seconds_left)} left"
+        if self.counting:
+            return f"counted at {r.tokens_per_second:,.0f} tokens/s; scoring"
+        step = f"step {r.step:,}" + (f" of {self.run.steps:,}" if self.run.steps else "")
+        left = f"{report.duration(r.seconds_left)} left"
         parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
         return " · ".join(part for part in parts if part)
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
+        if r.diverged:
+            report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
-            report.data(f"best validation loss {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
-        else:
+            which = "validation loss" if self.counting else "best validation loss"
+            report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
+        elif not (self.counting and r.interrupted):
             report.data(f"training loss {r.train_loss:.4f} nats per token; nothing was held out to validate on")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
-        report.data(f"{report.number_of(r.steps, 'step')} in {report.duration(r.seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
+        done, seconds = report.number_of(r.steps, "step"), r.seconds
+        if self.counting and self.step:
+            done, seconds = f"{report.number_of(r.parameters, 'n-gram')} counted", self.step.seconds
+        report.data(f"{done} in {report.duration(seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
+        if r.interrupted and not self.counting:
+            report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))
         report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))

@@ -3,6 +3,7 @@
 x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING where there is none
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +47,8 @@ class Stream:
         self.seq_len = min(seq_len, self.length)
         self.batch_size = batch_size
         used = batch_size * self.length
-        before = np.concatenate([[newline], ids[: used - 1]]) if used else ids
-        self.x = before.reshape(batch_size, self.length)
-        self.y = ids[:used].reshape(batch_size, self.length)
+        self.y = ids[:used].reshape(batch_size, self.length)  # a view: the ids may be more than memory holds
+        self.before = np.concatenate([[newline], self.y[:-1, -1]])  # what stands before each track
         self.steps_per_epoch = -(-self.length // self.seq_len)
         self.tokens = used
         self.seed, self.drawn, self.restarts = seed, -1, np.empty((0, 0), bool)
@@ -56,8 +56,9 @@ class Stream:
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         k = step % self.steps_per_epoch
-        part = slice(k * self.seq_len, (k + 1) * self.seq_len)
-        x, y = (np.ascontiguousarray(a[:, part].T, np.int64) for a in (self.x, self.y))
+        start = k * self.seq_len
+        y = np.ascontiguousarray(self.y[:, start : start + self.seq_len].T, np.int64)
+        x = np.concatenate([(self.y[:, start - 1] if k else self.before)[None], y[:-1]])
         return Batch(x, y, fresh=k == 0, restarts=self.restarts_at(step) if k else None)
 
     def restarts_at(self, step: int) -> np.ndarray | None:
@@ -75,7 +76,7 @@ class Lines:
     carried from segment to segment. Shorter lines are padded, and padding is never counted.
     """
 
-    def __init__(self, lines: list[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
+    def __init__(self, lines: Sequence[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
         """lines: the ids of each line, its line end included."""
         self.lines, self.newline, self.batch_size, self.seq_len, self.seed = lines, newline, batch_size, seq_len, seed
         segments = np.array([-(-len(line) // seq_len) for line in lines])

@@ -1,20 +1,22 @@
 """How well a model predicts a text: -ln P of every token given all before it, added up and told in every unit."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nlmcli.engine.language_model import LanguageModel, read_corpus, read_texts
+from nlmcli.engine.data import PADDING
+from nlmcli.engine.encoded import Encoded, encode, lines_of
+from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.mixture import Mixture, best_weight, check
+from nlmcli.engine.texts import Text, of_string, read_corpus, read_texts
 from nlmcli.errors import InputError
-from nlmcli.models.base import Model
-from nlmcli.nn.cross_entropy import head_score
-from nlmcli.nn.params import Params
 
-CHUNK = 2048  # tokens of a text that go through the model at once
+CHUNK = 2048  # tokens that go through the model at once
 TOGETHER = 64  # lines that do
 
 
@@ -51,62 +53,60 @@ def perplexity(nats_per_token: float) -> float:
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
-def score_text(lm: LanguageModel, text: str) -> Score:
+def score_text(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Score:
     """The score of a text, read as the model was trained: as one stream, or line by line."""
-    parts = list(token_scores(lm, text))
-    ids, nll, rank = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    unknown = ids == lm.tokenizer.unknown
-    nll = nll.astype(np.float64)
-    return Score(
-        tokens=len(ids),
-        characters=len(text),
-        bytes=len(text.encode("utf-8", "surrogatepass")),
-        unknowns=int(unknown.sum()),
-        nats=float(nll.sum()),
-        nats_known=float(nll[~unknown].sum()),
-        top1=float((rank < 1).mean()),
-        top5=float((rank < 5).mean()),
-    )
+    text = encoded(lm, text)
+    sums = np.zeros(5)
+    for ids, nll, rank in token_scores(lm, text):
+        nll, unknown = nll.astype(np.float64), ids == lm.tokenizer.unknown
+        sums += unknown.sum(), nll.sum(), nll[~unknown].sum(), (rank < 1).sum(), (rank < 5).sum()
+    unknowns, nats, nats_known, top1, top5 = sums.tolist()
+    N = len(text)
+    return Score(N, text.characters, text.bytes, int(unknowns), nats, nats_known, top1 / N, top5 / N)
 
 
-def token_scores(lm: LanguageModel, text: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def encoded(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Encoded:
+    """The text as the model's ids, if it is not that already."""
+    if isinstance(text, Encoded):
+        return text
+    return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
+
+
+def token_scores(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
+    text = encoded(lm, text)
     if lm.settings.by == "line":
-        lines = [lm.tokenizer.encode(line) for line in lines_of(text)]
+        lines = text.lines()
         for k in range(0, len(lines), TOGETHER):
-            yield score_lines(lm.model, lm.P, lines[k : k + TOGETHER])
+            yield score_lines(lm, lines[k : k + TOGETHER])
+            text.forget()
     else:
-        yield from score_stream(lm.model, lm.P, lm.tokenizer.encode(text))
+        yield from score_stream(lm, text.parts(CHUNK))
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines of a text, each with its end."""
-    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
+def score_stream(lm: LanguageModel | Mixture, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(ids, nll, rank) of one long text, the state carried from part to part.  ids (N,) of each part."""
+    state, before = lm.start(1), lm.tokenizer.newline
+    for y in parts:
+        nll, rank, state = lm.score(np.concatenate([[before], y[:-1]])[:, None], y[:, None], state)
+        before = int(y[-1])
+        yield y, nll, rank
 
 
-def score_stream(model: Model, P: Params, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(ids, nll, rank) of one long text, the state carried from chunk to chunk.  ids (N,)."""
-    state = model.start(1, P.flat.dtype)
-    before = np.concatenate([[model.newline], ids[:-1]])
-    for k in range(0, len(ids), CHUNK):
-        x, y = before[k : k + CHUNK, None], ids[k : k + CHUNK]
-        h, state, _ = model.forward(P, x, state)
-        yield y, *head_score(h[:, 0], *model.head(P), y)
-
-
-def score_lines(model: Model, P: Params, lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_lines(lm: LanguageModel | Mixture, lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ids, nll, rank) of lines read side by side, each from a fresh state; what pads the shorter ones is not scored."""
     T, B = max(map(len, lines)), len(lines)
-    y, real = np.zeros((B, T), np.int64), np.zeros((B, T), bool)
+    y = np.full((T, B), PADDING)
     for b, line in enumerate(lines):
-        y[b, : len(line)], real[b, : len(line)] = line, True
-    x = np.concatenate([np.full((B, 1), model.newline), y[:, :-1]], axis=1)
-    state, encoded = model.start(B, P.flat.dtype), []
-    for t in range(0, T, CHUNK):
-        h, state, _ = model.forward(P, np.ascontiguousarray(x[:, t : t + CHUNK].T), state)
-        encoded.append(h)
-    h = np.concatenate(encoded).swapaxes(0, 1)
-    return y[real], *head_score(h[real], *model.head(P), y[real])
+        y[: len(line), b] = line
+    x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
+    state, scores, step = lm.start(B), [], max(1, CHUNK // B)
+    for t in range(0, T, step):
+        *score, state = lm.score(x[t : t + step], y[t : t + step], state)
+        scores.append(score)
+    by_line = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
+    nll, rank = (np.concatenate(parts)[by_line] for parts in zip(*scores, strict=True))
+    return np.concatenate(lines), nll, rank
 
 
 @dataclass(frozen=True)
@@ -114,33 +114,38 @@ class Evaluation:
     """A text, its score, and, where it is known, the -ln P of the grammar that made it."""
 
     name: str
-    text: str
+    source: Text
     score: Score
     floor: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, whole."""
+        return str(self.source)
 
     def report(self) -> dict[str, Any]:
         floor = perplexity(self.floor / self.score.tokens) if self.floor else None
         return {"text": self.name} | self.score.report() | {"floor_perplexity": floor}
 
 
-def evaluate(lm: LanguageModel, paths: tuple[str, ...] = (), text: str | None = None) -> Evaluation:
+def evaluate(lm: LanguageModel | Mixture, paths: tuple[str, ...] = (), text: str | None = None) -> Evaluation:
     """Score a string, files, or what training held out.  Raises InputError where there is nothing to score."""
     floor = None
     if text is not None:
-        name = "--text"
+        name, source = "--text", of_string(text)
     elif paths:
-        name, text = ", ".join(paths), read_corpus(paths, lm.settings.encoding)
+        name, source = ", ".join(paths), read_corpus(paths, lm.settings.encoding)
     else:
         held_out = read_texts(lm.settings)
-        name, text, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
-        if not text:
+        name, source, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
+        if not source:
             raise InputError("training held nothing out; give a file or --text")
-    if not text:
+    if not source:
         raise InputError("there is no text to score; give a file or --text")
-    return Evaluation(name, text, score_text(lm, text), floor)
+    return Evaluation(name, source, score_text(lm, source), floor)
 
 
-def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
+def each_token(lm: LanguageModel | Mixture, text: str) -> Iterator[dict[str, Any]]:
     """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
 
     piece: what stood in the text where the token is <unk>.
@@ -152,3 +157,22 @@ def each_token(lm: LanguageModel, text: str) -> Iterator[dict[str, Any]]:
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)
             yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": place + 1}
+
+
+def mixture_of(lm: LanguageModel, wanted: str) -> Mixture:
+    """The model mixed with another, `RUN:WEIGHT`, or `RUN`: with the weight that is best on what the model's training held out."""
+    name, colon, number = wanted.rpartition(":")
+    try:
+        weight = float(number) if colon else None
+    except ValueError:  # a colon in the path
+        weight = None
+    name = name if weight is not None else wanted
+    other = LanguageModel.load(Path(name))
+    if weight is not None:
+        return Mixture(lm, other, weight, name)
+    check(lm, other)
+    held_out = read_texts(lm.settings).valid
+    if not held_out:
+        raise InputError(f"training held nothing out to find a weight with; give one: --mix {name}:0.5")
+    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, encoded(each, held_out))]) for each in (lm, other)]
+    return Mixture(lm, other, best_weight(*nlls), name, fitted=True)

@@ -19,6 +19,7 @@ from nlmcli.errors import InputError, suggest
 from nlmcli.models.base import Model
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SMALL = {"embed": 4, "hidden": 6, "layers": 2, "heads": 2, "context": 3}
 VOCABULARY, STEPS, BATCH = 7, 5, 3
@@ -66,18 +67,26 @@ def check_pair(pair: Pair, dtype: str = "float64", tolerance: float | None = Non
 def check_model(name: str, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
     """A row for every parameter of a small model, on a batch with padding, from a state that is not the start.
 
-    In every variant, since a model may take another way then: with dropout and without, with one layer and with two.
-    The row is that of the larger error.
+    In every variant, since a model may take another way then: with dropout and without, with one layer and with two, with
+    the embeddings as output matrix and with one of its own. The row is that of the larger error.
     """
-    has_layers = any(field.name == "layers" for field in fields(models.model_class(name).Config))
+    refuse_counting(name)
+    has = {field.name for field in fields(models.model_class(name).Config)}
     variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
-    if has_layers:
-        variants.append({"layers": 1})
+    another: dict[str, float] = {option: value for option, value in (("layers", 1), ("tie", False)) if option in has}
+    if another:
+        variants.append(another)
     worst: dict[str, Row] = {}
     for variant in variants:
         for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):
             worst[row.name] = max(worst.get(row.name, row), row, key=lambda row: (not row.passed, row.error))
     return list(worst.values())
+
+
+def refuse_counting(name: str) -> None:
+    """Raises InputError for a model without derivatives."""
+    if not models.model_class(name).neural:
+        raise InputError(f"model {name} counts and has no derivatives to check; models that have: {', '.join(models.neural_names())}")
 
 
 def check_small(name: str, sizes: dict[str, Any], dtype: str, tolerance: float | None) -> list[Row]:
@@ -95,6 +104,7 @@ def check_small(name: str, sizes: dict[str, Any], dtype: str, tolerance: float |
 
 def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
     """A row for every parameter of a trained model, on a sample of its entries and a made-up text."""
+    refuse_counting(lm.settings.model)
     rng = np.random.default_rng(0)
     P = Params(lm.P.shapes, lm.P.flat.astype(dtype))
     x, y = rng.integers(0, lm.model.V, (2, STEPS, BATCH))
@@ -118,7 +128,7 @@ def check_parameters(
     targets, n = y.reshape(-1), np.count_nonzero(y >= 0)
 
     def loss_and_gradient(G: Params) -> float:
-        draw = np.random.default_rng(0) if dropout else None
+        draw = Philox(0) if dropout else None
         return model.step(P, x, targets, state, 1 / n, G, draw)[0] / n
 
     G = P.zeros_like()
@@ -194,5 +204,5 @@ def check(
     if run is model is layer is None:
         for pair in all_pairs().values():
             yield from check_pair(pair, dtype, tolerance)
-        for name in models.names():
+        for name in models.neural_names():
             yield from check_model(name, dtype, tolerance)

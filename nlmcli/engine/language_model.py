@@ -1,8 +1,5 @@
 """A trained model with all that is needed to use it: parameters, tokenizer, settings. What a checkpoint holds."""
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +10,11 @@ from nlmcli import models, text
 from nlmcli.engine import checkpoint
 from nlmcli.engine.settings import Settings
 from nlmcli.errors import InputError
-from nlmcli.models.base import Model
+from nlmcli.models.base import Model, State
 from nlmcli.nn.params import Params
-from nlmcli.text import corpus
 from nlmcli.text.tokenizer import Tokenizer
 
 RUNS = Path("runs")
-WORD = r"(?<![\w'’-])\w[\w'’-]*"
 
 
 @dataclass
@@ -44,19 +39,48 @@ class LanguageModel:
 
     @classmethod
     def load(cls, path: Path) -> "LanguageModel":
-        """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none."""
+        """Read a checkpoint, or the best one of a run's folder.  Raises InputError where there is none, or not a whole one."""
         file = checkpoint_of(path)
+        try:
+            lm = cls.read(file)
+        except checkpoint.Damaged as error:
+            raise InputError(f"{error}; {mend(file)}") from None
+        if path.is_dir() and file.name == "last.npz" and lm.about.get("best") is not None:
+            raise InputError(f"{path / 'best.npz'} is missing; the last checkpoint is whole: --run {file}")
+        return lm
+
+    @classmethod
+    def read(cls, file: Path) -> "LanguageModel":
+        """Read this checkpoint.  Raises InputError where it is none, Damaged where it is not whole."""
         arrays, about = checkpoint.load(file)
         if not isinstance(about.get("settings"), dict) or "tokenizer" not in about:
-            raise InputError(f"{file} is not a whole nlm checkpoint (it does not say what model it is)")
+            raise checkpoint.Damaged(f"{file} is not a whole nlm checkpoint (it does not say what model it is)")
         settings = Settings.from_dict(about.pop("settings"))
         tokenizer = text.from_dict(about.pop("tokenizer"))
         model = build(settings, tokenizer)
-        for name, shape in model.shapes().items():
-            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
-                raise InputError(f"{file} has no {name} of shape {shape}; it is not a whole checkpoint of model {settings.model}")
-        P = Params(model.shapes(), np.concatenate([arrays[name].reshape(-1) for name in model.shapes()]))
+        try:
+            P = model.restore(arrays)
+        except InputError as error:
+            raise checkpoint.Damaged(f"{file} has {error}; it is not a whole checkpoint of model {settings.model}") from None
         return cls(model, P, tokenizer, settings, about)
+
+    def start(self, batch: int) -> State:
+        """The state before the first token of so many texts."""
+        return self.model.start(batch, self.P.flat.dtype)
+
+    def score(self, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """nll and rank of the targets that are not padding, step by step, and the state after x.  x, targets (T,B)."""
+        return self.model.score(self.P, x, targets, state)
+
+
+def mend(damaged: Path) -> str:
+    """What to do about a damaged checkpoint: its run's other one is never taken unasked."""
+    other = damaged.with_name("last.npz" if damaged.name == "best.npz" else "best.npz")
+    try:
+        LanguageModel.read(other)
+    except InputError:
+        return "train the model again"
+    return f"its run's other checkpoint is whole: --run {other}"
 
 
 def build(settings: Settings, tokenizer: Tokenizer) -> Model:
@@ -81,54 +105,3 @@ def newest_run(folder: Path = RUNS) -> Path:
     if not runs:
         raise InputError(f"no run under ./{folder}; train one with: nlm train")
     return max(runs, key=lambda run: (run / "last.npz").stat().st_mtime)
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A corpus cut into what is trained on and what is held out.  floor: nats of a perfect model on what is held out."""
-
-    train: str
-    valid: str
-    floor: float | None = None
-
-    def opening(self) -> str:
-        """A prompt: the first two or three words of what is held out, or, where nothing is, of what is trained on."""
-        _, _, rest = self.valid.partition("\n")  # what is held out of a stream may begin within a word
-        text = rest.strip() or self.valid.strip() or self.train.strip()
-        words = re.search(rf"{WORD}(?: {WORD}){{1,2}}", text[:1000]) or re.search(WORD, text[:1000])
-        return (words[0] if words else text.split("\n")[0])[:40]
-
-
-def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> str:
-    """The texts of these files one after another, or the corpus that ships.  Raises InputError for what is not a text."""
-    if not paths:
-        corpus.known_encoding(encoding)
-        return corpus.read(corpus.shipped())
-    texts = [corpus.read(path, encoding) for path in paths]
-    return "".join(text if text.endswith("\n") else text + "\n" for text in texts[:-1]) + texts[-1]
-
-
-def read_texts(settings: Settings) -> Texts:
-    """Read the corpus of a run and hold a part out.  Raises InputError for what is not a text."""
-    whole = read_corpus(settings.corpus, settings.encoding)
-    if settings.valid:
-        return Texts(whole, corpus.read(settings.valid, settings.encoding))
-    if settings.by == "stream":
-        floor = floor_of(whole) if settings.valid_fraction == 0.1 else None
-        return Texts(*corpus.split(whole, settings.valid_fraction), floor)
-    train, valid = corpus.split_lines(whole, settings.valid_fraction)
-    return Texts("".join(f"{line}\n" for line in train), "".join(f"{line}\n" for line in valid))
-
-
-def floor_of(whole: str) -> float | None:
-    """-ln P of the held-out tenth under the grammar that made the text, where the text is one that ships with nlm."""
-    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
-    try:
-        shipped = corpus.shipped().parent
-    except InputError:
-        return None
-    for path in shipped.glob("*.json"):
-        facts = json.loads(path.read_text())
-        if facts.get("sha256") == digest:
-            return facts["nats"]
-    return None

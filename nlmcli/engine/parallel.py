@@ -6,6 +6,7 @@ when the vocabulary is, and are not summed so: of E's gradient only the rows of 
 touched, and that of the output matrix is made by all shards together, a range of the vocabulary at a time.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,11 @@ from nlmcli.engine.data import Batch
 from nlmcli.engine.large_head import LargeHead
 from nlmcli.engine.threads import Threads
 from nlmcli.models.base import Model, State
+from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
+from nlmcli.nn.philox import Philox
 
 SHARD, MOST_SHARDS = 16, 8  # columns that are enough for a shard, and how many shards there are at most
 LARGE = 1024  # a vocabulary from which on the output matrix is worth a pass of its own
@@ -37,7 +40,7 @@ class Shard:
         self.model, self.state, self.G, self.rng = model, state, G, rng
         self.x, y = (np.ascontiguousarray(a[:, columns]) for a in (batch.x, batch.y))
         self.targets, self.loss = y.reshape(-1), 0.0
-        self.words = [self.x, *(memory for memory in state if memory.dtype.kind == "i")]  # whose embeddings are read
+        self.words = model.words_read(self.x, state)
 
     def step(self, P: Params, scale: float, summed: list[slice]) -> None:
         """All of it, where the vocabulary is small: the output matrix's gradient goes into the shard's own vector."""
@@ -79,7 +82,9 @@ class Team:
                 for memory, start in zip(state, afresh, strict=True):
                     memory[:, columns[part]] = start
 
-    def gradient(self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple | None = None) -> tuple[float, list[State]]:
+    def gradient(
+        self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple[int, int] | None = None
+    ) -> tuple[float, list[State]]:
         """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
 
         G is zero before the first step, and the same vector from step to step: only what is not zero is cleared.
@@ -87,11 +92,12 @@ class Team:
         columns = shards_of(batch.x.shape[1])
         self.parts[:1] = [G]
         self.parts += [G.zeros_like() for _ in range(len(self.parts), len(columns))]
-        rngs = [key and np.random.default_rng([*key, s]) for s in range(len(columns))]
+        rngs = [Philox(*key, s) if key else None for s in range(len(columns))]
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
-        sparse, large = batch.x.size <= self.model.V, self.model.V >= LARGE
+        large = self.model.V >= LARGE
+        sparse = large if self.tied(G) else batch.x.size <= self.model.V
         summed = self.summed(G, sparse, large)
         self.clear(G, shards, sparse)
         if large:
@@ -111,14 +117,18 @@ class Team:
         self.workers.run([partial(shard.decode, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
         return loss
 
+    def tied(self, G: Params) -> bool:
+        """Whether E is the output matrix too. Then a small head writes all of E's gradient, in every shard; that of a large
+        one is there before the encoders add the rows of their words, which are few beside it."""
+        return np.may_share_memory(G.E, self.model.head(G)[0])
+
     def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
         """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""
         if (sparse, large) not in self.parts_of:
             apart = {"E"} if sparse else set()
             if large:
                 apart |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
-            ranges = [(at, at + G[name].size) for name, at in G.offsets.items() if name not in apart]
-            self.parts_of[sparse, large] = [slice(a, b) for a, b in joined(ranges)]
+            self.parts_of[sparse, large] = G.slices(name for name in G.shapes if name not in apart)
         return self.parts_of[sparse, large]
 
     def clear(self, G: Params, shards: list[Shard], sparse: bool) -> None:
@@ -138,6 +148,13 @@ class Team:
             for ids in shard.words if sparse else ():
                 move_rows(G.E, shard.G.E, ids.reshape(-1))
 
+    def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
+        """The batch with targets drawn from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
+        y = np.empty_like(batch.y)
+        given = enumerate(zip(shards_of(y.shape[1]), states, strict=True))
+        self.workers.run([partial(draw_shard, self.model, P, batch, *each, (*key, s), y) for s, each in given])
+        return replace(batch, y=y)
+
     def norm(self, g: np.ndarray) -> float:
         """|g| = √Σ g²: chunks in single precision, their sums in double, in one fixed order."""
         sums = np.empty(-(-g.size // CHUNK))
@@ -145,18 +162,16 @@ class Team:
         return float(np.sqrt(sums.sum()))
 
 
+def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: State, key: tuple[int, int, int], y: np.ndarray) -> None:
+    """Fill a shard's columns of y.  The dropout is that of the shard's gradient; the draw has a generator of its own."""
+    h, _, _ = model.forward(P, np.ascontiguousarray(batch.x[:, columns]), state, Philox(*key))
+    targets = batch.y[:, columns].reshape(-1)
+    u = np.random.default_rng([*key, 1]).random(targets.size)
+    y[:, columns] = head_draw(h.reshape(-1, h.shape[-1]), *model.head(P), targets, u).reshape(batch.y[:, columns].shape)
+
+
 def add_part(g: np.ndarray, more: np.ndarray, part: slice) -> None:
     add(g[part], more[part])
-
-
-def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The ranges, those that follow on each other as one."""
-    out: list[tuple[int, int]] = []
-    for start, stop in ranges:
-        if out and out[-1][1] == start:
-            start = out.pop()[0]
-        out.append((start, stop))
-    return out
 
 
 @kernel

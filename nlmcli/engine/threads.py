@@ -57,14 +57,16 @@ class Threads:
             self.done[r].release()
 
     def take(self, r: int) -> None:
-        for job in self.jobs[r :: self.n]:
-            job()
+        with quiet():
+            for job in self.jobs[r :: self.n]:
+                job()
 
     def run(self, jobs: Sequence[Job]) -> None:
         """All jobs, shared out; back when all are done. Raises what one of them raised."""
         if self.n == 1 or len(jobs) == 1:
-            for job in jobs:
-                job()
+            with quiet():
+                for job in jobs:
+                    job()
             return
         self.jobs, self.failures = jobs, []
         self.turns[0] += 1
@@ -86,6 +88,11 @@ class Threads:
             return
         edges = [size * r // self.n // grain * grain for r in range(self.n)] + [size]
         self.run([part_of(job, *ends) for ends in pairwise(edges)])
+
+
+def quiet() -> np.errstate:
+    """No warnings of numbers too large, which every thread gives for itself: a run that diverges shows in its loss."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def part_of(job: Callable[[slice], Any], start: int, stop: int) -> Job:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlmcli.engine.checkpoint import write_atomically
-from nlmcli.engine.language_model import read_corpus
+from nlmcli.engine.atomic import write_atomically
+from nlmcli.engine.texts import Text, of_string, read_corpus
 from nlmcli.errors import InputError
 from nlmcli.text import saved
 from nlmcli.text.corpus import known_encoding
@@ -48,28 +48,25 @@ def fit(
     lowercase: bool = False,
     encoding: str = "utf-8",
     string: str | None = None,
-) -> tuple[str, Tokenizer]:
+) -> tuple[Text, Tokenizer]:
     """The tokenizer of this name or in this file, and the text it was fitted on.
 
     The text is the corpus; or, where the pieces of a string are all that is asked for, that string, unless the tokenizer has
     to learn from a corpus what pieces there are.
     """
     known_encoding(encoding)
-    text = read_corpus(paths, encoding) if string is None or saved.learns(tokenizer) else string
+    text = read_corpus(paths, encoding) if string is None or saved.learns(tokenizer) else of_string(string)
     return text, saved.fit(tokenizer, text, vocab_size, min_count, lowercase)
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write the tokenizer's file.  Raises InputError where none can be written, or the name does not say that it is JSON."""
+    """Write the tokenizer's file.  Raises InputError where it cannot be written, or its name does not say that it is JSON."""
     if path.suffix != saved.ENDING:
         raise InputError(f"--out {path} does not end in {saved.ENDING}, as the file of a tokenizer does")
-    try:
-        write_atomically(path, lambda file: file.write(saved.to_json(tokenizer).encode("utf-8", "backslashreplace")))
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); give another --out") from None
+    write_atomically(path, lambda file: file.write(saved.to_json(tokenizer).encode("utf-8", "backslashreplace")))
 
 
-def count(corpus: str, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
+def count(corpus: Text, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
     """Tokens and types of a corpus (line ends apart), their ratio, the vocabulary and what it leaves unknown."""
     everything = fitted if fitted.learned else type(fitted).fit(corpus, min_count=1, lowercase=fitted.lowercase)
     line_ends = int(everything.counts[everything.newline])
@@ -82,8 +79,8 @@ def count(corpus: str, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
         "types": len(counts),
         "line_ends": line_ends,
         "type_token_ratio": len(counts) / max(1, tokens),
-        "characters": len(corpus),
-        "characters_per_token": len(corpus) / max(1, tokens + line_ends),
+        "characters": corpus.characters,
+        "characters_per_token": corpus.characters / max(1, tokens + line_ends),
         "vocabulary": len(fitted),
         "special": [visible(piece) for piece in special],
         "unknown_rate": unknowns / max(1, tokens + line_ends),

@@ -1,111 +1,47 @@
 """Training: a loop that yields records of what happens, and prints nothing."""
 
-import csv
-import itertools
 import math
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import TextIO
+from typing import Any
 
 import numpy as np
-import yaml
 
 from nlmcli import optim
-from nlmcli.engine import evaluate
-from nlmcli.engine.checkpoint import write_atomically
-from nlmcli.engine.data import Batch, Lines, Stream
-from nlmcli.engine.generate import Sampling, generate
-from nlmcli.engine.language_model import RUNS, LanguageModel, build, read_texts
-from nlmcli.engine.parallel import Team
+from nlmcli.engine import checkpoint, evaluate, memory
+from nlmcli.engine.data import Batch
+from nlmcli.engine.encoded import encode
+from nlmcli.engine.language_model import LanguageModel, build
+from nlmcli.engine.length import every, length_of
+from nlmcli.engine.metrics import Metrics, open_at
+from nlmcli.engine.parallel import Team, shards_of
+from nlmcli.engine.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
+from nlmcli.engine.resume import progress_of, restore, settings_of
+from nlmcli.engine.runs import (
+    finite,
+    floor_perplexity,
+    new_folder,
+    prompt_of,
+    read_and_fit,
+    read_data,
+    sample_of,
+    unknown_rate,
+)
 from nlmcli.engine.settings import Settings, at_least
-from nlmcli.engine.threads import available_threads
+from nlmcli.engine.threads import available_threads, quiet
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
-from nlmcli.optim.schedule import decay_of, learning_rate
-from nlmcli.text import saved
-from nlmcli.text.tokenizer import Tokenizer
+from nlmcli.optim.schedule import Schedule
 
-EPOCHS, LEAST, MOST = 10, 1000, 5000  # where neither --steps nor --epochs says how long: epochs, but so many steps
+ROWS = 200  # of steps in metrics.csv
 EVALUATIONS = 10  # where --eval-every does not say how often
 LAST = 20  # the training loss that is reported is the mean of so many last steps
-SHIPPED_PROMPT = "students opened their"
-COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds")
-
-
-@dataclass(frozen=True)
-class Started:
-    """Before the first step: what will be done."""
-
-    run: Path
-    model: str
-    parameters: int
-    vocabulary: int
-    train_tokens: int
-    valid_tokens: int
-    unknown_rate: float
-    steps: int
-    tokens_per_step: int
-    threads: int
-    lr: float
-    prompt: str  # words of the text to begin with, when it is done
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The kernels are there.  seconds: nearly none when they came from the cache."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """A step was taken.  loss: nats per token of its batch, before the update."""
-
-    step: int
-    epoch: float
-    loss: float
-    lr: float
-    gradient_norm: float
-    tokens_per_second: float
-    seconds: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The held-out text was scored.  train_loss: mean since the evaluation before."""
-
-    step: int
-    train_loss: float
-    valid_loss: float
-    best: bool
-    sample: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What `nlm train --json` prints."""
-
-    run: str
-    model: str
-    parameters: int
-    steps: int
-    train_loss: float
-    valid_loss: float | None
-    perplexity: float | None
-    floor_perplexity: float | None
-    tokens_per_second: float
-    seconds: float
-    compile_seconds: float
-    peak_memory_bytes: int | None
-    interrupted: bool
-
-
-Record = Started | Compiled | Stepped | Evaluated | Finished
+SAVE_SECONDS = 30  # how much of a run may be lost
+TRIES, FEW, EXPLODED = 3, 10, 2.0  # roll-backs; steps whose mean loss may not be so many times that of guessing
+FORGET = 256  # steps after which the memory of what was read is given back
 
 
 @dataclass
@@ -119,7 +55,17 @@ class Training:
     losses: list[float] = field(default_factory=list)  # of every step
     speeds: list[float] = field(default_factory=list)  # tokens per second of every step
     best: float = math.inf
+    since: int = 0  # the step of the last evaluation
+    waited: int = 0  # evaluations since the best one
+    troubles: int = 0  # how often it was rolled back
+    stepping: float = 0.0  # seconds that went into steps
+    evaluating: float = 0.0  # seconds of the last evaluation
     valid_loss: float | None = None
+    bits: float | None = None  # per character of the held-out text, when it was best
+    seconds: float = 0.0  # of training so far
+    over: bool = False  # the run has come to its end
+    pending: int = 0  # losses that had no row in metrics.csv yet when it was saved
+    resumes: bool = False  # goes on with what is saved in its folder
     stop: bool = False  # set it, and the run ends after the step it is in
 
     def __post_init__(self) -> None:
@@ -128,58 +74,125 @@ class Training:
         Optimizer = optim.optimizer_class(self.settings.optimizer)
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
-        self.texts = read_texts(s)
-        if not self.texts.train:
-            raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-        tokenizer = saved.fit(s.tokenizer, self.texts.train, s.vocab_size, s.min_count, s.lowercase)
-        self.data = read_data(s, tokenizer, self.texts.train)
+        self.texts, tokenizer = read_and_fit(s)
+        self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
+        self.data = read_data(s, tokenizer, self.train)
         self.model = build(s, tokenizer)
+        parameters = sum(map(math.prod, self.model.shapes().values()))
+        self.memory = memory.check(parameters, len(Optimizer.remembers), len(shards_of(s.batch_size)))
         P = self.model.initialise(np.random.default_rng(s.seed))
         self.lm = LanguageModel(self.model, P, tokenizer, s, {})
         self.G = P.zeros_like()
-        self.optimizer = Optimizer(s.optimizer_config(), P.flat.size)
+        self.optimizer = Optimizer(s.optimizer_config(), P.flat.size, decayed=P.slices(self.model.matrices()))
         self.team = Team(self.model, self.threads or available_threads())
-        self.steps = s.steps or (math.ceil(s.epochs * self.data.steps_per_epoch) if s.epochs else default_steps(self.data.steps_per_epoch))
-        self.eval_every = max(1, self.steps // EVALUATIONS) if s.eval_every is None else s.eval_every
-        if not self.texts.valid:
-            self.eval_every = 0
-        self.decay = decay_of(s.schedule)
+        self.length = length_of(s, self.data.steps_per_epoch)
+        self.steps = self.length.steps
+        self.evaluates = bool(self.texts.valid) and s.eval_every != 0
+        self.check_validation()
+        self.schedule = Schedule(s.schedule, self.lr, s.warmup)
         self.states: list = []
+
+    def check_validation(self) -> None:
+        """Raises InputError where an option goes by validation and there is none."""
+        needs = "--schedule plateau" if self.settings.schedule == "plateau" else self.settings.patience and "--patience"
+        if needs and not self.evaluates:
+            raise InputError(f"{needs} goes by validation, and there is none; give --valid FILE, or more --valid-fraction or --eval-every")
+
+    @classmethod
+    def resumed(cls, folder: Path, given: dict[str, Any], threads: int | None = None) -> "Training":
+        """The run in a folder, to go on where it was saved; given: options, of which only the length may be another.
+
+        Raises InputError where there is nothing to go on with.
+        """
+        run = cls(settings_of(folder, given), folder, threads, resumes=True)
+        run.folder = folder
+        arrays, about = checkpoint.load(folder / "last.npz")
+        run.pending = restore(run, arrays, about)
+        if run.length.over(run.step, run.seconds):
+            raise InputError(f"{folder} came to its end after {run.step:,} steps; give more --steps, --epochs or --minutes to go on")
+        return run
+
+    def open_metrics(self) -> None:
+        """Open metrics.csv after the rows of the steps that are done."""
+        file = open_at(self.folder / "metrics.csv", self.step if self.resumes else -1)
+        self.metrics = Metrics(file, self.length.times(ROWS), self.losses[len(self.losses) - self.pending :])
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set; save; tell how it went."""
-        self.folder = new_folder(self.out, self.settings)
+        if not self.resumes:
+            self.folder = new_folder(self.out, self.settings)
         yield self.started()
         compile_seconds = self.warm_up()
-        yield Compiled(compile_seconds)
-        begun = time.perf_counter()
-        with open(self.folder / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-            metrics = Metrics(file, self.steps)
-            for record in self.loop(begun):
-                metrics.write(record)
+        yield Compiled(compile_seconds, self.warm_up())
+        self.begun = time.perf_counter() - self.seconds
+        self.open_metrics()
+        try:
+            self.save("last.npz")
+            for record in self.loop():
+                self.metrics.write(record)
+                self.keep(record)
                 yield record
-        self.save("last.npz")
-        yield self.finished(time.perf_counter() - begun, compile_seconds)
+            self.save("last.npz")
+        finally:
+            self.metrics.file.close()
+        yield self.finished(compile_seconds)
 
-    def loop(self, begun: float) -> Iterator[Record]:
-        since = 0
-        while self.step < self.steps and not self.stop:
-            yield self.take_step(begun)
-            if self.eval_every and (self.step % self.eval_every == 0 or self.step == self.steps):
-                yield self.evaluate(float(np.mean(self.losses[since:])))
-                since = self.step
+    def loop(self) -> Iterator[Record]:
+        given = self.settings.eval_every
+        due = self.length.times(EVALUATIONS, self.stepping) if given is None else every(given)
+        while not (self.over or self.stop):
+            step = self.take_step()
+            if self.in_trouble(step):
+                yield self.roll_back(step.loss)
+                continue
+            yield step
+            self.over = self.is_over()
+            if self.evaluates and (due(self.step, self.stepping) or self.over):
+                score = self.evaluate()
+                yield score if math.isfinite(score.valid_loss) else self.roll_back(score.valid_loss)
+                self.over = self.is_over()
 
-    def take_step(self, begun: float) -> Stepped:
+    def keep(self, record: Record) -> None:
+        """Save after an evaluation, and now and then. The record is in metrics.csv by then: what is saved is never ahead of it."""
+        if isinstance(record, Evaluated) and record.best:
+            self.save("best.npz")
+        if isinstance(record, Evaluated | RolledBack) or time.perf_counter() > self.saved + SAVE_SECONDS:
+            self.save("last.npz")
+
+    def in_trouble(self, step: Stepped) -> bool:
+        """Whether loss or gradient is no number, or the last few losses are far above that of guessing."""
+        few, guessing = self.losses[-FEW:], math.log(max(2, self.model.V))
+        exploded = len(few) == FEW and sum(few) > FEW * EXPLODED * guessing
+        return exploded or not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm))
+
+    def roll_back(self, loss: float) -> RolledBack:
+        """Back to what was saved last, with half the learning rate."""
+        step, troubles, peak = self.step, self.troubles + 1, self.schedule.peak / 2
+        self.metrics.file.close()
+        arrays, about = checkpoint.load(self.folder / "last.npz")
+        self.pending = restore(self, arrays, about)
+        self.resumes, self.troubles, self.schedule.peak = True, troubles, peak
+        self.over = troubles > TRIES
+        self.open_metrics()
+        return RolledBack(step, loss, self.step, peak)
+
+    def is_over(self) -> bool:
+        """Whether the run has had its length, or as much of it as leaves time for a last evaluation, or patience has ended."""
+        seconds = time.perf_counter() - self.begun + self.evaluating
+        return self.length.over(self.step, seconds) or self.waited == self.settings.patience or self.troubles > TRIES
+
+    def take_step(self) -> Stepped:
         """One step: batch, forward, backward, clip, update."""
-        s, start = self.settings, time.perf_counter()
+        start = time.perf_counter()
         batch = self.data.batch(self.step)
-        lr = learning_rate(self.lr, self.decay, s.warmup, self.step, self.steps)
+        lr = self.schedule.rate(self.step, self.length.progress(self.step, start - self.begun))
         loss, length = self.update(batch, lr)
         seconds = time.perf_counter() - start
+        self.stepping += seconds
         self.losses.append(loss)
         self.speeds.append(np.count_nonzero(batch.y >= 0) / seconds)
-        elapsed = time.perf_counter() - begun
-        left = elapsed / self.step * (self.steps - self.step)
+        self.seconds = elapsed = time.perf_counter() - self.begun
+        left = self.length.left(self.step, elapsed)
         return Stepped(self.step, self.step / self.data.steps_per_epoch, loss, lr, length, self.speeds[-1], elapsed, left)
 
     def update(self, batch: Batch, lr: float) -> tuple[float, float]:
@@ -189,68 +202,96 @@ class Training:
             self.states = self.team.start(batch.x.shape[1])
         elif batch.restarts is not None:
             self.team.restart(self.states, batch.restarts)
-        key = (s.seed, self.step) if s.dropout else None
-        loss, self.states = self.team.gradient(P, G, batch, self.states, key)
+        key = (s.seed, self.step)
+        if self.optimizer.wants_curvature(self.step + 1):
+            self.measure(batch, key)
+        loss, self.states = self.team.gradient(P, G, batch, self.states, key if s.dropout else None)
         length = self.team.norm(G.flat)
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
+        if self.step % FORGET == 0:
+            self.train.forget()
         return loss, length
 
+    def measure(self, batch: Batch, key: tuple[int, int]) -> None:
+        """Have the optimizer take in the gradient of this batch, had its targets been drawn from the model's own predictions."""
+        P, G = self.lm.P, self.G
+        drawn = self.team.draw(P, batch, self.states, key)
+        self.team.gradient(P, G, drawn, self.states, key)
+        n = int(np.count_nonzero(drawn.y >= 0))
+        self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
+
     def warm_up(self) -> float:
-        """Have every kernel compiled (or read from the cache) by a first step that changes nothing.  -> seconds."""
+        """A step that changes nothing, by which every kernel is compiled or read from the cache.  -> seconds, few the second time"""
         start = time.perf_counter()
         batch, s = self.data.batch(0), self.settings
         states = self.team.start(batch.x.shape[1])
         self.team.gradient(self.lm.P, self.G, batch, states, (s.seed, 0) if s.dropout else None)
         self.team.norm(self.G.flat)
-        one = np.zeros(1, np.float32)
-        type(self.optimizer)(self.optimizer.config, 1).step(one, one, 1.0, 0.0, 1)
+        one, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
+        optimizer.step(one, one, 1.0, 0.0, 1)
+        if optimizer.wants_curvature(1):
+            self.team.draw(self.lm.P, batch, states, (s.seed, 0))
+            optimizer.measure(one, 1)
         return time.perf_counter() - start
 
-    def evaluate(self, train_loss: float) -> Evaluated:
-        """Score the held-out text, keep the best parameters, and write a few words."""
-        score = evaluate.score_text(self.lm, self.texts.valid)
+    def evaluate(self) -> Evaluated:
+        """Score the held-out text and write a few words."""
+        start, train_loss = time.perf_counter(), float(np.mean(self.losses[self.since :]))
+        with quiet():
+            score = evaluate.score_text(self.lm, self.held_out)
         self.valid_loss = score.nats / score.tokens
         best = self.valid_loss < self.best
         self.best = min(self.best, self.valid_loss)
+        self.waited = 0 if best else self.waited + 1
+        self.schedule.evaluated(self.step, best)
+        self.since = self.step
         if best:
-            self.save("best.npz")
-        self.save("last.npz")
-        length = 120 if self.lm.tokenizer.name in ("char", "byte") else 30
-        ids = np.array(list(itertools.chain(*generate(self.lm, length=length, seed=self.settings.seed, sampling=Sampling(0.8)))))
-        return Evaluated(self.step, train_loss, self.valid_loss, best, self.lm.tokenizer.decode(ids))
+            self.bits = score.nats / math.log(2) / score.characters
+        sample = sample_of(self.lm)
+        self.evaluating = time.perf_counter() - start
+        self.seconds += self.evaluating
+        return Evaluated(self.step, train_loss, self.valid_loss, best, sample, self.waited)
 
     def save(self, name: str) -> None:
-        self.lm.about = {"step": self.step, "steps": self.steps, "valid_loss": self.valid_loss, "best": finite(self.best)}
-        more = {f"optimizer.{key}": value for key, value in self.optimizer.memory.items()}
-        self.lm.save(self.folder / name, more if name == "last.npz" else None)
+        self.lm.about = {
+            "step": self.step,
+            "steps": self.steps,
+            "valid_loss": self.valid_loss,
+            "best": finite(self.best),
+            "bits_per_character": self.bits,
+            "parameters": self.lm.P.flat.size,
+            "tokens_per_second": median(self.speeds) if self.speeds else None,
+            "seconds": self.seconds,
+        }
+        more: dict[str, np.ndarray] = {}
+        if name == "last.npz":
+            more, self.lm.about["progress"] = progress_of(self)
+            self.saved = time.perf_counter()
+        self.lm.save(self.folder / name, more)
 
     def started(self) -> Started:
-        write_atomically(self.folder / "config.yaml", lambda file: file.write(self.config().encode()))
-        tokenizer, counts = self.lm.tokenizer, self.lm.tokenizer.counts
+        tokenizer = self.lm.tokenizer
         return Started(
             run=self.folder,
             model=self.settings.model,
             parameters=self.lm.P.flat.size,
             vocabulary=len(tokenizer),
             train_tokens=self.data.tokens,
-            valid_tokens=len(tokenizer.encode(self.texts.valid)),
-            unknown_rate=counts[tokenizer.unknown] / counts.sum() if tokenizer.unknown is not None else 0.0,
+            valid_tokens=len(self.held_out),
+            unknown_rate=unknown_rate(tokenizer),
             steps=self.steps,
             tokens_per_step=round(self.data.tokens / self.data.steps_per_epoch),
             threads=self.team.threads,
             lr=self.lr,
-            prompt=self.texts.opening() if self.settings.corpus else SHIPPED_PROMPT,
+            prompt=prompt_of(self.texts, self.settings),
+            memory=self.memory,
+            resumed=self.step if self.resumes else None,
         )
 
-    def config(self) -> str:
-        return yaml.safe_dump(self.settings.to_dict(), sort_keys=False, allow_unicode=True)
-
-    def finished(self, seconds: float, compile_seconds: float) -> Finished:
-        valid, floor = finite(self.best), None
-        if self.texts.floor:
-            floor = evaluate.perplexity(self.texts.floor / len(self.lm.tokenizer.encode(self.texts.valid)))
+    def finished(self, compile_seconds: float) -> Finished:
+        valid = finite(self.best)
         return Finished(
             run=str(self.folder),
             model=self.settings.model,
@@ -259,80 +300,11 @@ class Training:
             train_loss=float(np.mean(self.losses[-LAST:])) if self.losses else math.nan,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor,
+            floor_perplexity=floor_perplexity(self.texts, len(self.held_out)),
             tokens_per_second=median(self.speeds) if self.speeds else 0.0,
-            seconds=seconds,
+            seconds=self.seconds,
             compile_seconds=compile_seconds,
-            peak_memory_bytes=peak_memory(),
-            interrupted=self.step < self.steps,
+            peak_memory_bytes=memory.peak(),
+            interrupted=not self.over,
+            diverged=self.troubles > TRIES,
         )
-
-
-class Metrics:
-    """metrics.csv: a row for every two hundredth part of the run, and one for each evaluation."""
-
-    def __init__(self, file: TextIO, steps: int):
-        self.every = max(1, steps // 200)
-        self.file = file
-        self.rows = csv.writer(file)
-        self.rows.writerow(COLUMNS)
-        self.losses: list[float] = []
-
-    def write(self, record: Record) -> None:
-        """Note a step or an evaluation."""
-        if isinstance(record, Stepped):
-            self.last = record
-            self.losses.append(record.loss)
-            if record.step % self.every == 0:
-                self.row(float(np.mean(self.losses)), None)
-                self.losses.clear()
-        elif isinstance(record, Evaluated):
-            self.row(record.train_loss, record.valid_loss)
-
-    def row(self, train_loss: float, valid_loss: float | None) -> None:
-        r = self.last
-        numbers = (r.epoch, train_loss, valid_loss, r.lr, r.gradient_norm, r.tokens_per_second, r.seconds)
-        self.rows.writerow([r.step, *("" if x is None else f"{x:.6g}" for x in numbers)])
-        self.file.flush()
-
-
-def read_data(settings: Settings, tokenizer: Tokenizer, train: str) -> Stream | Lines:
-    """The text to train on, as the settings read it."""
-    s = settings
-    if s.by == "stream":
-        return Stream(tokenizer.encode(train), tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-    lines = [tokenizer.encode(line + "\n") for line in train.removesuffix("\n").split("\n")]
-    return Lines(lines, tokenizer.newline, s.batch_size, s.seq_len, s.seed)
-
-
-def new_folder(out: Path | None, settings: Settings) -> Path:
-    """The run's folder, made.  Raises InputError where there is a run already, or no folder can be made."""
-    corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
-    numbered = (RUNS / f"{corpus}-{settings.model}-{n}" for n in itertools.count(1))
-    folder = out or next(path for path in numbered if not path.exists())
-    if (folder / "last.npz").exists():
-        raise InputError(f"{folder} holds a run already; give another --out, or remove it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
-    return folder
-
-
-def default_steps(steps_per_epoch: int) -> int:
-    """Ten epochs, but enough steps to learn from a short text, and not more than a few minutes' worth of a long one."""
-    return min(max(EPOCHS * steps_per_epoch, LEAST), MOST)
-
-
-def finite(loss: float) -> float | None:
-    return loss if math.isfinite(loss) else None
-
-
-def peak_memory() -> int | None:
-    """The most memory this process ever held, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,6 +13,11 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_MODELS)
 
 
+def neural_names() -> list[str]:
+    """Those that are trained by their gradients."""
+    return [name for name in names() if model_class(name).neural]
+
+
 def model_class(name: str):
     """The Model of models/NAME.py.  Raises InputError for a name that no file has."""
     if name not in names():

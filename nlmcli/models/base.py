@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlmcli.nn.cross_entropy import head_gradient
+from nlmcli.errors import InputError
+from nlmcli.nn.cross_entropy import head_gradient, head_score
 from nlmcli.nn.params import Params, Shapes
 
 State = tuple[np.ndarray, ...]  # what is remembered of the text before; the batch is axis 1 of every array
@@ -20,6 +21,8 @@ class Model:
     """
 
     Config: ClassVar[type]
+    window: int | None = None  # how many tokens it reads before it begins afresh, if it does
+    neural: ClassVar[bool] = True  # trained by its gradients; one that is not has `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
         """vocabulary: V.  newline: the id of a line end, which stands before the first token of every text."""
@@ -34,11 +37,15 @@ class Model:
         raise NotImplementedError
 
     def forward(self, P: Params, x: np.ndarray, state: State, rng: Any = None) -> tuple[np.ndarray, State, Any]:
-        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: draws dropout; None in evaluation."""
+        """x (T,B) ids -> h (T,B,H), what is remembered after x, cache.  rng: a Philox that draws dropout; None in evaluation."""
         raise NotImplementedError
 
     def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
         """dh (T,B,H) -> adds dL/dθ into every G.name of the encoder.  The state before is taken as given."""
+        raise NotImplementedError
+
+    def count(self, texts: list[np.ndarray]) -> Params:
+        """What a model that is not neural knows when it has read these texts, the ids of each, each for itself."""
         raise NotImplementedError
 
     def step(
@@ -54,8 +61,37 @@ class Model:
         return total, state
 
     def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
-        """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go."""
+        """U (H,V) and b2 (V,) of y = h U + b2; views, so that given G it is where their gradients go.
+
+        U may be a transposed view, of the embeddings say; a b2 of shape (0,) is none.
+        """
         return P.U, P.b2
+
+    def matrices(self) -> list[str]:
+        """The parameters that are matrices, or stacks of them, by their capital letters; no biases, no gains. Weight decay shrinks them."""
+        return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
+
+    def words_read(self, x: np.ndarray, state: State) -> list[np.ndarray]:
+        """The ids whose embeddings a step reads: x, and those that the state remembers."""
+        return [x, *(memory for memory in state if memory.dtype.kind == "i")]
+
+    def score(self, P: Params, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """nll (N,) and rank (N,) of the N targets that are not padding, step by step, and the state after x.  x, targets (T,B)."""
+        h, state, _ = self.forward(P, x, state)
+        real = targets >= 0
+        return *head_score(h[real], *self.head(P), targets[real]), state
+
+    def logits(self, P: Params, h: np.ndarray) -> np.ndarray:
+        """z = h U + b2: the distribution after h is softmax(z).  h (N,H) -> (N,V)"""
+        U, b2 = self.head(P)
+        return h @ U + (b2 if b2.size else 0)
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> Params:
+        """Parameters from arrays by name.  Raises InputError, the words after "has", where they are not this model's."""
+        for name, shape in self.shapes().items():
+            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+                raise InputError(f"no {name} of shape {shape}")
+        return Params(self.shapes(), np.concatenate([arrays[name].reshape(-1) for name in self.shapes()]))
 
     def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Parameters from which training goes well: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.
@@ -63,10 +99,9 @@ class Model:
         The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.
         """
         P = Params(self.shapes(), dtype=dtype)
-        for name, value in P.items():
-            if value.ndim > 1 and not name.startswith("b"):
-                fan_in = 10 if name == "E" else value.shape[-2]
-                value[...] = rng.standard_normal(value.shape) / np.sqrt(fan_in)
+        for name in self.matrices():
+            fan_in = 10 if name == "E" else P[name].shape[-2]
+            P[name][...] = rng.standard_normal(P[name].shape) / np.sqrt(fan_in)
         self.head(P)[0][...] *= 0.1
         return P
 

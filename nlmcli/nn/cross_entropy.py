@@ -55,9 +55,27 @@ def nll_and_rank(z, targets, nll, rank):
 
 
 @kernel
+def logits(h, U, b2, z):
+    """z = h U + b2; a b2 of shape (0,) is none."""
+    if b2.size > 0:
+        multiply(h, U, z, bias=b2)
+    else:
+        multiply(h, U, z)
+
+
+@kernel
+def output_gradient(h, dz, dU, accumulate):
+    """dU (+)= hᵀ dz.  Where U is a transposed view, dUᵀ (+)= dzᵀ h: a product is written by contiguous rows."""
+    if dU.strides[1] == dU.itemsize:
+        multiply(h.T, dz, dU, accumulate=accumulate)
+    else:
+        multiply(dz.T, h, dU.T, accumulate=accumulate)
+
+
+@kernel
 def loss_rows(h, U, b2, targets, scale, z, nll, dh):
     """nll of every row, dL/dz in z (N,V), dh = dz Uᵀ."""
-    multiply(h, U, z, bias=b2)
+    logits(h, U, b2, z)
     softmax_nll(z, targets, scale, nll)
     multiply(z, U.T, dh)
 
@@ -65,7 +83,7 @@ def loss_rows(h, U, b2, targets, scale, z, nll, dh):
 @kernel
 def loss_weights(h, dz, dU, db2):
     """dU += hᵀ dz;  db2 += Σ_n dz_n.  h (N,H), dz (N,V), dU (H,V), db2 (V,)."""
-    multiply(h.T, dz, dU, accumulate=True)
+    output_gradient(h, dz, dU, True)
     add_up(dz, db2)
 
 
@@ -91,7 +109,7 @@ def words_forward(h, U, b2, targets, z, top, tot, at_target, first, last):
     for block in range(first, last):
         start = block * WIDTH
         stop = min(start + WIDTH, U.shape[1])
-        multiply(h, U[:, start:stop], z[block, :, : stop - start], bias=b2[start:stop])
+        logits(h, U[:, start:stop], b2[start:stop], z[block, :, : stop - start])
         for k in range(targets.size):
             row = z[block, k][: stop - start]  # cut after it was taken: the compiler knows that it is contiguous
             most = largest(row)
@@ -135,17 +153,38 @@ def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, first, last, ac
                 row[v] *= f
             if start <= targets[k] < stop:
                 row[targets[k] - start] -= scale
-            for v in range(row.size):
+            for v in range(db.size):
                 db[v] += row[v]
-        multiply(h.T, dz, dU[:, start:stop], accumulate=accumulate)
+        output_gradient(h, dz, dU[:, start:stop], accumulate)
         multiply(dz, U[:, start:stop].T, dh, accumulate=True)
 
 
 @kernel
 def score_rows(h, U, b2, targets, z, nll, rank):
     """nll and rank of every row; z (N,V) is room to work in."""
-    multiply(h, U, z, bias=b2)
+    logits(h, U, b2, z)
     nll_and_rank(z, targets, nll, rank)
+
+
+@kernel
+def draw_rows(h, U, b2, targets, u, z, drawn):
+    """drawn[k]: the first word at which the sum of softmax(z[k]) exceeds u[k]; padding stays.  z (N,V) is room to work in."""
+    logits(h, U, b2, z)
+    for k in range(targets.size):
+        drawn[k] = targets[k]
+        if targets[k] < 0:
+            continue
+        row, sum_of_row, at = z[k], 0.0, 0
+        top = largest(row)
+        for v in range(row.size):
+            row[v] = exp(row[v] - top)
+        for v in range(row.size):
+            sum_of_row += row[v]
+        below = float(row[0])
+        while below <= u[k] * sum_of_row and at < row.size - 1:
+            at += 1
+            below += row[at]
+        drawn[k] = at
 
 
 def softmax_cross_entropy(z, targets):
@@ -188,6 +227,15 @@ def head_score(h, U, b2, targets):
         z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
         score_rows(h[rows], U, b2, targets[rows], z, nll[rows], rank[rows])
     return nll, rank
+
+
+def head_draw(h, U, b2, targets, u):
+    """Words (N,) drawn from softmax(h U + b2) by u (N,) in [0,1); padding where the target is.  h (N,H), U (H,V), b2 (V,), targets (N,)."""
+    drawn = np.empty_like(targets)
+    for rows in blocks(len(h), U.shape[1]):
+        z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
+        draw_rows(h[rows], U, b2, targets[rows], u[rows], z, drawn[rows])
+    return drawn
 
 
 def linear_cross_entropy(h, U, b2, targets):

@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh of one number, the largest number and the sum of a row, all written so that loops become vector code.
+"""exp, sigmoid, tanh and softplus of one number, the largest number and the sums of a row, written so that loops become vector code.
 
 In single precision exp is a few multiplications, sixteen numbers at a time where the CPU has such lanes; the C
 library's takes ten times as long, one number after another. In double precision, for gradcheck, it is the library's.
@@ -19,6 +19,7 @@ PER_LN2 = single(1 / math.log(2))
 LN2 = single(0.693359375)  # with few digits, so that n · LN2 is exact for |n| < 2¹⁵ (Cody & Waite 1980) ...
 LN2_REST = single(math.log(2) - 0.693359375)  # ... and the rest of ln 2
 C2, C3, C4, C5, C6, C7 = (single(1 / math.factorial(k)) for k in range(2, 8))
+A3, A5, A7, A9, A11, A13 = (single(1 / k) for k in range(3, 14, 2))  # artanh s = s + s³/3 + s⁵/5 + ...
 
 SIGN = np.int32(31)
 MAGNITUDE = np.int32(0x7FFFFFFF)
@@ -37,6 +38,11 @@ def sigmoid(x):
 def tanh(x):
     """(eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
     return math.tanh(x)
+
+
+def softplus(x):
+    """ln(1 + eˣ), which is x for large x and eˣ for small."""
+    return np.logaddexp(x.dtype.type(0), x)
 
 
 def largest(row):
@@ -79,6 +85,25 @@ def tanh_for(x):
     return lambda x: ONE - TWO / (exp(TWO * x) + ONE)
 
 
+@formula_of(softplus)
+def softplus_for(x):
+    """max(x, 0) + ln(1 + e), e = exp(-|x|) ≤ 1;  ln(1 + e) = 2 artanh s, s = e / (2 + e) ≤ 1/3, seven terms of its series.
+
+    A relative error of 3e-7, for small e too.
+    """
+    if x != types.float32:
+        return lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+    def formula(x):
+        e = exp(-abs(x))
+        s = e / (TWO + e)
+        q = s * s
+        series = ((((((A13 * q + A11) * q + A9) * q + A7) * q + A5) * q + A3) * q + ONE) * s
+        return max(x, NONE) + TWO * series
+
+    return formula
+
+
 @formula_of(largest)
 def largest_for(row):
     """Whole numbers have a vector maximum and floats, for fear of NaN, do not.
@@ -114,4 +139,13 @@ def square_sum(row):
     s = row.dtype.type(0)
     for i in range(row.size):
         s += row[i] * row[i]
+    return s
+
+
+@reduction
+def dot(a, b):
+    """Σ_i a_i b_i."""
+    s = a.dtype.type(0)
+    for i in range(a.size):
+        s += a[i] * b[i]
     return s

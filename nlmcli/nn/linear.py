@@ -21,15 +21,16 @@ def linear(X, W, b):
 def linear_backward(dY, cache):
     """dX = dY Wᵀ;  dW = Xᵀ dY;  db = Σ_n dY_n.  dY (N,M) -> dX (N,D), dW (D,M), db (M,)."""
     X, W = cache
-    dX, dW, db = np.empty_like(X), np.empty_like(W), np.zeros(W.shape[1], W.dtype)
-    gradients(X, W, dY, dX, dW, db)
+    dX, dW, db = np.empty_like(X), np.zeros_like(W), np.zeros(W.shape[1], W.dtype)
+    add_gradients(X, W, dY, dX, dW, db)
     return dX, dW, db
 
 
 @kernel
-def gradients(X, W, dY, dX, dW, db):
+def add_gradients(X, W, dY, dX, dW, db):
+    """dX = dY Wᵀ;  dW += Xᵀ dY;  db += Σ_n dY_n."""
     multiply(dY, W.T, dX)
-    multiply(X.T, dY, dW)
+    multiply(X.T, dY, dW, accumulate=True)
     add_up(dY, db)
 
 

@@ -1,7 +1,7 @@
 """θ, all parameters of a model as one flat vector with named views."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,14 @@ class Params:
 
     def zeros_like(self) -> "Params":
         return Params(self.shapes, np.zeros_like(self.flat))
+
+    def slices(self, names: Iterable[str]) -> list[slice]:
+        """The parts of θ where these parameters stand, given in θ order; those that follow on each other are one."""
+        parts: list[slice] = []
+        for name in names:
+            start = parts.pop().start if parts and parts[-1].stop == self.offsets[name] else self.offsets[name]
+            parts.append(slice(start, self.offsets[name] + self[name].size))
+        return parts
 
     def together(self, first: str, last: str) -> np.ndarray:
         """Consecutive matrices of equal width as one: `together("W2", "W3")` is [W2; W3], a view, nothing is copied."""

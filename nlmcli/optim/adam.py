@@ -24,19 +24,21 @@ class Adam(Optimizer):
     lr = 2e-3
     remembers = ("m", "v")
 
-    def step(self, theta, g, scale, lr, t, part=ALL):
+    def step(self, theta, g, scale, lr, t, part=ALL, kept=1.0):
+        """kept: the factor by which a decayed θ shrinks before the step."""
         c, number = self.config, theta.dtype.type
         rate, root = lr / (1 - c.beta1**t), 1 / math.sqrt(1 - c.beta2**t)
-        constants = (scale, rate, root, 1 - c.beta1, 1 - c.beta2, c.epsilon)
-        m, v = self.memory["m"][part], self.memory["v"][part]
-        update(theta[part], g[part], m, v, *(number(constant) for constant in constants))
+        constants = [number(constant) for constant in (scale, rate, root, 1 - c.beta1, 1 - c.beta2, c.epsilon)]
+        m, v = self.memory["m"], self.memory["v"]
+        for some, factor in self.stretches(part, kept):
+            update(theta[some], g[some], m[some], v[some], number(factor), *constants)
 
 
 @kernel
-def update(theta, g, m, v, scale, rate, root, new1, new2, epsilon):
+def update(theta, g, m, v, kept, scale, rate, root, new1, new2, epsilon):
     for i in range(theta.size):
         gi = scale * g[i]
         mi = m[i] + new1 * (gi - m[i])  # β m + (1 - β) g
         vi = v[i] + new2 * (gi * gi - v[i])
         m[i], v[i] = mi, vi
-        theta[i] -= rate * mi / (math.sqrt(vi) * root + epsilon)
+        theta[i] = kept * theta[i] - rate * mi / (math.sqrt(vi) * root + epsilon)

@@ -5,6 +5,7 @@ Sennrich et al. 2016; the bytes, their order and the cuts between words are GPT-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -12,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.byte import utf8
+from nlmcli.text.byte import ByteWriter
 from nlmcli.text.merges import apply, learn
 from nlmcli.text.split import BEFORE_BLANK, split
 from nlmcli.text.strings import Memory, Strings, counted
-from nlmcli.text.tokenizer import CHUNK, Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import Ids, Tokenizer, Writer
 
 VOCAB_SIZE = 8192  # where none is given
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that are a visible character of Latin-1
@@ -33,6 +34,15 @@ def bytes_of(piece: str) -> bytes:
     return piece.encode("utf-8", "surrogateescape")
 
 
+class BpeWriter(ByteWriter):
+    """Tokens -> text; bytes that may begin a character wait for the next."""
+
+    tokenizer: Bpe
+
+    def bytes_of(self, i: int) -> bytes:
+        return self.tokenizer.tokens[i]
+
+
 class Bpe(Tokenizer):
     """Tokens are bytes and what merges make of them.  merges: pairs of ids, in the order in which they were learned.
 
@@ -42,6 +52,7 @@ class Bpe(Tokenizer):
     name: ClassVar[str] = "bpe"
     line_end: ClassVar[str] = "\n"
     default_min_count: ClassVar[int] = 2
+    cut_at: ClassVar[re.Pattern[str]] = BEFORE_BLANK
     fields: ClassVar[tuple[str, ...]] = (*Tokenizer.fields, "merges", "special")
     learned: ClassVar[bool] = True
 
@@ -75,7 +86,7 @@ class Bpe(Tokenizer):
     @classmethod
     def fit(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocab_size: int | None = None,
         min_count: int | None = None,
@@ -88,7 +99,7 @@ class Bpe(Tokenizer):
         vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        words, counts = counted(chunks(text, lowercase, CHUNK, BEFORE_BLANK), split)
+        words, counts = counted(cls.parts(text, lowercase), split)
         pairs = learn(words.store, words.bounds[: len(words) + 1], counts, ALPHABET, vocab_size, min_count).tolist()
         merges = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs]
         tokens = [bytes([byte]) for byte in ALPHABET.tolist()]
@@ -113,13 +124,15 @@ class Bpe(Tokenizer):
         return [self.vocabulary[i] for i in self.encode(text)]
 
     def encode(self, text: str) -> Ids:
-        """text -> ids (tokens,) int32, part by part so that memory stays bounded."""
-        parts = chunks(text, self.lowercase, CHUNK, BEFORE_BLANK)
-        return np.concatenate([np.empty(0, np.int32), *map(self._memory.encode, map(utf8, parts))])
+        """text -> ids (tokens,) int32."""
+        return self._memory.encode(self.parts(text, self.lowercase))
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text; bytes that are no UTF-8, such as half a character, give U+FFFD."""
         return b"".join([self.tokens[i] for i in self.checked(ids)]).decode("utf-8", "replace")
+
+    def writer(self) -> Writer:
+        return BpeWriter(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All of the tokenizer, as JSON can hold it."""

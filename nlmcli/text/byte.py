@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizer import Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import Ids, Tokenizer, Writer
+
+Decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def printable(byte: int) -> str:
@@ -22,6 +25,28 @@ def utf8(text: str) -> npt.NDArray[np.uint8]:
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
 
 
+class ByteWriter(Writer):
+    """Bytes -> text; a byte that may begin a character waits for the next."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        self.decoder = Decoder("replace")
+
+    def add(self, i: int) -> str:
+        return self.decoder.decode(self.bytes_of(i))
+
+    def bytes_of(self, i: int) -> bytes:
+        return bytes([i])
+
+    def rest(self) -> str:
+        return self.decoder.decode(b"", final=True)
+
+    def copy(self) -> Writer:
+        other = type(self)(self.tokenizer)
+        other.decoder.setstate(self.decoder.getstate())
+        return other
+
+
 class Byte(Tokenizer):
     """Tokens are bytes. The vocabulary does not depend on the text, only the counts do."""
 
@@ -32,7 +57,7 @@ class Byte(Tokenizer):
     @classmethod
     def fit(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocab_size: int | None = None,
         min_count: int | None = None,
@@ -44,7 +69,7 @@ class Byte(Tokenizer):
         if min_count not in (None, 1):
             raise InputError(f"min-count {min_count} does not suit the byte tokenizer; it knows every byte")
         counts = np.zeros(256, np.int64)
-        for part in chunks(text, lowercase):
+        for part in cls.parts(text, lowercase):
             counts += np.bincount(utf8(part), minlength=256)
         return cls(cls.reserved, counts, lowercase=lowercase)
 
@@ -59,3 +84,6 @@ class Byte(Tokenizer):
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text; bytes that are no UTF-8, such as half a character, give U+FFFD."""
         return self.checked(ids).astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def writer(self) -> Writer:
+        return ByteWriter(self)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,18 @@ def codes(text: str) -> npt.NDArray[Any]:
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+# Marks of print and what a typewriter has for them; Unicode does not count them as the same character.
+TYPEWRITER = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "-", "—": "-", "−": "-"})
+
+
+def relatives(character: str) -> Iterator[str]:
+    """What may stand for a character, the nearest first: compatible forms, without its marks, in the other case."""
+    plain = unicodedata.normalize("NFKD", character.translate(TYPEWRITER))
+    unmarked = "".join(c for c in plain if not unicodedata.combining(c))
+    for form in (unicodedata.normalize("NFKC", character), plain, unmarked):
+        yield from (form, form.lower(), form.upper())
 
 
 class Char(Tokenizer):
@@ -51,6 +64,10 @@ class Char(Tokenizer):
             seen = np.bincount(part)
             counts[: len(seen)] += seen
         return {chr(code): int(counts[code]) for code in appeared}
+
+    def nearest(self, character: str) -> str:
+        """The known characters nearest to an unknown one, by Unicode's normal forms; empty where there are none."""
+        return next((form for form in relatives(character) if form and all(c in self.index for c in form)), "")
 
     def pieces(self, text: str) -> list[str]:
         """The characters of the text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import cast
 
 from nlmcli import text as registry
@@ -44,7 +45,9 @@ def learns(name: str) -> bool:
     return not name.endswith(ENDING) and registry.tokenizer_class(name).learned
 
 
-def fit(name: str, text: str, vocab_size: int | None = None, min_count: int | None = None, lowercase: bool = False) -> Tokenizer:
+def fit(
+    name: str, text: str | Iterable[str], vocab_size: int | None = None, min_count: int | None = None, lowercase: bool = False
+) -> Tokenizer:
     """The tokenizer of this name, fitted on a text; or that in the file of this name, its counts those of the text.
 
     Raises InputError for an unknown name, and for options that a file has decided.

@@ -32,7 +32,7 @@ SPACE, APOSTROPHE = ord(" "), ord("'")
 S, T, M, D, R, E, V, L = map(ord, "stmdrevl")
 
 _SPACES = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
-BEFORE_BLANK = re.compile(f"[^{_SPACES}](?=[{_SPACES}])")  # after it a text may be cut
+BEFORE_BLANK = re.compile(f"(?s:.*)[^{_SPACES}](?=[{_SPACES}])")
 
 
 @cache

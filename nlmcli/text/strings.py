@@ -87,8 +87,12 @@ class Memory:
         self.strings = Strings()
         self.ids, self.bounds = np.empty(1 << 12, np.int32), np.zeros(1, np.int64)
 
-    def encode(self, data: Bytes) -> Ids:
-        """The ids of all strings of a text."""
+    def encode(self, parts: Iterable[str]) -> Ids:
+        """The ids of all strings of the parts of a text."""
+        return np.concatenate([np.empty(0, np.int32), *map(self.ids_of, map(utf8, parts))])
+
+    def ids_of(self, data: Bytes) -> Ids:
+        """The ids of all strings of one part."""
         known = len(self.strings)
         if self.strings.bounds[known] > self.MOST or known > self.MOST >> 4:
             self.forget()

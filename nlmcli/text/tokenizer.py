@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,18 +18,30 @@ Ids = npt.NDArray[np.int32]
 UNKNOWN = "<unk>"
 CHUNK = 1 << 20  # characters; the pieces of a long text never stand in memory all at once
 
-BLANK = re.compile(r"\s")
+# Where a text may be cut: each matches a part of it up to the last such place.
+AFTER_BLANK = re.compile(r"(?s:.*)\s")
+AFTER_LINE_END = re.compile(r"(?s:.*)\n")
 
 
-def chunks(text: str, lowercase: bool = False, size: int = CHUNK, last: re.Pattern[str] = BLANK) -> Iterator[str]:
-    """The text in parts of about `size` characters; a part ends with what may be last, white space, so no word is cut."""
-    start = 0
-    while start < len(text):
-        found = last.search(text, start + size - 1)
-        end = found.end() if found else len(text)
-        # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
-        yield text[start:end].lower() if lowercase else text[start:end]
-        start = end
+def cut(text: str | Iterable[str], at: re.Pattern[str], size: int = CHUNK) -> Iterator[str]:
+    """The text, or that of these parts, in parts of about `size` characters at most, cut only where `at` says that it may be."""
+    pending: list[str] = []
+    for part in sliced(text, size):
+        found = at.match(part)
+        end = found.end() if found else 0
+        if end:
+            yield "".join([*pending, part[:end]])
+            pending.clear()
+        pending.append(part[end:])
+    if rest := "".join(pending):
+        yield rest
+
+
+def sliced(text: str | Iterable[str], size: int) -> Iterator[str]:
+    """The text, or that of these parts, in parts of at most `size` characters."""
+    for part in [text] if isinstance(text, str) else text:
+        for start in range(0, len(part), size):
+            yield part[start : start + size]
 
 
 def visible(piece: str) -> str:
@@ -42,6 +55,25 @@ def escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+class Writer:
+    """Ids one by one -> text: what `add` gives, piece after piece, and `rest` at the end are what `decode` gives for all."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def add(self, i: int) -> str:
+        """What the id adds to the text."""
+        return self.tokenizer.vocabulary[i]
+
+    def rest(self) -> str:
+        """What is written when nothing more comes."""
+        return ""
+
+    def copy(self) -> Writer:
+        """A writer that has written the same and goes on by itself."""
+        return copy.copy(self)
+
+
 class Tokenizer(ABC):
     """A map from text to ids, id i standing for `vocabulary[i]`, seen `counts[i]` times in the training text.
 
@@ -53,6 +85,7 @@ class Tokenizer(ABC):
     name: ClassVar[str]
     line_end: ClassVar[str]  # the piece of `newline`; always in the vocabulary
     reserved: ClassVar[tuple[str, ...]] = ()  # the pieces of the first ids
+    cut_at: ClassVar[re.Pattern[str]] = AFTER_BLANK  # where a text may be cut and its tokens stay the same
     default_min_count: ClassVar[int] = 1
     fields: ClassVar[tuple[str, ...]] = ("vocabulary", "counts", "lowercase", "min_count")  # what is saved
     learned: ClassVar[bool] = False  # whether what a text falls into depends on what the tokenizer was fitted on
@@ -86,24 +119,31 @@ class Tokenizer(ABC):
     @classmethod
     def fit(
         cls,
-        text: str,
+        text: str | Iterable[str],
         *,
         vocab_size: int | None = None,
         min_count: int | None = None,
         lowercase: bool = False,
     ) -> Tokenizer:
-        """The tokenizer with the types of the text: the most frequent first, equals by first appearance.
+        """The tokenizer with the types of the text, or of the text of these parts: the most frequent first, equals by first appearance.
 
         vocab_size bounds all types, the reserved ones included; a type seen less than min_count times
         (None: the tokenizer's own default) is unknown.  Raises InputError for a bound too small.
         """
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        counted = cls.count(chunks(text, lowercase))
+        counted = cls.count(cls.parts(text, lowercase))
         vocabulary = cls.select(counted, vocab_size, min_count)
         counts = np.array([counted.get(piece, 0) for piece in vocabulary], dtype=np.int64)
         counts[0] += sum(counted.values()) - counts.sum()
         return cls(vocabulary, counts, lowercase=lowercase, min_count=min_count)
+
+    @classmethod
+    def parts(cls, text: str | Iterable[str], lowercase: bool = False) -> Iterator[str]:
+        """The text, or that of these parts, in parts that are encoded one by one as the whole is."""
+        for part in cut(text, cls.cut_at, CHUNK):
+            # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
+            yield part.lower() if lowercase else part
 
     @classmethod
     def check_bounds(cls, vocab_size: int | None, min_count: int) -> None:
@@ -146,6 +186,10 @@ class Tokenizer(ABC):
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text, unknowns as `<unk>`.  Raises InputError for an id outside the vocabulary."""
 
+    def writer(self) -> Writer:
+        """Something that decodes ids one by one."""
+        return Writer(self)
+
     def checked(self, ids: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """The ids as one flat array.  Raises InputError for an id outside the vocabulary."""
         flat = np.asarray(ids, dtype=np.int64).ravel()
@@ -154,10 +198,16 @@ class Tokenizer(ABC):
             raise InputError(f"id {outside[0]} is not in the vocabulary; give 0 to {len(self) - 1}")
         return flat
 
-    def counting(self, text: str) -> Self:
+    def counting(self, text: str | Iterable[str]) -> Self:
         """The tokenizer itself, its counts now those of this text."""
-        self.counts = np.bincount(self.encode(text), minlength=len(self))
+        self.counts = np.zeros(len(self), np.int64)
+        for part in self.parts(text):
+            self.counts += np.bincount(self.encode(part), minlength=len(self))
         return self
+
+    def rules(self) -> dict[str, Any]:
+        """What decides which ids a text gets: two tokenizers that agree in this are the same but for the text they have seen."""
+        return {key: value for key, value in self.to_dict().items() if key not in ("counts", "min_count")}
 
     def piece(self, i: int) -> str:
         """The printable form of one id: a blank as ␣, what does not print as its escape."""

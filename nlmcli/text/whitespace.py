@@ -12,13 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.text.byte import utf8
 from nlmcli.text.char import CODE_POINTS
 from nlmcli.text.strings import Bytes, Memory, Strings, class_at, counted
-from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer, Writer
 
 END = "<eos>"
 NEWLINE = ord("\n")
+
+
+class TokenWriter(Writer):
+    """One blank between tokens, none around a line break."""
+
+    last = END
+
+    def add(self, i: int) -> str:
+        piece, before = self.tokenizer.vocabulary[i], self.last
+        self.last = piece
+        return "\n" if piece == END else piece if before == END else f" {piece}"
 
 
 class Whitespace(Tokenizer):
@@ -65,13 +75,15 @@ class Whitespace(Tokenizer):
         return [self.index.get(piece, unknown) for pieces in split for piece in pieces], list(map(len, split))
 
     def encode(self, text: str) -> Ids:
-        """text -> ids (tokens,) int32, part by part so that memory stays bounded."""
-        parts = chunks(text, self.lowercase)
-        return np.concatenate([np.empty(0, np.int32), *map(self._memory.encode, map(utf8, parts))])
+        """text -> ids (tokens,) int32."""
+        return self._memory.encode(self.parts(text, self.lowercase))
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text with one blank between tokens; `<eos>` is a line break without blanks around it."""
         return self.join([self.vocabulary[i] for i in self.checked(ids)])
+
+    def writer(self) -> Writer:
+        return TokenWriter(self)
 
     @classmethod
     def join(cls, pieces: Sequence[str]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import chain
 from typing import ClassVar
 
-from nlmcli.text.tokenizer import UNKNOWN
+from nlmcli.text.tokenizer import UNKNOWN, Tokenizer, Writer
 from nlmcli.text.whitespace import END, Whitespace
 
 # Scripts without blanks, each letter a word of its own: Han, kana, Bopomofo, Thai, Lao, Myanmar, Khmer.
@@ -70,12 +71,41 @@ class Word(Whitespace):
 
         A piece is spaced by what stands before it only, so the text of a prefix is a prefix of the text.
         """
-        parts, line = [], Line()
-        for piece in pieces:
-            if piece == END:
-                line = Line()
-            parts.append("\n" if piece == END else line.add(piece))
-        return "".join(parts)
+        page = Page()
+        return "".join(map(page.add, pieces))
+
+    def writer(self) -> Writer:
+        return WordWriter(self)
+
+
+class Page:
+    """Lines of pieces, one after the other."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+
+    def add(self, piece: str) -> str:
+        """What the piece adds to the text: itself, with a blank or without, or a line break."""
+        if piece != END:
+            return self.line.add(piece)
+        self.line = Line()
+        return "\n"
+
+
+class WordWriter(Writer):
+    """Words spaced as print does."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer)
+        self.page = Page()
+
+    def add(self, i: int) -> str:
+        return self.page.add(self.tokenizer.vocabulary[i])
+
+    def copy(self) -> Writer:
+        other = WordWriter(self.tokenizer)
+        other.page = deepcopy(self.page)
+        return other
 
 
 BEFORE = frozenset(".,;:!?)]}%‰°…")  # no blank before

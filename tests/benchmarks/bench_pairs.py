@@ -14,6 +14,7 @@ import pytest
 from nlmcli.engine.gradcheck import all_pairs
 from nlmcli.nn.kernel import JIT
 from nlmcli.nn.pair import is_differentiable
+from nlmcli.nn.philox import Philox
 
 pytestmark = [
     pytest.mark.skipif(not JIT, reason="there are no kernels to measure"),
@@ -21,7 +22,7 @@ pytestmark = [
 ]
 
 PAIRS = all_pairs()
-T, B, D, H, CHARACTERS, WORDS, CONTEXT = 64, 16, 64, 256, 65, 10_000, 5
+T, B, D, H, CHARACTERS, WORDS, CONTEXT, HEADS = 64, 16, 64, 256, 65, 10_000, 5, 4
 N = T * B  # one shard of a batch
 
 
@@ -45,11 +46,30 @@ def recurrence(gates, memories, biases=0):
     return inputs
 
 
+def gated_layers(rng):
+    """Four layers, which see sixteen tokens."""
+    shapes = [(T, B, D), (15, B, D), (4, 2 * D, 2 * D), (4, 2 * D), (3, D, D), (3, D), (4, D, D), (D,)]
+    x, before, *weights = (floats(rng, *shape) for shape in shapes)
+    return x, before, np.array([1, 2, 4, 8]), *weights, None
+
+
+def queries(rng):
+    """qkv of a shard, and a block of which nothing has been read."""
+    past = np.zeros((B, T, H), np.float32), np.zeros((B, T, H), np.float32), np.zeros(B, np.int64)
+    return floats(rng, B, T, 3 * H), HEADS, past
+
+
 SIZES = {
-    "dropout": lambda rng: (floats(rng, T, B, H), 0.2, rng),
+    "attention": queries,
+    "dilated_convolution": lambda rng: (floats(rng, T, B, D), floats(rng, 8, B, D), floats(rng, 2 * D, 2 * D), floats(rng, 2 * D)),
+    "dropout": lambda rng: (floats(rng, T, B, H), 0.2, Philox(0)),
     "elman": recurrence(gates=1, memories=1),
     "embedding": lambda rng: (floats(rng, WORDS, D), rng.integers(0, WORDS, (T, B))),
+    "gate": lambda rng: (floats(rng, T, B, 2 * D),),
+    "gated_layers": gated_layers,
+    "gelu": lambda rng: (floats(rng, N, 4 * H),),
     "gru": recurrence(gates=3, memories=1, biases=1),
+    "layernorm": lambda rng: (floats(rng, N, H), floats(rng, H), floats(rng, H)),
     "linear": lambda rng: (floats(rng, N, D), floats(rng, D, 4 * H), floats(rng, 4 * H)),
     "linear_cross_entropy": lambda rng: (floats(rng, N, H), floats(rng, H, WORDS), floats(rng, WORDS), rng.integers(0, WORDS, N)),
     "lstm": recurrence(gates=4, memories=2),

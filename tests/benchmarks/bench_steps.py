@@ -38,7 +38,7 @@ def text(tmp_path_factory):
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "word"])
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("model", models.neural_names())
 def test_step(benchmark, text, tmp_path, model, tokenizer):
     training = Training(Settings(corpus=(str(text),), model=model, tokenizer=tokenizer), tmp_path / "run")
     batch = training.data.batch(0)

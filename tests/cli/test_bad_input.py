@@ -46,8 +46,28 @@ TRAIN = {
     "--model additive --hidden 5": "model additive has no --hidden; its options: --",
     "--model window --layers 2": "model window has no --layers",
     "--model rnn --heads 2": "model rnn has no --heads",
+    "--model transformer --embed 10 --heads 4": "--embed 10 cannot be shared out among --heads 4; give a multiple of 4",
+    "--model ngram --hidden 5": "model ngram has no --hidden; its options: --context, --add-k",
+    "--model ngram --dropout 0.1": "model ngram has no --dropout",
+    "--model ngram --add-k -1": "--add-k -1.0 is too small",
+    "--model ngram --add-k nan": "--add-k nan is not a number",
+    "--model ngram": "model ngram counts, and has no --steps; its options: --context, --add-k",
+    "--model rnn --add-k 1": "model rnn has no --add-k",
     "--optimizer adamm": "did you mean 'adam'",
     "--optimizer sgd --beta1 0.5": "optimizer sgd has no --beta1",
+    "--optimizer adam --weight-decay 0.1": "optimizer adam has no --weight-decay; its options: --beta1, --beta2, --epsilon",
+    "--optimizer sgd --weight-decay 0.1": "optimizer sgd has no --weight-decay; its options: none",
+    "--optimizer sophia --beta 0.1": "its options: --beta1, --beta2, --epsilon, --weight-decay",
+    "--optimizer adamw --weight-decay -1": "--weight-decay -1.0 is too small; give 0 or more",
+    "--minutes 1": "--steps and --minutes each say how long to train; give one of them",
+    "--epochs 2": "--steps and --epochs each say how long",
+    "--epochs 2 --minutes 1": "--steps and --epochs and --minutes each say how long",
+    "--minutes 0": "--minutes 0.0 is too small; give a number above 0",
+    "--minutes nan": "--minutes nan is not a number",
+    "--patience 0": "--patience 0 is too small; give 1 or more",
+    "--schedule plateau --eval-every 0": "--schedule plateau goes by validation, and there is none",
+    "--schedule plateau --valid-fraction 0": "--schedule plateau goes by validation, and there is none; give --valid FILE",
+    "--patience 3 --valid-fraction 0": "--patience goes by validation, and there is none",
     "--schedule cosin": "did you mean 'cosine'",
     "--tokenizer wrod": "did you mean 'word'",
     "--by lines": "did you mean 'line'",
@@ -87,6 +107,7 @@ OTHERS = {
     "generate --run arrays.npz": "arrays.npz is not a whole nlm checkpoint",
     "gradcheck --run nowhere": "no checkpoint at nowhere",
     "gradcheck --model rn": "did you mean 'rnn'",
+    "gradcheck --model ngram": "model ngram counts and has no derivatives to check",
     "gradcheck --layer liner": "did you mean 'linear'",
     "gradcheck --dtype float16 --layer linear": "unknown dtype",
     "gradcheck --example softmaks": "did you mean 'softmax'",
@@ -150,6 +171,15 @@ def test_the_other_commands(folder, capsys, line):
     refused(capsys, line, OTHERS[line])
 
 
+STEPS = {"--lr 0.1": "--lr", "--epochs 2": "--epochs", "--batch-size 8": "--batch-size", "--optimizer sgd": "--optimizer"}
+
+
+@pytest.mark.parametrize("options", STEPS)
+def test_a_model_that_counts_takes_no_steps(folder, capsys, options):
+    refused(capsys, f"train ants.txt --model ngram {options}", f"model ngram counts, and has no {STEPS[options]}; ")
+    assert not (folder / "runs").exists()
+
+
 @pytest.mark.parametrize("options", SAMPLING)
 def test_sampling_options(folder, capsys, run, options):
     refused(capsys, ["generate", "--run", str(run), "--quiet", *options.split()], SAMPLING[options])
@@ -176,6 +206,20 @@ def test_a_run_whose_checkpoint_was_cut_off(folder, capsys, run, name):
 def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
     refused(capsys, ["eval", "--run", str(run), "--text", ""], "no text to score")
     refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
+
+
+def test_runs_that_cannot_be_mixed(folder, capsys, run):
+    counted = ["train", "ants.txt", "--model", "ngram", "--quiet"]
+    assert main([*counted, "--out", "words"]) == 0
+    refused(capsys, ["eval", "--run", "words", "--mix", str(run)], "do not have the same tokenizer (word of 8 types; char of ")
+    assert main([*counted, "--by", "line", "--valid-fraction", "0", "--out", "lines"]) == 0
+    refused(capsys, "eval --run words --mix lines", "one run reads by stream, the other by line; train both with the same --by")
+    refused(capsys, "eval --run words --mix words:1.5", "a weight of 1.5 is out of range; give a number from 0 to 1")
+    refused(capsys, "eval --run words --mix words:nan", "a weight of nan is out of range")
+    refused(capsys, "eval --run words --mix words:half", "no checkpoint at words:half")
+    refused(capsys, "eval --run words --mix nowhere", "no checkpoint at nowhere")
+    refused(capsys, "eval --run lines --mix lines ants.txt", "held nothing out to find a weight with; give one: --mix lines:0.5")
+    assert main(["eval", "--run", "lines", "--mix", "lines:0.5", "ants.txt"]) == 0
 
 
 def test_debug_shows_where_it_came_from(folder):

@@ -110,11 +110,11 @@ def test_several_files_are_one_text(document, tmp_path):
 
 FINISHED = {
     "run", "model", "parameters", "steps", "train_loss", "valid_loss", "perplexity", "floor_perplexity", "tokens_per_second", "seconds",
-    "compile_seconds", "peak_memory_bytes", "interrupted",
+    "compile_seconds", "peak_memory_bytes", "interrupted", "diverged",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("model", models.neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
     own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
     done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
@@ -127,6 +127,22 @@ def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, mode
     assert nlm("gradcheck", "--run", "run")[0] == 0
 
 
+def test_a_model_that_counts_does_so_too(document, nlm, corpus):
+    done = document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "run")
+    assert set(done) == FINISHED
+    assert (done["model"], done["steps"], done["interrupted"], done["train_loss"]) == ("ngram", 1, False, None)
+    assert math.exp(done["valid_loss"]) == pytest.approx(done["perplexity"])
+    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(done["valid_loss"], rel=1e-12)
+    code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
+    assert code == 0 and out.startswith("ants") and len(out) == 10
+    assert nlm("gradcheck", "--run", "run")[0] == 2
+    code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--add-k", "0")
+    assert code == 0 and "\nvalidation loss" in "\n" + out and " n-grams counted in " in out and "sample: " in err
+    assert "step" not in out + err and "learning rate" not in err and "parameters" not in err and "nan" not in out + err
+    code, out, err = nlm("train", corpus, "--model", "ngram", "--tokenizer", "char", "--valid-fraction", "0")
+    assert code == 0 and "training loss" in out and "nan" not in out + err
+
+
 def test_what_training_says(nlm, corpus):
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6")
     assert code == 0
@@ -136,6 +152,26 @@ def test_what_training_says(nlm, corpus):
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6", "--quiet")
     assert (code, out, err) == (0, "", "")
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
+
+
+def test_a_run_by_the_clock_says_so(nlm, document, corpus, tmp_path):
+    at = SMALL.index("--steps")
+    timed = [*SMALL[:at], *SMALL[at + 2 :], "--hidden", "6", "--minutes", "0.02"]
+    code, _, err = nlm("train", corpus, *timed, "--out", "run")
+    assert code == 0
+    assert re.search(r"^steps of \d+ tokens for 1\.2 s, 1 thread$", err, re.M) and re.search(r"perplexity [\d.]+  [01]\.\d s left", err)
+    assert "minutes: 0.02" in (tmp_path / "run" / "config.yaml").read_text()
+    done = document("train", corpus, *timed, "--optimizer", "adamw", "--weight-decay", "0.3", "--out", "other")
+    assert set(done) == FINISHED and done["steps"] >= 1 and not done["interrupted"]
+    assert "weight-decay: 0.3" in (tmp_path / "other" / "config.yaml").read_text()
+
+
+def test_patience_is_said_in_a_line(nlm, corpus):
+    worse = ["--steps", "500", "--eval-every", "1", "--patience", "2", "--optimizer", "sgd", "--lr", "5", "--clip", "0", "--hidden", "6"]
+    code, out, err = nlm("train", corpus, *SMALL, *worse)
+    assert code == 0, err
+    assert err.count("2 evaluations in a row no better than the best: the run ends\n") == 1
+    assert "(interrupted)" not in out and "500 steps in" not in out
 
 
 def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path):
@@ -196,6 +232,22 @@ def test_a_file_is_scored(document, run, corpus):
     assert document("eval", corpus, "--run", run)["tokens"] == len(corpus.read_text())
 
 
+def test_two_runs_are_mixed(document, nlm, run, corpus):
+    document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "counts")
+    alone = [document("eval", "--run", each)["nats"] for each in (run, "counts")]
+    best = document("eval", "--run", run, "--mix", "counts")
+    assert set(best) == SCORED | {"mix"}
+    assert best["mix"]["run"] == "counts" and best["mix"]["fitted"] and 0 <= best["mix"]["weight"] <= 1
+    assert best["nats"] <= min(alone) * (1 + 1e-6)
+    for weight in (0.2, 0.5):  # the counts are far better on so small a text
+        given = document("eval", "--run", run, "--mix", f"counts:{weight}")
+        assert given["mix"] == {"run": "counts", "weight": weight, "fitted": False}
+        assert min(alone) < given["nats"] < max(alone)
+    code, out, _ = nlm("eval", "--run", run, "--mix", "counts", "--tokens", "--text", "the ants")
+    assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, the best on ", out, re.M)
+    assert out.startswith("token ") and "P(text) = product" in out
+
+
 # generate
 
 
@@ -247,7 +299,7 @@ def test_gradients_are_listed_with_a_verdict(nlm, document):
     assert found["passed"] is True
     assert set(found["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
     everything = {(row["kind"], row["of"]) for row in document("gradcheck")["rows"]}
-    assert everything >= {("layer", "linear"), *(("model", name) for name in models.names())}
+    assert everything >= {("layer", "linear"), *(("model", name) for name in models.neural_names())}
     assert "relative error" in out and max(map(len, out.splitlines())) <= 80
 
 
@@ -261,3 +313,44 @@ def test_the_version(nlm):
     import nlmcli
 
     assert nlm("--version") == (0, f"nlm {nlmcli.__version__}\n", "")
+
+
+def test_a_person_may_choose_every_token_or_type_text(run, process):
+    done = process("generate", "--run", run, "--prompt", "the", "--choose", "3", "--length", "3", input="2\n\nants\n")
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.split(" ____\n")
+    rows = [block.splitlines()[:3] for block in done.stdout.split(" ____\n")[1:]]
+    assert first == "the" and all([row.split()[0] for row in three] == ["1", "2", "3"] for three in rows)
+    second_choice, first_choice = rows[0][1].split()[1], rows[1][0].split()[1]
+    blank = {"␣": " ", "\\n": "\n"}
+    assert last.endswith("the" + blank.get(second_choice, second_choice) + blank.get(first_choice, first_choice) + "ants\n")
+
+
+def test_prompts_are_asked_for_until_there_are_no_more(run, process):
+    done = process("generate", "--run", run, "-i", "--length", "5", "--seed", "2", input="the\nants\n")
+    one = process("generate", "--run", run, "--prompt", "ants", "--length", "5", "--seed", "2")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("the") and done.stdout.endswith(one.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--beam", "2", "--choose", "2"), "--beam and --choose do not go together"),
+        (("--beam", "2", "--num", "2"), "--beam draws nothing"),
+        (("--beam", "2", "--top-k", "2"), "--beam draws nothing"),
+        (("--beam", "0"), "--beam 0 is too small"),
+        (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is out of range"),
+    ],
+)
+def test_ways_of_writing_that_cannot_be_meant(run, arguments, said, capsys):
+    assert main(["generate", "--run", str(run), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_beam_finds_what_greedy_may_miss(run, capsys):
+    texts = []
+    for arguments in (("--greedy",), ("--beam", "1"), ("--beam", "5")):
+        assert main(["generate", "--run", str(run), "--prompt", "the", "--length", "8", *arguments]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and texts[2].startswith("the")

@@ -26,7 +26,7 @@ def example_of(command, capsys):
 
 
 def test_the_commands(capsys):
-    assert COMMANDS == ["eval", "generate", "gradcheck", "tokenize", "train"]
+    assert COMMANDS == ["compare", "eval", "generate", "gradcheck", "inspect", "tokenize", "train"]
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)
@@ -68,10 +68,11 @@ def test_names_come_from_the_registries(words):
         assert f"{', '.join(names[:-1])} or {names[-1]}" in shown
 
 
-@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "tie"])
+@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "add-k", "tie"])
 def test_an_option_of_some_models_names_them_and_one_of_none_is_hidden(words, option):
-    having = [name for name in models.names() if option in {field.name for field in fields(models.model_class(name).Config)}]
-    found = re.search(rf"--{option} [A-Z] (.*?) \[default", words("train"))
+    options = {name: {field.name.replace("_", "-") for field in fields(models.model_class(name).Config)} for name in models.names()}
+    having = [name for name in models.names() if option in options[name]]
+    found = re.search(rf"--{option} (?:[A-Z]|--no-{option}) (.*?) \[default", words("train"))
     assert bool(found) == bool(having)
     if found:
         assert sorted(re.findall(r"\w+", found[1].split(";")[1])) == having

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from nlmcli.cli import report
 from nlmcli.cli.app import main
 from nlmcli.cli.progress import Progress
 from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.records import Compiled, Evaluated, Started, Stepped
 from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Compiled, Evaluated, Started, Stepped
 from nlmcli.nn.kernel import JIT
 
 SMALL = ["--embed", "4", "--hidden", "4", "--batch-size", "4", "--seq-len", "8", "--tokenizer", "char", "--threads", "1"]
@@ -70,6 +71,18 @@ def test_a_json_document_holds_the_text_as_it_is(run, capsys):
     out = capsys.readouterr().out
     assert json.loads(out)["prompt"] == EVIL
     assert not re.search("[\x00-\x09\x0b-\x1f]", out)
+
+
+def test_a_count_that_is_stopped_says_no_loss(training, capsys):
+    trained = training("ngram")
+    progress = Progress(trained.settings, False)
+    for record in trained.run():
+        progress.show(record)
+        trained.stop = True
+        assert "nan" not in progress.state()
+    progress.summary(record)
+    out = capsys.readouterr().out
+    assert "loss" not in out and " n-grams counted in " in out and "(interrupted)" in out
 
 
 def started(tmp_path, corpus):
@@ -182,6 +195,11 @@ def test_a_terminal_of_80_columns_holds_every_line(terminal):
     assert out.count("sample: 日本語") == 2 and out.count("* best so far") == 1
     assert "step 12,345 of 50,000 · loss 123.456 · 1:06:40 left · 1,234,567 tokens/s" in str(progress.line())
     assert cell_len(str(progress.line())) <= 76
+
+
+def test_the_live_line_of_a_run_by_the_clock_has_no_number_of_steps(terminal):
+    _, progress = terminal(replace(STARTED, steps=None), STEPPED)
+    assert str(progress.line()).startswith("step 12,345 · loss 123.456 · 1:06:40 left")
 
 
 def test_the_live_line_ends_with_what_there_is_and_says_of_an_interrupt(terminal):

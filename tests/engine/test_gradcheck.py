@@ -17,6 +17,8 @@ from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 
 RNN, LSTM = ("models/rnn.py", "--model", "rnn", "--layer", "elman"), ("models/lstm.py", "--model", "lstm", "--layer", "lstm")
 WINDOW, EMBEDDING = ("nn/window.py", "--layer", "window", "--model", "window"), ("nn/embedding.py", "--layer", "embedding")
+ATTENTION, LAYERNORM = ("nn/attention.py", "--layer", "attention"), ("nn/layernorm.py", "--layer", "layernorm")
+TRANSFORMER = ("models/transformer.py", "--model", "transformer")
 
 # what goes wrong: (where, and how that is checked; what stands there; the bug)
 BUGS = {
@@ -28,6 +30,10 @@ BUGS = {
     "c_t in place of c_{t-1}": (LSTM, "dc[j] * c_before[j]", "dc[j] * c[j]"),
     "no gradient through the memory": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
     "an embedding's buffer that does not start at zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
+    "a softmax whose sum does not change": (ATTENTION, "(d[j] - mean)", "d[j]"),
+    "scores that are not scaled on the way back": (ATTENTION, "d[j] = scale * p[j]", "d[j] = p[j]"),
+    "a mean that does not move with its row": (LAYERNORM, "(d[j] - mean - hat", "(d[j] - hat"),
+    "dropout on one way only": (TRANSFORMER, "d = kept(dx, keep.a[l])", "d = dx"),
     "a weight's gradient is forgotten": (WINDOW, "multiply(out[:, H:].T, da, dW1, accumulate=True)", "pass"),
 }
 

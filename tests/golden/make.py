@@ -1,14 +1,18 @@
-"""Make the golden files with PyTorch: python tests/golden/make.py. The tests read them and need no PyTorch.
+"""Make the golden files with PyTorch and transformers: python tests/golden/make.py. The tests read them and need neither.
 
 Weights and inputs are float32; PyTorch computes in float64, so that a golden number is right to its last digit.
 Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in PyTorch's order (i, f, g, o; r, z, n), and
-the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them.
+the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them. Mamba is
+MambaForCausalLM of the package transformers 5.23 (its way without CUDA).
 """
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from transformers import MambaConfig, MambaForCausalLM
+from transformers.models.mamba.modeling_mamba import MambaRMSNorm
 
 V, D, H, T, B = 7, 4, 5, 6, 3
 FOLDER = Path(__file__).parent
@@ -80,6 +84,232 @@ def embedding():
     return {"E": weight, "x": numbers(x), "de": numbers(de).astype(np.float32), "e": numbers(e), "dE": numbers(layer.weight.grad)}
 
 
+def adamw():
+    """Twenty steps of torch.optim.AdamW: θ has 6 numbers that decay, 3 that do not, 5 that do.  after (20,14)"""
+    torch.manual_seed(5)
+    theta, gradients = (2 * torch.randn(14)).float().double(), torch.randn(20, 14).float().double()
+    parts = [torch.nn.Parameter(part.clone()) for part in theta.split([6, 3, 5])]
+    groups = [{"params": parts[::2], "weight_decay": 0.3}, {"params": parts[1:2], "weight_decay": 0.0}]
+    optimizer, after = torch.optim.AdamW(groups, lr=0.05, betas=(0.8, 0.95), eps=1e-6), []
+    for g in gradients:
+        for part, of_part in zip(parts, g.split([6, 3, 5]), strict=True):
+            part.grad = of_part
+        optimizer.step()
+        after.append(numbers(torch.cat(parts)).copy())
+    return {"theta": numbers(theta).astype(np.float32), "g": numbers(gradients).astype(np.float32), "after": np.array(after)}
+
+
+def depthwise_convolution(width=4):
+    """torch.nn.Conv1d with a group for each channel, over (B,H,time); before the first step stand width - 1 others."""
+    torch.manual_seed(5)
+    layer = torch.nn.Conv1d(H, H, width, groups=H).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(parameter.float().double())
+    x, dy = torch.randn(width - 1 + T, B, H).float().double().requires_grad_(), torch.randn(T, B, H).float().double()
+    y = layer(x.permute(1, 2, 0)).permute(2, 0, 1)
+    y.backward(dy)
+
+    def letters(of):
+        return {"x": of(x), "K": of(layer.weight)[:, 0].T, "b": of(layer.bias)}
+
+    given = {name: value.astype(np.float32) for name, value in letters(numbers).items()}
+    gradients = {f"d{name}": value for name, value in letters(lambda p: numbers(p.grad)).items()}
+    return {**given, "dy": numbers(dy).astype(np.float32), "y": numbers(y), **gradients}
+
+
+def mamba(layers=2, embed=17, channels=6):
+    """The output matrix is a copy of the embeddings: the same logits as if they were one, but a gradient for each."""
+    torch.manual_seed(6)
+    sizes = {"vocab_size": V, "hidden_size": embed, "num_hidden_layers": layers}
+    config = MambaConfig(**sizes, residual_in_fp32=False, tie_word_embeddings=False, bos_token_id=None, eos_token_id=None)
+    config.intermediate_size = channels
+    model = MambaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+        model.lm_head.weight.copy_(model.backbone.embeddings.weight)
+    model.double()
+    x, y = torch.randint(0, V, (2, T, B))
+    y[1, 2] = -1
+    with patch.object(torch.Tensor, "float", torch.Tensor.double), patch.object(MambaRMSNorm, "forward", norm_in_doubles):
+        out = model.backbone(x.T, use_cache=True)
+    h, cache = out.last_hidden_state.transpose(0, 1), out.cache_params.layers
+    loss = torch.nn.functional.cross_entropy(model.lm_head(h).reshape(-1, V), y.reshape(-1), ignore_index=-1)
+    loss.backward()
+    return {
+        **{f"theta.{name}": value.astype(np.float32) for name, value in mamba_letters(model, numbers).items()},
+        **{f"gradient.{name}": value for name, value in mamba_letters(model, lambda p: numbers(p.grad)).items()},
+        "after.0": np.stack([numbers(layer.conv_states[0])[..., 1:].swapaxes(1, 2) for layer in cache]),  # the last three
+        "after.1": np.stack([numbers(layer.recurrent_states[0]).swapaxes(1, 2) for layer in cache]),
+        "x": numbers(x),
+        "y": numbers(y),
+        "h": numbers(h),
+        "loss": numbers(loss),
+    }
+
+
+def norm_in_doubles(self, x):
+    """As transformers has it, but for its rounding to float32."""
+    return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.variance_epsilon)
+
+
+def mamba_letters(model, of):
+    """The parameters of every layer, stacked, or their gradients; a Linear's matrix is turned round, what it holds cut apart."""
+
+    def letters(layer):
+        mixer = layer.mixer
+        Wx, Wz = np.split(of(mixer.in_proj.weight).T, 2, axis=1)
+        rank = mixer.dt_proj.weight.shape[1]
+        W1, WB, WC = np.split(of(mixer.x_proj.weight).T, (rank, rank + config.state_size), axis=1)
+        K, bK = of(mixer.conv1d.weight)[:, 0].T, of(mixer.conv1d.bias)
+        step = {"W1": W1, "W2": of(mixer.dt_proj.weight).T, "b1": of(mixer.dt_proj.bias), "lnA": of(mixer.A_log).T}
+        outward = {"D": of(mixer.D), "Wo": of(mixer.out_proj.weight).T}
+        return {"g": of(layer.norm.weight), "Wx": Wx, "Wz": Wz, "K": K, "bK": bK, "WB": WB, "WC": WC, **step, **outward}
+
+    backbone, config = model.backbone, model.config
+    layers = [letters(layer) for layer in backbone.layers]
+    stacked = {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+    return {"E": of(backbone.embeddings.weight), **stacked, "gf": of(backbone.norm_f.weight), "U": of(model.lm_head.weight).T}
+
+
+def rounded(*shape):
+    """Random numbers that float32 holds exactly."""
+    return (0.5 * torch.randn(*shape)).float().double().requires_grad_()
+
+
+def taps(W):
+    """W (2C,M), the rows of the earlier step first -> the weight of a torch.nn.Conv1d, (M,C,2)."""
+    return W.reshape(2, -1, W.shape[1]).permute(2, 1, 0)
+
+
+def dilated_convolution(d=3):
+    """One torch.nn.Conv1d over what came before and x, both (time, batch, channel) as everywhere in nlm."""
+    torch.manual_seed(5)
+    given = {"x": rounded(T, B, D), "before": rounded(d, B, D), "W": rounded(2 * D, H), "b": rounded(H)}
+    layer, dy = torch.nn.Conv1d(D, H, 2, dilation=d).double(), rounded(T, B, H).detach()
+    parameters = {"weight": taps(given["W"]), "bias": given["b"]}
+    y = torch.func.functional_call(layer, parameters, torch.cat([given["before"], given["x"]]).permute(1, 2, 0)).permute(2, 0, 1)
+    y.backward(dy)
+    found = {"y": numbers(y), **{f"d{name}": numbers(value.grad) for name, value in given.items()}}
+    return {name: numbers(value).astype(np.float32) for name, value in {**given, "dy": dy}.items()} | found
+
+
+def cnn(dilations=(1, 2, 4, 1)):
+    """The layers of a WaveNet as torch.nn.Conv1d with zeros on the left, its loss and its gradients."""
+    torch.manual_seed(6)
+    L, context, pad = len(dilations), 1 + sum(dilations), torch.nn.functional.pad
+    theta = {"E": rounded(V, D), "We": rounded(D, H), "be": rounded(H), "W1": rounded(L, 2 * H, 2 * H), "b1": rounded(L, 2 * H)}
+    theta |= {"Wr": rounded(L - 1, H, H), "br": rounded(L - 1, H), "Ws": rounded(L, H, H), "bs": rounded(H)}
+    theta |= {"U": rounded(H, V), "b2": rounded(V)}
+    x, y = torch.randint(0, V, (2, 2 * T, B))
+    y[1, 2] = -1
+    layer, s = torch.nn.functional.embedding(x, theta["E"]) @ theta["We"] + theta["be"], theta["bs"]
+    for l, d in enumerate(dilations):
+        convolution = torch.nn.Conv1d(H, 2 * H, 2, dilation=d).double()
+        parameters = {"weight": taps(theta["W1"][l]), "bias": theta["b1"][l]}
+        a = torch.func.functional_call(convolution, parameters, pad(layer.permute(1, 2, 0), (d, 0))).permute(2, 0, 1)
+        z = torch.tanh(a[..., :H]) * torch.sigmoid(a[..., H:])
+        s = s + z @ theta["Ws"][l]
+        layer = layer + z @ theta["Wr"][l] + theta["br"][l] if l + 1 < L else None
+    h = torch.tanh(s)
+    loss = torch.nn.functional.cross_entropy((h @ theta["U"] + theta["b2"]).reshape(-1, V), y.reshape(-1), ignore_index=-1)
+    loss.backward()
+    return {
+        **{f"theta.{name}": numbers(value).astype(np.float32) for name, value in theta.items()},
+        **{f"gradient.{name}": numbers(value.grad) for name, value in theta.items()},
+        **{"context": context, "x": numbers(x), "y": numbers(y), "h": numbers(h), "loss": numbers(loss)},
+    }
+
+
+def filled(module, scale=0.5):
+    """The module in float64, its parameters random numbers of float32."""
+    with torch.no_grad():
+        for parameter in module.double().parameters():
+            parameter.copy_((scale * torch.randn(parameter.shape)).float().double())
+    return module
+
+
+def given_and_gradients(named):
+    """name -> the value in float32, dname -> the gradient."""
+    values = {name: numbers(value).astype(np.float32) for name, value in named.items()}
+    return values | {f"d{name}": numbers(value.grad) for name, value in named.items()}
+
+
+def layernorm():
+    torch.manual_seed(5)
+    layer = filled(torch.nn.LayerNorm(D, eps=1e-5))
+    x, dy = (torch.randn(T, D).float().double().requires_grad_() for _ in range(2))
+    y = layer(x)
+    y.backward(dy)
+    return given_and_gradients({"x": x, "g": layer.weight, "b": layer.bias}) | {"y": numbers(y), "dy": numbers(dy).astype(np.float32)}
+
+
+def gelu():
+    torch.manual_seed(6)
+    u, dy = ((3 * torch.randn(T, D)).float().double().requires_grad_() for _ in range(2))
+    y = torch.nn.functional.gelu(u, approximate="tanh")
+    y.backward(dy)
+    return given_and_gradients({"u": u}) | {"y": numbers(y), "dy": numbers(dy).astype(np.float32)}
+
+
+def attention():
+    """torch.nn.MultiheadAttention with a causal mask; its projections are left as they are, so that qkv goes in as it is."""
+    torch.manual_seed(7)
+    heads, width = 2, 6
+    layer = torch.nn.MultiheadAttention(width, heads, batch_first=True).double()
+    with torch.no_grad():
+        layer.in_proj_weight.copy_(torch.eye(width).repeat(3, 1))
+        layer.out_proj.weight.copy_(torch.eye(width))
+        layer.in_proj_bias.zero_()
+        layer.out_proj.bias.zero_()
+    qkv, do = (torch.randn(B, T, size).float().double().requires_grad_() for size in (3 * width, width))
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(T, dtype=torch.float64)
+    o, _ = layer(*qkv.split(width, 2), attn_mask=mask, need_weights=False)
+    o.backward(do)
+    return given_and_gradients({"qkv": qkv}) | {"heads": heads, "o": numbers(o), "do": numbers(do).astype(np.float32)}
+
+
+GPT2 = {  # nlm's name: GPT-2's, of which those of a layer stand under h.0, h.1, ...
+    "E": "wte.weight", "Ep": "wpe.weight", "gf": "ln_f.weight", "bf": "ln_f.bias",
+    "ga": "ln_1.weight", "ba": "ln_1.bias", "Wqkv": "attn.c_attn.weight", "bqkv": "attn.c_attn.bias",
+    "Wo": "attn.c_proj.weight", "bo": "attn.c_proj.bias", "gm": "ln_2.weight", "bm": "ln_2.bias",
+    "W1": "mlp.c_fc.weight", "b1": "mlp.c_fc.bias", "W2": "mlp.c_proj.weight", "b2": "mlp.c_proj.bias",
+}  # fmt: skip
+
+
+def gpt2(layers, tie):
+    """GPT-2 with two heads on whole blocks: parameters, batch, outputs, gradients."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(8 + layers)
+    sizes = {"vocab_size": V, "n_positions": T, "n_embd": D, "n_inner": H, "n_layer": layers, "n_head": 2}
+    config = GPT2Config(**sizes, tie_word_embeddings=tie, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0)
+    model = filled(GPT2LMHeadModel(config))
+    x, y = torch.randint(0, V, (2, T, B))
+    y[1, 2] = -1
+    h = model.transformer(x.T).last_hidden_state
+    loss = torch.nn.functional.cross_entropy(model(x.T).logits.reshape(-1, V), y.T.reshape(-1), ignore_index=-1)
+    loss.backward()
+    parameters = dict(model.transformer.named_parameters())
+
+    def letters(of):
+        found = {}
+        for letter, name in GPT2.items():
+            by_layer = [f"h.{l}.{name}" for l in range(layers)]
+            found[letter] = of(parameters[name]) if name in parameters else np.stack([of(parameters[each]) for each in by_layer])
+        return found if tie else found | {"U": of(model.lm_head.weight).T}
+
+    return {
+        **{f"theta.{name}": value.astype(np.float32) for name, value in letters(numbers).items()},
+        **{f"gradient.{name}": value for name, value in letters(lambda p: numbers(p.grad)).items()},
+        "x": numbers(x),
+        "y": numbers(y),
+        "h": numbers(h).swapaxes(0, 1),
+        "loss": numbers(loss),
+    }
+
+
 if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
@@ -87,3 +317,13 @@ if __name__ == "__main__":
         np.savez(FOLDER / f"gru_{layers}.npz", **recurrent(torch.nn.GRU, layers))
     np.savez(FOLDER / "cross_entropy.npz", **cross_entropy())
     np.savez(FOLDER / "embedding.npz", **embedding())
+    np.savez(FOLDER / "adamw.npz", **adamw())
+    np.savez(FOLDER / "depthwise_convolution.npz", **depthwise_convolution())
+    np.savez(FOLDER / "mamba.npz", **mamba())
+    np.savez(FOLDER / "dilated_convolution.npz", **dilated_convolution())
+    np.savez(FOLDER / "cnn.npz", **cnn())
+    np.savez(FOLDER / "layernorm.npz", **layernorm())
+    np.savez(FOLDER / "gelu.npz", **gelu())
+    np.savez(FOLDER / "attention.npz", **attention())
+    np.savez(FOLDER / "gpt2_tied.npz", **gpt2(2, tie=True))
+    np.savez(FOLDER / "gpt2_untied.npz", **gpt2(1, tie=False))

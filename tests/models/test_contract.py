@@ -1,22 +1,25 @@
 """What every architecture promises. A new file in models/ is tested by its name, without a line of its own.
 
-What PyTorch says to those that it has too is in tests/golden.
+What PyTorch says to those that it has too is in tests/golden. Models that count have tests of their own.
 """
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from whole import loss_and_gradient
 
 from nlmcli import models
+from nlmcli.engine import parallel
 from nlmcli.engine.data import Batch
 from nlmcli.engine.gradcheck import all_pairs, check_model
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.parallel import Team
 from nlmcli.models.base import Model
+from nlmcli.nn.philox import Philox
 
-pytestmark = pytest.mark.parametrize("name", models.names())
+pytestmark = pytest.mark.parametrize("name", models.neural_names())
 
 V, T, B = 7, 6, 4
 
@@ -164,10 +167,15 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, training):
 BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), few and many words to a vocabulary, one after the other
 
 
-def team_gradients(name, sizes, vocabulary, threads, dtype, dropout=0.0, embed=5):
+def ties(name):
+    """The ways to have an output matrix: its own, or that of the embeddings too, where a model has both."""
+    return (True, False) if "tie" in {field.name for field in fields(models.model_class(name).Config)} else (False,)
+
+
+def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
     """A model, its parameters, and (batch, loss, G, |G|) of several batches that go through one Team, the state carried over."""
-    Architecture = models.model_class(name)
-    model = Architecture(Architecture.Config(**sizes(name, dropout=dropout, embed=embed)), vocabulary, newline=1)
+    Architecture, dropout = models.model_class(name), given.get("dropout")
+    model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
     P = model.initialise(np.random.default_rng(3), dtype)
     team, G, rng, found, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
     for step, (steps, batch_size) in enumerate(BATCHES):
@@ -181,24 +189,28 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, dropout=0.0, embed=5
     return model, P, found
 
 
-@pytest.mark.parametrize("vocabulary", [7, 60, 1200])
-def test_shards_add_up_to_the_gradient_of_the_whole_batch(name, sizes, vocabulary):
-    model, P, found = team_gradients(name, sizes, vocabulary, 1, np.float64)
-    state = ()
-    for batch, loss, gradient, length in found:
-        if batch.fresh:
-            state = model.start(batch.x.shape[1], np.float64)
-        expected, _, state, G = loss_and_gradient(model, P, batch.x, batch.y, state)
-        assert loss == pytest.approx(expected, rel=1e-12)
-        np.testing.assert_allclose(gradient, G.flat, rtol=1e-9, atol=1e-12)
-        assert length == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
+@pytest.mark.parametrize(("vocabulary", "large"), [(7, 1024), (7, 5), (60, 1024), (1200, 1024)])
+def test_shards_add_up_to_the_gradient_of_the_whole_batch(name, sizes, monkeypatch, vocabulary, large):
+    monkeypatch.setattr(parallel, "LARGE", large)
+    for tie in ties(name):
+        model, P, found = team_gradients(name, sizes, vocabulary, 1, np.float64, tie=tie)
+        state = ()
+        for batch, loss, gradient, length in found:
+            if batch.fresh:
+                state = model.start(batch.x.shape[1], np.float64)
+            expected, _, state, G = loss_and_gradient(model, P, batch.x, batch.y, state)
+            assert loss == pytest.approx(expected, rel=1e-12)
+            np.testing.assert_allclose(gradient, G.flat, rtol=1e-9, atol=1e-12)
+            assert length == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
 
 
 @pytest.mark.parametrize(("vocabulary", "embed"), [(7, 5), (60, 5), (1200, 70)])
 def test_shards_give_the_same_bits_to_any_number_of_threads(name, sizes, vocabulary, embed):
-    runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, 0.3, embed)[2] for threads in (1, 2, 4)]
-    seen = [[(loss, gradient.tobytes(), length) for _, loss, gradient, length in found] for found in runs]
-    assert seen[0] == seen[1] == seen[2]
+    for tie in ties(name):
+        given = {"dropout": 0.3, "embed": embed, "tie": tie}
+        runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, **given)[2] for threads in (1, 2, 4)]
+        seen = [[(loss, gradient.tobytes(), length) for _, loss, gradient, length in found] for found in runs]
+        assert seen[0] == seen[1] == seen[2]
 
 
 def test_it_can_learn_twenty_characters_by_heart(name, training, tmp_path):
@@ -255,7 +267,7 @@ def test_dropout_is_for_training_only_and_follows_its_generator(name, sizes):
     without = Architecture(Architecture.Config(**sizes(name, dropout=0.0)), V, newline=1)
     plain, expected = (each.forward(P, x, each.start(B))[0] for each in (model, without))
     np.testing.assert_array_equal(plain, expected)
-    drawn = [model.forward(P, x, model.start(B), np.random.default_rng(seed))[0] for seed in (1, 1, 2)]
+    drawn = [model.forward(P, x, model.start(B), Philox(seed))[0] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
     assert not np.array_equal(drawn[0], plain)

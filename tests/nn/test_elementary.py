@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh inside a kernel against NumPy in float64; the largest number and the sums of a row against Python's."""
+"""exp, sigmoid, tanh and softplus inside a kernel against NumPy in float64; the largest number and the sums of a row against Python's."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nlmcli.nn.elementary import exp, largest, sigmoid, square_sum, tanh, total
+from nlmcli.nn.elementary import dot, exp, largest, sigmoid, softplus, square_sum, tanh, total
 from nlmcli.nn.kernel import JIT, kernel
 
 REALS = [np.float32, np.float64]
@@ -32,6 +32,12 @@ def sigmoid_of(x, y):
 def tanh_of(x, y):
     for i in range(x.size):
         y[i] = tanh(x[i])
+
+
+@kernel
+def softplus_of(x, y):
+    for i in range(x.size):
+        y[i] = softplus(x[i])
 
 
 @kernel
@@ -79,11 +85,19 @@ def test_tanh_is_right_to_an_absolute_error(real, error):
         assert np.max(np.abs(values(tanh_of, x) - np.tanh(x.astype(float)))) <= error
 
 
+@pytest.mark.parametrize(("real", "error"), [(np.float32, 4e-7), (np.float64, 1e-14)])
+def test_softplus_is_right_to_a_relative_error(real, error):
+    for width in (10.0, RANGE[real]):
+        x = grid(real, width)
+        assert relative(values(softplus_of, x), np.logaddexp(0, x.astype(float))) <= error
+
+
 @pytest.mark.parametrize("real", REALS)
 def test_far_out_they_are_at_their_limits(real):
     far = np.array([RANGE[real] + 5, 1000, np.finfo(real).max, np.inf], real)
     assert (values(exp_of, far) >= math.exp(RANGE[real] * 0.999)).all()
-    for x, function, limit in ((-far, exp_of, 0), (far, sigmoid_of, 1), (-far, sigmoid_of, 0), (far, tanh_of, 1), (-far, tanh_of, -1)):
+    limits = [(-far, exp_of, 0), (far, sigmoid_of, 1), (-far, sigmoid_of, 0), (far, tanh_of, 1), (-far, tanh_of, -1)]
+    for x, function, limit in (*limits, (-far, softplus_of, 0)):
         np.testing.assert_allclose(values(function, x), limit, rtol=0, atol=2e-38)
 
 
@@ -96,7 +110,7 @@ def test_exp_never_falls_where_x_rises(real):
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("function", [exp_of, sigmoid_of, tanh_of])
+@pytest.mark.parametrize("function", [exp_of, sigmoid_of, tanh_of, softplus_of])
 def test_nan_stays_nan_and_spoils_nothing_else(function, real):
     x = np.linspace(-3, 3, 67).astype(real)  # four vectors and a rest
     clean = values(function, x)
@@ -138,6 +152,7 @@ def test_sums_of_whole_numbers_are_exact(real, data):
     row = data.draw(rows_of(real, st.integers(-99, 99).map(float)))
     assert total(row) == math.fsum(row)
     assert square_sum(row) == math.fsum(row * row)
+    assert dot(row, row[::-1].copy()) == math.fsum(row * row[::-1])
 
 
 @pytest.mark.parametrize("real", REALS)

@@ -1,5 +1,7 @@
 """Every pair of functions: its derivative against central differences, its forward against the definition."""
 
+import copy
+
 import naive
 import numpy as np
 import pytest
@@ -7,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlmcli.engine.gradcheck import all_pairs, check_pair
+from nlmcli.nn.philox import Philox
 
 PAIRS = all_pairs()
-DEFINITIONS = ("embedding", "linear", "linear_cross_entropy", "softmax", "softmax_cross_entropy", "tanh")
+DEFINITIONS = (
+    *("attention", "depthwise_convolution", "dilated_convolution", "embedding", "gate", "gelu", "layernorm", "linear"),
+    *("linear_cross_entropy", "rmsnorm", "silu", "softmax", "softmax_cross_entropy", "softplus", "tanh"),
+)
 SIZE = st.integers(1, 9)
 
 
@@ -22,12 +28,12 @@ def test_backward_is_the_derivative_of_forward(name):
 @pytest.mark.parametrize("name", sorted(PAIRS))
 def test_nothing_is_written_into_the_inputs(name):
     inputs = PAIRS[name].example(np.random.default_rng(1))
-    before = [np.copy(v) for v in inputs]
+    before = copy.deepcopy(inputs)
     y, cache = PAIRS[name].forward(*inputs)
     PAIRS[name].backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y), cache)
     for after, was in zip(inputs, before, strict=True):
-        if isinstance(after, np.ndarray):
-            np.testing.assert_array_equal(after, was)
+        if isinstance(after, np.ndarray | tuple):
+            np.testing.assert_equal(after, was)
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -85,6 +91,87 @@ def test_recurrences_of_any_size(dtype, T, B, H, seed):
     np.testing.assert_array_equal(last, h[-1])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(T=st.integers(1, 20), M=SIZE, H=SIZE, N=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_the_selective_scan_of_any_size(dtype, T, M, H, N, seed):
+    rng = np.random.default_rng(seed)
+    x, B, C, D, h0 = (rng.normal(size=shape).astype(dtype) for shape in ((T, M, H), (T, M, N), (T, M, N), (H,), (M, N, H)))
+    delta, A = rng.uniform(0, 2, (T, M, H)).astype(dtype), -rng.uniform(0, 9, (N, H)).astype(dtype)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+    (y, h), _ = PAIRS["selective_scan"].forward(x, delta, A, B, C, D, h0)
+    assert y.dtype == h.dtype == dtype
+    for found, expected in zip((y, h), naive.selective_scan(x, delta, A, B, C, D, h0), strict=True):
+        np.testing.assert_allclose(found, expected, **close)
+
+
+@pytest.mark.parametrize("T", [1, 7, 8, 9, 16, 17])
+def test_the_scan_of_two_parts_has_the_gradient_of_the_whole(T):
+    """Cut wherever, the second part's dh0 is what comes back through the first part's last h."""
+    rng = np.random.default_rng(T)
+    pair, (x, delta, A, B, C, D, h0) = PAIRS["selective_scan"], PAIRS["selective_scan"].example(rng)
+    x, delta, B, C = (np.resize(v, (T + 5, *v.shape[1:])) for v in (x, delta, B, C))
+    dy = rng.normal(size=x.shape)
+    _, cache = pair.forward(x, delta, A, B, C, D, h0)
+    whole = pair.backward((dy, None), cache)
+    (_, h), first = pair.forward(x[:T], delta[:T], A, B[:T], C[:T], D, h0)
+    _, second = pair.forward(x[T:], delta[T:], A, B[T:], C[T:], D, h)
+    late = pair.backward((dy[T:], None), second)
+    early = pair.backward((dy[:T], late[-1]), first)
+    for name, a, b, both in zip(pair.input_names(), early, late, whole, strict=True):
+        joined = a if name == "h0" else a + b if name in ("A", "D") else np.concatenate([a, b])
+        np.testing.assert_allclose(joined, both, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(T=SIZE, B=SIZE, C=SIZE, M=SIZE, d=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_convolutions_of_any_size(dtype, T, B, C, M, d, seed):
+    """d may be more steps than there are."""
+    rng = np.random.default_rng(seed)
+    given = [rng.normal(size=shape).astype(dtype) for shape in ((T, B, C), (d, B, C), (2 * C, M), (M,))]
+    y, cache = PAIRS["dilated_convolution"].forward(*given)
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-12}
+    np.testing.assert_allclose(y, naive.dilated_convolution(*given), **close)
+    dx, dbefore, dW, db = PAIRS["dilated_convolution"].backward(y, cache)
+    dsteps = np.zeros((d + T, B, C))
+    dsteps[:T] += y @ given[2][:C].T
+    dsteps[d:] += y @ given[2][C:].T
+    steps = np.concatenate([given[1], given[0]])
+    np.testing.assert_allclose(np.concatenate([dbefore, dx]), dsteps, **close)
+    np.testing.assert_allclose(dW, np.concatenate([np.einsum("tbc,tbm->cm", part, y) for part in (steps[:T], steps[d:])]), **close)
+    np.testing.assert_allclose(db, y.sum((0, 1)), **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(N=SIZE, D=st.integers(1, 40), seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_normalisation_of_any_size(dtype, N, D, seed):
+    rng = np.random.default_rng(seed)
+    x, g, b = 3 + rng.normal(size=(N, D)).astype(dtype), rng.normal(size=D).astype(dtype), rng.normal(size=D).astype(dtype)
+    y, _ = PAIRS["layernorm"].forward(x, g, b)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-10}
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, naive.layernorm(x.astype(float), g, b), **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(B=st.integers(1, 3), T=st.integers(1, 70), n=st.integers(1, 70), heads=st.integers(1, 3), d=SIZE, seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_attention_of_any_size(dtype, B, T, n, heads, d, seed):
+    rng = np.random.default_rng(seed)
+    past = *rng.normal(size=(2, B, n, heads * d)).astype(dtype), rng.integers(0, n, B)
+    qkv, do = rng.normal(size=(B, T, 3 * heads * d)).astype(dtype), rng.normal(size=(B, T, heads * d)).astype(dtype)
+    o, cache = PAIRS["attention"].forward(qkv, heads, past)
+    close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+    assert o.dtype == dtype
+    np.testing.assert_allclose(o, naive.attention(qkv, heads, past), **close)
+    (dqkv,) = PAIRS["attention"].backward(do, cache)
+    direction = rng.normal(size=qkv.shape)
+    above, below = ((do * naive.attention(qkv + step * direction, heads, past)).sum() for step in (1e-6, -1e-6))
+    assert (dqkv * direction).sum() == pytest.approx((above - below) / 2e-6, rel=2e-3 if dtype == "float32" else 1e-5, abs=1e-3)
+
+
 @given(N=SIZE, H=SIZE, V=st.integers(2, 40), seed=st.integers(0, 99), padded=st.booleans())
 @settings(max_examples=25)
 def test_the_head_of_any_size(N, H, V, seed, padded):
@@ -125,7 +212,7 @@ def test_large_logits_do_not_overflow(dtype):
 def test_dropout_leaves_the_mean_and_evaluation_as_they_were():
     forward = PAIRS["dropout"].forward
     x = np.ones((200, 100))
-    dropped, _ = forward(x, 0.25, np.random.default_rng(0))
+    dropped, _ = forward(x, 0.25, Philox(0))
     assert set(np.unique(dropped)) <= {0, np.float64(np.float32(1 / 0.75)), 1 / 0.75}
     assert dropped.mean() == pytest.approx(1, abs=0.02)
     assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.02)

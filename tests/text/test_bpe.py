@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nlmcli.errors import InputError
 from nlmcli.text import bpe, corpus, saved
+from nlmcli.text import tokenizer as tokenizer_module
 from nlmcli.text.bpe import ALPHABET, Bpe, bytes_of
 from nlmcli.text.byte import utf8
 from nlmcli.text.split import split
@@ -84,12 +85,33 @@ def test_before_a_blank_a_text_may_be_cut(left, right):
     assert whole == [*tokenizer.encode(f"{left}x").tolist(), *tokenizer.encode(f" {right}").tolist()]
 
 
-@given(text=ANY)
-def test_parts_do_not_change_the_ids(text):
-    whole = Bpe.fit(text, vocab_size=300, min_count=1)
+@given(parts=st.lists(ANY, max_size=4), size=st.integers(1, 9))
+def test_parts_do_not_change_the_ids(parts, size):
+    whole = Bpe.fit("".join(parts), vocab_size=300, min_count=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bpe, "CHUNK", 3)
-        assert Bpe.fit(text, vocab_size=300, min_count=1).to_dict() == whole.to_dict()
+        patch.setattr(tokenizer_module, "CHUNK", size)
+        assert Bpe.fit(parts, vocab_size=300, min_count=1).to_dict() == whole.to_dict()
+
+
+@given(training=ANY, ids=st.lists(st.integers(0, 255 + 20)))
+def test_ids_one_by_one_are_decoded_as_all(training, ids):
+    learned = Bpe.fit(training, vocab_size=276, min_count=1)
+    ids = [i for i in ids if i < len(learned)]
+    one, other = learned.writer(), None
+    text = ""
+    for k, i in enumerate(ids):
+        if k == len(ids) // 2:
+            other, before = one.copy(), text
+        text += one.add(i)
+    assert text + one.rest() == learned.decode(ids)
+    if other:  # goes on by itself
+        assert before + "".join(map(other.add, ids[len(ids) // 2 :])) + other.rest() == learned.decode(ids)
+
+
+def test_half_a_character_waits_for_its_end():
+    writer = Bpe.fit("").writer()
+    of_byte = np.argsort(ALPHABET)
+    assert [writer.add(int(of_byte[byte])) for byte in "é蚂".encode()] == ["", "é", "", "", "蚂"]
 
 
 def test_line_ends():

@@ -69,11 +69,11 @@ def test_a_folder(tmp_path):
 
 
 def test_a_file_one_may_not_read(write, monkeypatch):
-    def refuse(path):
+    def refuse(path, mode):
         raise PermissionError(13, os.strerror(13))
 
     path = write(b"a")
-    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    monkeypatch.setattr(type(path), "open", refuse)
     assert failure(path) == f"cannot read '{path}' (permission denied); give a file that you may read"
 
 

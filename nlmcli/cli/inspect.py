@@ -1,0 +1,73 @@
+"""nlm inspect: what is inside a trained model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlmcli.cli import options, report
+
+ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))
+
+
+def inspect(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help=options.RUN, show_default=False)] = None,
+    neighbors: Annotated[
+        str | None, typer.Option(metavar="WORD", help="The words whose embeddings are most like this one's.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="K", help="How many neighbours.")] = 10,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the embeddings in two dimensions into a .png or .svg file.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Look inside a trained model: its parameters, how it was trained, which words it holds to be alike.
+
+    Example: nlm inspect --neighbors students
+    """
+    from nlmcli.engine import inspect as look
+    from nlmcli.engine.settings import at_least
+
+    at_least("top", top, 1)
+    lm = options.load(run)
+    if plot:
+        look.plot_embeddings(lm, plot)
+    if neighbors is not None:
+        found = look.neighbors(lm, neighbors, top)
+        if json:
+            report.document({"word": neighbors, "neighbors": [{"token": token, "cosine": cosine} for token, cosine in found]})
+            return
+        for line in report.columns([(report.printable(t), f"{c:.4f}", report.bar(max(c, 0.0), 30)) for t, c in found], right=(1,)):
+            report.data(line)
+        return
+    parameters = look.parameters(lm)
+    if json:
+        report.document({"settings": lm.settings.to_dict(), "about": lm.about, "parameters": [vars(p) for p in parameters]})
+        return
+    tokenizer = lm.tokenizer
+    size = sum(p.size for p in parameters)
+    report.facts(
+        [
+            ("model", f"{lm.settings.model}, {report.number_of(size, 'parameter')}"),
+            ("tokenizer", f"{tokenizer.name}, {report.number_of(len(tokenizer), 'type')}"),
+            *((name.replace("_", " "), format(lm.about[name], spec)) for name, spec in ABOUT if lm.about.get(name) is not None),
+            *(
+                (name, report.printable(shown(value)))
+                for name, value in lm.settings.to_dict().items()
+                if name not in ("model", "tokenizer")
+            ),
+        ]
+    )
+    head = ("name", "shape", "numbers", "mean", "rms", "largest")
+    rows = [(p.name, " x ".join(map(str, p.shape)), f"{p.size:,}", f"{p.mean:.4f}", f"{p.rms:.4f}", f"{p.largest:.4f}") for p in parameters]
+    report.data()
+    for line in report.columns([head, *rows], right=(2, 3, 4, 5)):
+        report.data(line)
+
+
+def shown(value: object) -> str:
+    """A setting as it would be typed."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,193 @@
+"""Convolutions over time: each layer looks back twice as far as the one below, so that a few of them see a whole context.
+
+    x_t = E[x_t] We + be;   then in every layer, with its dilation d = 1, 2, 4, ...
+
+    [f; g]_t = [x_{t-d}; x_t] W1 + b1;   z_t = tanh(f_t) σ(g_t);   s_t += z_t Ws;   x_t += z_t Wr + br
+
+    h_t = tanh(s_t + bs);   y_t = h_t U + b2.          van den Oord et al. 2016 (WaveNet)
+
+Before a text there are zeros. Nothing reads the x that the last layer would make, so it has no Wr and br.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.errors import InputError
+from nlmcli.models import base
+from nlmcli.nn.activations import tanh, tanh_backward
+from nlmcli.nn.causal import close_gates, convolve, convolve_backward, open_gates, rows_of
+from nlmcli.nn.dropout import kept
+from nlmcli.nn.embedding import embedding, scatter_add
+from nlmcli.nn.kernel import kernel
+from nlmcli.nn.linear import add_up, linear, linear_backward
+from nlmcli.nn.matmul import multiply
+from nlmcli.nn.pair import pair
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    """context: how many tokens y_t depends on; how many layers there are follows from it."""
+
+    hidden: int = 64
+    context: int = 16
+
+    def __post_init__(self):
+        if self.context < 2:
+            raise InputError(f"--context {self.context} leaves model cnn nothing to look back on; give 2 or more")
+
+    def dilations(self):
+        """1, 2, 4, ..., the last one shortened so that they add up to context - 1: together the layers see context tokens."""
+        found, left = [], self.context - 1
+        while left > 0:
+            found.append(min(2 ** len(found), left))
+            left -= found[-1]
+        return np.array(found)
+
+
+def gated_layers(x, before, dilations, W1, b1, Wr, br, Ws, bs, keep=None):
+    """s = Σ_l z_l Ws_l + bs, and of each layer the last d rows it read, for the next call's before.
+
+    x (T,B,C), before (Σd,B,C), dilations (L,), W1 (L,2C,2C), b1 (L,2C), Wr (L-1,C,C), br (L-1,C), Ws (L,C,H), bs (H,);
+    keep (L,T,B,C) multiplies z: dropout -> s (T,B,H), after (Σd,B,C)
+    """
+    (T, B, C), L, N = x.shape, len(W1), x.shape[0] * x.shape[1]
+    rows = np.empty((L * N + before.size // C, C), x.dtype)  # what layer after layer reads, its rows of before first
+    gates, z = np.empty((L, N, 2 * C), x.dtype), np.empty((L, N, C), x.dtype)
+    s, after = np.empty((T, B, bs.size), x.dtype), np.empty_like(before)
+    keep = None if keep is None else keep.reshape(z.shape)
+    given = dilations * B, (W1, b1, Wr, br, Ws, bs), keep
+    forward(rows_of(x), rows_of(before), *given, rows, gates, z, rows_of(s), rows_of(after))
+    return (s, after), (x.shape, *given, rows, gates, z)
+
+
+def gated_layers_backward(dy, cache):
+    """From the last layer to the first.  dy: ds (T,B,H) and what comes back through after, None for nothing.
+
+    -> dx (T,B,C), dbefore (Σd,B,C), dW1, db1, dWr, dbr, dWs, dbs
+    """
+    (ds, dafter), (shape, spans, weights, *kept) = dy, cache
+    dx, gradients = np.empty(shape, ds.dtype), tuple(map(np.zeros_like, weights))
+    dbefore = np.zeros((spans.sum() // shape[1], *shape[1:]), ds.dtype) if dafter is None else dafter.copy()
+    backward(rows_of(ds), spans, weights, *kept, rows_of(dx), rows_of(dbefore), gradients)
+    return dx, dbefore, *gradients
+
+
+class CNN(base.Model):
+    """State: the rows that each layer read last, d of them, layer after layer (context - 1, B, H)."""
+
+    Config = Config
+
+    def shapes(self):
+        D, H, L = self.config.embed, self.config.hidden, len(self.config.dilations())
+        between = {"Wr": (L - 1, H, H), "br": (L - 1, H)} if L > 1 else {}
+        layers = {"W1": (L, 2 * H, 2 * H), "b1": (L, 2 * H), **between, "Ws": (L, H, H), "bs": (H,)}
+        return {"E": (self.V, D), "We": (D, H), "be": (H,), **layers, "U": (H, self.V), "b2": (self.V,)}
+
+    def start(self, batch, dtype=np.float32):
+        return (np.zeros((self.config.context - 1, batch, self.config.hidden), dtype),)
+
+    def layers(self, P):
+        """W1, b1, Wr, br, Ws, bs; a single layer has no Wr and br."""
+        single = len(P.Ws) == 1
+        return P.W1, P.b1, *((P.Ws[1:], P.Ws[1:, 0]) if single else (P.Wr, P.br)), P.Ws, P.bs
+
+    def forward(self, P, x, state, rng=None):
+        e, _ = embedding(P.E, x)
+        rows, input_cache = linear(rows_of(e), P.We, P.be)
+        keep = kept((len(P.Ws), *x.shape, self.config.hidden), self.config.dropout, rng, P.E.dtype)
+        (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), *state, self.config.dilations(), *self.layers(P), keep)
+        h, tanh_cache = tanh(s)
+        return h, (after,), (x, input_cache, layers_cache, tanh_cache)
+
+    def backward(self, dh, cache, G):
+        x, input_cache, layers_cache, tanh_cache = cache
+        (ds,) = tanh_backward(dh, tanh_cache)
+        drows, _, *gradients = gated_layers_backward((ds, None), layers_cache)
+        for total, gradient in zip(self.layers(G), gradients, strict=True):
+            total += gradient
+        de, dWe, dbe = linear_backward(rows_of(drows), input_cache)
+        G.We += dWe
+        G.be += dbe
+        scatter_add(G.E, x, de)
+
+
+@kernel
+def forward(x, before, spans, weights, keep, rows, gates, z, s, after):
+    """spans (L,): d B, how many rows up in memory a layer looks. The arrays behind keep are written."""
+    W1, b1, Wr, br, Ws, bs = weights
+    N, L = x.shape[0], spans.size
+    s[:] = bs
+    at, tail = 0, 0  # where the rows of a layer begin, and those before it
+    rows[spans[0] : spans[0] + N] = x
+    for l in range(L):
+        read, here = rows[at : at + spans[l] + N], slice(tail, tail + spans[l])
+        read[: spans[l]] = before[here]
+        after[here] = read[N:]
+        convolve(read, W1[l], b1[l], gates[l])
+        open_gates(gates[l], z[l])
+        if keep is not None:
+            drop(z[l], keep[l])
+        multiply(z[l], Ws[l], s, accumulate=True)
+        at, tail = at + spans[l] + N, tail + spans[l]
+        if l + 1 < L:
+            above = rows[at + spans[l + 1] : at + spans[l + 1] + N]
+            multiply(z[l], Wr[l], above, bias=br[l])
+            add(above, read[spans[l] :])
+
+
+@kernel
+def backward(ds, spans, weights, keep, rows, gates, z, dx, dbefore, gradients):
+    """dx (N,C) is written and the gradients are added to. dbefore: what comes back through after becomes that of before."""
+    W1, _, Wr, _, Ws, _ = weights
+    dW1, db1, dWr, dbr, dWs, dbs = gradients
+    N, L = ds.shape[0], spans.size
+    add_up(ds, dbs)
+    da, dz = np.empty(gates[0].shape, ds.dtype), np.empty(z[0].shape, ds.dtype)
+    at, tail = rows.shape[0], dbefore.shape[0]
+    for l in range(L - 1, -1, -1):
+        at, tail = at - spans[l] - N, tail - spans[l]
+        read, here = rows[at : at + spans[l] + N], slice(tail, tail + spans[l])
+        drows = np.zeros(read.shape, ds.dtype)
+        drows[N:] = dbefore[here]
+        multiply(ds, Ws[l].T, dz)
+        multiply(z[l].T, ds, dWs[l], accumulate=True)
+        if l + 1 < L:  # dx is the gradient of what the layer above read
+            multiply(dx, Wr[l].T, dz, accumulate=True)
+            multiply(z[l].T, dx, dWr[l], accumulate=True)
+            add_up(dx, dbr[l])
+            add(drows[spans[l] :], dx)
+        if keep is not None:
+            drop(dz, keep[l])
+        da[:] = gates[l]
+        close_gates(dz, da)
+        convolve_backward(da, read, W1[l], drows, dW1[l], db1[l])
+        dx[:] = drows[spans[l] :]
+        dbefore[here] = drows[: spans[l]]
+
+
+@kernel
+def add(to, rows):
+    """to += rows."""
+    for k in range(to.shape[0]):
+        a, b = to[k], rows[k]
+        for j in range(a.size):
+            a[j] += b[j]
+
+
+@kernel
+def drop(z, keep):
+    """z *= keep."""
+    for k in range(z.shape[0]):
+        a, b = z[k], keep[k]
+        for j in range(a.size):
+            a[j] *= b[j]
+
+
+def _example(rng):
+    dilations, shapes = np.array([1, 2]), [(5, 2, 3), (3, 2, 3), (2, 6, 6), (2, 6), (1, 3, 3), (1, 3), (2, 3, 4), (4,)]
+    x, before, *weights = (rng.normal(size=shape) for shape in shapes)
+    return x, before, dilations, *weights, None
+
+
+pair(gated_layers, gated_layers_backward, _example)

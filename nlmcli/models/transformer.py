@@ -1,0 +1,243 @@
+"""The Transformer: layers in which every position asks those before it, and then thinks for itself.
+
+    x = E[w] + Ep[position]
+    x = x + attention(LN(x; ga, ba) Wqkv + bqkv) Wo + bo          in each of L layers
+    x = x + gelu(LN(x; gm, bm) W1 + b1) W2 + b2
+    y = LN(x; gf, bf) U,   U = Eᵀ if tied
+
+Vaswani et al. 2017, as a decoder with the normalisation before each part: GPT-2 (Radford et al. 2019), number for
+number, so that its weights carry over. Dropout is where GPT-2 has it: of the embeddings, of the attention's
+probabilities, and of what each part adds.
+
+A text is read in blocks of `context` tokens: token t stands at position t mod context and sees its own block up to itself.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from nlmcli.errors import InputError
+from nlmcli.models import base
+from nlmcli.nn.activations import gelu_gradient, gelu_into
+from nlmcli.nn.attention import attend, attend_backward
+from nlmcli.nn.dropout import dropout, dropout_backward, kept_or_empty
+from nlmcli.nn.embedding import embedding, scatter_add
+from nlmcli.nn.kernel import kernel
+from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise
+from nlmcli.nn.linear import add_gradients
+from nlmcli.nn.matmul import multiply
+from nlmcli.nn.params import Params
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    hidden: int = 0  # of the MLP; 0: 4 embed
+    layers: int = 4
+    heads: int = 4
+    context: int = 64
+    tie: bool = True
+
+    def __post_init__(self):
+        if self.embed % self.heads:
+            raise InputError(f"--embed {self.embed} cannot be shared out among --heads {self.heads}; give a multiple of {self.heads}")
+
+
+class Layers(NamedTuple):
+    """The parameters of all layers, or their gradients, each with the layer as its first axis."""
+
+    ga: np.ndarray
+    ba: np.ndarray
+    Wqkv: np.ndarray
+    bqkv: np.ndarray
+    Wo: np.ndarray
+    bo: np.ndarray
+    gm: np.ndarray
+    bm: np.ndarray
+    W1: np.ndarray
+    b1: np.ndarray
+    W2: np.ndarray
+    b2: np.ndarray
+
+
+class Made(NamedTuple):
+    """What the layers make on the way, by the layer: all that backward needs.  N = B T rows, those of a text together."""
+
+    a_hat: np.ndarray  # (L,N,D) x̂ before attention, and its 1/√(var + ε) (L,N)
+    a_r: np.ndarray
+    a: np.ndarray  # (L,N,D) what attention reads
+    qkv: np.ndarray  # (L,B,T,3D)
+    prob: np.ndarray  # (L,B,heads,T,n)
+    used: np.ndarray  # the same after dropout
+    o: np.ndarray  # (L,B,T,D)
+    m_hat: np.ndarray  # the same before the MLP
+    m_r: np.ndarray
+    m: np.ndarray
+    u: np.ndarray  # (L,N,H) what the MLP's GELU reads
+    v: np.ndarray  # (L,N,H) what it gives
+
+
+class Keep(NamedTuple):
+    """What dropout multiplies by, by the layer; empty where nothing is dropped."""
+
+    prob: np.ndarray  # (L,B,heads,T,n)
+    a: np.ndarray  # (L,N,D) of what attention adds
+    m: np.ndarray  # (L,N,D) of what the MLP adds
+
+
+class Transformer(base.Model):
+    """State: keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
+
+    Config = Config
+
+    @property
+    def window(self):
+        return self.config.context
+
+    @property
+    def hidden(self):
+        return self.config.hidden or 4 * self.config.embed
+
+    def shapes(self):
+        D, H, L = self.config.embed, self.hidden, self.config.layers
+        untied = {} if self.config.tie else {"U": (D, self.V)}
+        return {
+            "E": (self.V, D), "Ep": (self.config.context, D),
+            "ga": (L, D), "ba": (L, D), "Wqkv": (L, D, 3 * D), "bqkv": (L, 3 * D), "Wo": (L, D, D), "bo": (L, D),
+            "gm": (L, D), "bm": (L, D), "W1": (L, D, H), "b1": (L, H), "W2": (L, H, D), "b2": (L, D),
+            "gf": (D,), "bf": (D,), **untied,
+        }  # fmt: skip
+
+    def head(self, P):
+        return P.E.T if self.config.tie else P.U, P.flat[:0]  # no bias
+
+    def words_read(self, x, state):
+        return [x]
+
+    def initialise(self, rng, dtype=np.float32):
+        """Each layer adds twice to x, so that what is added is made smaller by √2L (Radford et al. 2019)."""
+        P = super().initialise(rng, dtype)
+        P.Ep[...] *= 0.02 * np.sqrt(self.config.context)
+        for added in (P.Wo, P.W2):
+            added[...] /= np.sqrt(2 * self.config.layers)
+        for gain in (P.ga, P.gm, P.gf):
+            gain[...] = 1
+        return P
+
+    def start(self, batch, dtype=np.float32):
+        empty = (self.config.layers, batch, self.config.context, self.config.embed)
+        return np.zeros(empty, dtype), np.zeros(empty, dtype), np.zeros((1, batch), np.int64)
+
+    def forward(self, P, x, state, rng=None):
+        T, B = x.shape
+        K, V, (filled,) = state
+        ids = np.ascontiguousarray(x.T)
+        position = (filled[:, None] + np.arange(T)) % self.config.context
+        e, e_keep = dropout(embedding(P.E, ids)[0] + embedding(P.Ep, position)[0], self.config.dropout, rng)
+        keep = self.draw(B, T, rng, e.dtype)
+        rows, made = e.reshape(B * T, -1), self.room(B, T, keep, e.dtype)
+        encode(rows, self.layers(P), K, V, filled, keep, made)
+        h, norm_cache = layernorm(rows, P.gf, P.bf)
+        cache = ids, position, e_keep, self.layers(P), state, keep, made, norm_cache
+        return np.ascontiguousarray(h.reshape(B, T, -1).swapaxes(0, 1)), self.after(made.qkv, state), cache
+
+    def backward(self, dh, cache, G):
+        ids, position, e_keep, W, (K, V, (filled,)), keep, made, norm_cache = cache
+        dh = np.ascontiguousarray(dh.swapaxes(0, 1)).reshape(ids.size, -1)
+        dx, dgf, dbf = layernorm_backward(dh, norm_cache)
+        G.gf += dgf
+        G.bf += dbf
+        encode_backward(dx, W, K, V, filled, keep, made, self.layers(G))
+        (de,) = dropout_backward(dx.reshape(*ids.shape, -1), e_keep)
+        scatter_add(G.E, ids, de)
+        scatter_add(G.Ep, position, de)
+
+    def after(self, qkv, state):
+        """The state of the block that each text is in now; where one has just ended, that of a fresh one.  qkv (L,B,T,3D)"""
+        T, D = qkv.shape[2], self.config.embed
+        K, V, filled = self.start(qkv.shape[1], qkv.dtype)
+        filled[0] = (state[2][0] + T) % self.config.context
+        for b, now in enumerate(filled[0]):
+            new = min(T, now)
+            old = now - new
+            for memory, before, part in ((K, state[0], slice(D, 2 * D)), (V, state[1], slice(2 * D, None))):
+                memory[:, b, :old] = before[:, b, :old]
+                memory[:, b, old:now] = qkv[:, b, T - new :, part]
+        return K, V, filled
+
+    def layers(self, P):
+        return Layers(*(P[name] for name in Layers._fields))
+
+    def draw(self, B, T, rng, dtype):
+        c = self.config
+        shapes = (c.layers, B, c.heads, T, c.context), (c.layers, B * T, c.embed), (c.layers, B * T, c.embed)
+        return Keep(*(kept_or_empty(shape, c.dropout, rng, dtype) for shape in shapes))
+
+    def room(self, B, T, keep, dtype):
+        """What `encode` fills, cut from one array: of many, the system would take back each and clear it for the next step."""
+        L, D, H, heads, n = self.config.layers, self.config.embed, self.hidden, self.config.heads, self.config.context
+        N = B * T
+        one, wide, prob = (L, N, D), (L, N, H), (L, B, heads, T, n)
+        used = prob if keep.prob.size else (0,)
+        shapes = Made(one, (L, N), one, (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), one, wide, wide)._asdict()
+        room = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
+        return Made(*(room[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
+
+
+@kernel
+def encode(x, W, past_k, past_v, filled, keep, made):
+    """x (N,D) goes through all layers, in place."""
+    N, D = x.shape
+    more = np.empty_like(x)
+    for l in range(W.Wqkv.shape[0]):
+        qkv, o = made.qkv[l].reshape(N, 3 * D), made.o[l].reshape(N, D)
+        normalise(x, W.ga[l], W.ba[l], made.a[l], made.a_hat[l], made.a_r[l])
+        multiply(made.a[l], W.Wqkv[l], qkv, bias=W.bqkv[l])
+        attend(made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], made.o[l])
+        multiply(o, W.Wo[l], more, bias=W.bo[l])
+        add_kept(x, more, keep.a[l])
+        normalise(x, W.gm[l], W.bm[l], made.m[l], made.m_hat[l], made.m_r[l])
+        multiply(made.m[l], W.W1[l], made.u[l], bias=W.b1[l])
+        gelu_into(made.u[l].reshape(made.u[l].size), made.v[l].reshape(made.v[l].size))
+        multiply(made.v[l], W.W2[l], more, bias=W.b2[l])
+        add_kept(x, more, keep.m[l])
+
+
+@kernel
+def encode_backward(dx, W, past_k, past_v, filled, keep, made, dW):
+    """dx (N,D) goes back through all layers, in place; adds the gradients of their parameters into dW."""
+    N, D = dx.shape
+    du, dqkv, do, dn = np.empty_like(made.u[0]), np.empty_like(made.qkv[0]), np.empty_like(made.o[0]), np.empty_like(dx)
+    for l in range(W.Wqkv.shape[0] - 1, -1, -1):
+        d = kept(dx, keep.m[l])
+        add_gradients(made.v[l], W.W2[l], d, du, dW.W2[l], dW.b2[l])
+        gelu_gradient(made.u[l].reshape(du.size), du.reshape(du.size))
+        add_gradients(made.m[l], W.W1[l], du, dn, dW.W1[l], dW.b1[l])
+        add_normalise_gradients(dn, made.m_hat[l], made.m_r[l], W.gm[l], dx, dW.gm[l], dW.bm[l])
+        d = kept(dx, keep.a[l])
+        add_gradients(made.o[l].reshape(N, D), W.Wo[l], d, do.reshape(N, D), dW.Wo[l], dW.bo[l])
+        attend_backward(do, made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], dqkv)
+        add_gradients(made.a[l], W.Wqkv[l], dqkv.reshape(N, 3 * D), dn, dW.Wqkv[l], dW.bqkv[l])
+        add_normalise_gradients(dn, made.a_hat[l], made.a_r[l], W.ga[l], dx, dW.ga[l], dW.ba[l])
+
+
+@kernel
+def add_kept(x, more, keep):
+    """x += more keep."""
+    for k in range(x.shape[0]):
+        row, add = x[k], more[k]
+        if keep.size > 0:
+            by = keep[k]
+            for j in range(row.size):
+                add[j] *= by[j]
+        for j in range(row.size):
+            row[j] += add[j]
+
+
+@kernel
+def kept(dx, keep):
+    """dx keep, or dx itself where nothing is dropped."""
+    if keep.size == 0:
+        return dx
+    return dx * keep

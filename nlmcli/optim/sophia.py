@@ -1,0 +1,61 @@
+"""Sophia-G: each step divided by the curvature where that is trusted, and no longer than η where it is not.
+
+m ← β₁ m + (1 - β₁) g;   θ ← (1 - η λ) θ;   θ ← θ - η clip(m / max(γ h, ε), 1)
+every k steps:   h ← β₂ h + (1 - β₂) n ĝ²                    Liu, Li, Hall, Liang & Ma 2023
+
+ĝ is the gradient of the mean loss of n tokens whose targets are drawn from the model's own predictions. Such targets
+are right on average, so each token's gradient is 0 on average, the products of different ones vanish, and what n ĝ²
+is on average is the diagonal of the Gauss-Newton matrix (1/n) Σ Jᵀ (diag(p) - p pᵀ) J, J = dz/dθ: never below zero.
+"""
+
+from dataclasses import dataclass
+
+from nlmcli.nn.kernel import kernel
+from nlmcli.optim.base import ALL, Optimizer
+
+
+@dataclass(frozen=True)
+class Config:
+    beta1: float = 0.96
+    beta2: float = 0.99
+    epsilon: float = 1e-12
+    weight_decay: float = 0.2
+    gamma: float = 0.05
+    every: int = 10
+
+
+class Sophia(Optimizer):
+    """θ ← (1 - η λ) θ - η clip(m / max(γ h, ε), 1), the paper's Algorithm 3 with its Gauss-Newton-Bartlett estimate."""
+
+    Config = Config
+    lr = 2e-3
+    remembers = ("m", "h")
+
+    def step(self, theta, g, scale, lr, t, part=ALL):
+        c, number = self.config, theta.dtype.type
+        constants = [number(constant) for constant in (scale, lr, 1 - c.beta1, c.gamma, c.epsilon)]
+        m, h = self.memory["m"], self.memory["h"]
+        for some, factor in self.stretches(part, 1 - lr * c.weight_decay):
+            update(theta[some], g[some], m[some], h[some], number(factor), *constants)
+
+    def wants_curvature(self, t):
+        return (t - 1) % self.config.every == 0
+
+    def measure(self, g, n, part=ALL):
+        number = g.dtype.type
+        average(self.memory["h"][part], g[part], number(1 - self.config.beta2), number(n))
+
+
+@kernel
+def update(theta, g, m, h, kept, scale, lr, new1, gamma, epsilon):
+    one = theta.dtype.type(1)
+    for i in range(theta.size):
+        mi = m[i] + new1 * (scale * g[i] - m[i])  # β m + (1 - β) g
+        m[i] = mi
+        theta[i] = kept * theta[i] - lr * min(max(mi / max(gamma * h[i], epsilon), -one), one)
+
+
+@kernel
+def average(h, g, new2, n):
+    for i in range(h.size):
+        h[i] += new2 * (n * g[i] * g[i] - h[i])  # β h + (1 - β) n g²
