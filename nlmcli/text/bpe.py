@@ -20,6 +20,7 @@ from nlmcli.text.strings import Memory, Strings, counted
 from nlmcli.text.tokenizer import Ids, Tokenizer, Writer
 
 VOCAB_SIZE = 8192  # where none is given
+MOST = 1 << 23  # bytes of distinct words that merges are learned from: some hundred megabytes of English have so many
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that are a visible character of Latin-1
 ALPHABET = np.array([*PRINTABLE, *(byte for byte in range(256) if byte not in PRINTABLE)], np.uint8)  # by their ids
 
@@ -94,12 +95,13 @@ class Bpe(Tokenizer):
     ) -> Tokenizer:
         """The bytes, and the merges learned from the text until there are vocab_size tokens (None: 8192).
 
-        A pair seen less than min_count times (None: 2) is not merged.  Raises InputError for a bound too small.
+        A pair seen less than min_count times (None: 2) is not merged. The text is read twice: for the merges, of a long text
+        only its beginning (MOST), and for the counts.  Raises InputError for a bound too small.
         """
         vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        words, counts = counted(cls.parts(text, lowercase), split)
+        words, counts = counted(cls.parts(text, lowercase), split, MOST)
         pairs = learn(words.store, words.bounds[: len(words) + 1], counts, ALPHABET, vocab_size, min_count).tolist()
         merges = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs]
         tokens = [bytes([byte]) for byte in ALPHABET.tolist()]

@@ -34,16 +34,16 @@ def learn(store, bounds, counts, alphabet, vocab_size, min_count):
     """
     ids, lengths = np.argsort(alphabet).astype(np.int32)[store[: bounds[-1]]], np.diff(bounds)
     # How often each pair stands in the text. A node is a word that holds a pair, and the pair's node before it.
-    none = np.int64(NONE)  # a pair that is never seen; it gives what is still empty its type
-    how_often, newest, nodes = {none: np.int64(0)}, {none: none}, [(none, none)]
+    none, no_node = np.int64(NONE), np.int32(NONE)  # a pair that is never seen; it gives what is still empty its type
+    how_often, newest, nodes = {none: np.int64(0)}, {none: no_node}, [(no_node, no_node)]
     for w in range(len(lengths)):
         for i in range(bounds[w], bounds[w + 1] - 1):
             count(pair_of(ids[i], ids[i + 1]), counts[w], w, how_often, newest, nodes)
-    heap, merges = [(np.int64(0), none, none)], [none for _ in range(0)]
+    heap, merges = [(np.int64(0), none, no_node)], [none for _ in range(0)]
     while heap and len(alphabet) + len(merges) < vocab_size:
         for pair, node in newest.items():
             heapq.heappush(heap, (-how_often[pair], pair, node))
-        newest = {none: none}
+        newest = {none: no_node}
         minus_count, pair, node = heapq.heappop(heap)
         if minus_count != -how_often[pair]:  # it has become rarer since it was put there
             newest[pair] = node
@@ -65,12 +65,12 @@ def count(pair, times, w, how_often, newest, nodes):
     if pair not in how_often:
         how_often[pair] = 0
     if pair not in newest:
-        newest[pair] = NONE
+        newest[pair] = np.int32(NONE)
     how_often[pair] += times
     node = newest[pair]
     if node == NONE or nodes[node][0] != w:
-        newest[pair] = len(nodes)
-        nodes.append((np.int64(w), node))
+        newest[pair] = np.int32(len(nodes))
+        nodes.append((np.int32(w), node))
 
 
 @kernel

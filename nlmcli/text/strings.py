@@ -6,6 +6,7 @@ ends: where the strings of a text lie.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -60,14 +61,19 @@ class Strings:
         return self.size
 
 
-def counted(parts: Iterable[str], cut: Cut) -> tuple[Strings, npt.NDArray[np.int64]]:
-    """The distinct strings of the parts of a text, and how often each stands in them."""
+def counted(parts: Iterable[str], cut: Cut, most: float = math.inf) -> tuple[Strings, npt.NDArray[np.int64]]:
+    """The distinct strings of the parts of a text, and how often each stands in them.
+
+    most: bytes of distinct strings after which no further part is read
+    """
     strings, counts = Strings(), np.zeros(0, np.int64)
     for data in map(utf8, parts):
         numbers = strings.number(data, *cut(data))
         more = np.bincount(numbers, minlength=len(strings))
         more[: len(counts)] += counts
         counts = more
+        if strings.bounds[len(strings)] > most:
+            break
     return strings, counts
 
 
@@ -89,7 +95,8 @@ class Memory:
 
     def encode(self, parts: Iterable[str]) -> Ids:
         """The ids of all strings of the parts of a text."""
-        return np.concatenate([np.empty(0, np.int32), *map(self.ids_of, map(utf8, parts))])
+        found = [*map(self.ids_of, map(utf8, parts))]
+        return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int32), *found])
 
     def ids_of(self, data: Bytes) -> Ids:
         """The ids of all strings of one part."""

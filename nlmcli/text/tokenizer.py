@@ -24,17 +24,16 @@ AFTER_LINE_END = re.compile(r"(?s:.*)\n")
 
 
 def cut(text: str | Iterable[str], at: re.Pattern[str], size: int = CHUNK) -> Iterator[str]:
-    """The text, or that of these parts, in parts of about `size` characters at most, cut only where `at` says that it may be."""
-    pending: list[str] = []
+    """The text, or that of these parts, in parts of about `size` characters, cut only where `at` says that it may be."""
+    waiting: list[str] = []
     for part in sliced(text, size):
-        found = at.match(part)
-        end = found.end() if found else 0
-        if end:
-            yield "".join([*pending, part[:end]])
-            pending.clear()
-        pending.append(part[end:])
-    if rest := "".join(pending):
-        yield rest
+        if waiting and (found := at.match(waiting[-1])):
+            last = waiting.pop()
+            yield "".join([*waiting, last[: found.end()]])
+            waiting = [last[found.end() :]]
+        waiting.append(part)
+    if waiting:
+        yield "".join(waiting)
 
 
 def sliced(text: str | Iterable[str], size: int) -> Iterator[str]:
