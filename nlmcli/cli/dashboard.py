@@ -23,7 +23,7 @@ WIDE, FIGURES = 64, 26  # cells: from where on the figures stand beside the curv
 MARGIN, AXIS = 8, 2  # cells beside the curves, rows below them
 ECHO = 4  # cells that the last row leaves free, for the ^C that a terminal echoes
 SMOOTH = 20  # steps that the loss and the speed shown are the mean of, about
-BEGINNING = 0.1  # the share of the steps whose losses are not drawn: their fall would flatten all the rest
+BEGINNING = 0.2  # the share of the steps whose losses are not drawn: their fall would flatten all the rest
 
 
 class Dashboard:

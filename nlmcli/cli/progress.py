@@ -110,7 +110,7 @@ class Progress:
         self.explained = True
         step = self.dashboard.step
         assert step is not None
-        speed = "" if self.live else f"  {step.tokens_per_second:,.0f} tokens/s"  # the panel has it
+        speed = "" if self.live else f"  {self.dashboard.speed:,.0f} tokens/s"  # the panel has it
         self.say(
             f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
             f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
@@ -137,8 +137,9 @@ class Progress:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
-        elif not (self.counting and r.interrupted):
-            report.data(f"training loss {r.train_loss:.4f} nats per token; nothing was held out to validate on")
+        elif r.steps and not (self.counting and r.interrupted):
+            why = "not validated yet" if r.interrupted and self.run.valid_tokens else "nothing was held out to validate on"
+            report.data(f"training loss {r.train_loss:.4f} nats per token; {why}")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         done, seconds = report.number_of(r.steps, "step"), r.seconds
         if self.counting and self.dashboard.step:
