@@ -102,8 +102,9 @@ class Dashboard:
 
     def header(self, r: Stepped, width: int) -> Text:
         """Where the run is: in steps, as a bar, and in time."""
-        left, right = f"{self.where(r)} ", f" {report.duration(r.seconds_left)} left"
-        cells = max(0, width - len(left) - len(right))
+        right = f" {report.duration(r.seconds_left)} left"
+        left = f"{report.cut(self.where(r), width - len(right) - 1)} "
+        cells = width - len(left) - len(right)
         done = round(cells * r.seconds / max(r.seconds + r.seconds_left, 1e-9))
         return Text.assemble(left, ("━" * done, "cyan"), ("─" * (cells - done), "dim"), right)
 
@@ -120,8 +121,7 @@ class Dashboard:
                 ("perplexity", f"{perplexity(self.latest):,.2f}"),
                 ("best", f"{self.best:.4f}"),
             ]
-        speed = ("tokens/s", f"{self.speed:,.0f}")
-        found += [speed, ("lr", f"{r.lr:.3g}"), ("gradient", f"{r.gradient_norm:.3g}")]
+        found += [("tokens/s", f"{self.speed:,.0f}"), ("lr", f"{r.lr:.3g}"), ("gradient", f"{r.gradient_norm:.3g}")]
         return [*found, ("epoch", f"{r.epoch:.2f}"), ("elapsed", report.duration(r.seconds))]
 
     def beside(self, width: int, rows: int) -> list[str]:
@@ -143,8 +143,10 @@ class Dashboard:
     def plot(self, r: Stepped, width: int, rows: int) -> list[str]:
         """The losses of training and of validation; with an axis below where there is room for one."""
         first, axis = r.step * BEGINNING, AXIS if rows > 3 * AXIS else 0
-        shown = [curves.Curve("t", self.train.since(first)), curves.Curve("v", self.valid.since(first))]
-        return curves.plot(shown, width - MARGIN, rows - axis, " steps")[:rows]
+        train, valid = self.train.since(first), self.valid.since(first)
+        if len(train) < 2:  # no curve yet
+            return [""] * rows
+        return curves.plot([curves.Curve("t", train), curves.Curve("v", valid)], width - MARGIN, rows - axis, " steps")[:rows]
 
     def footer(self, width: int, rows: int) -> list[Text]:
         """What the model writes, or that the run is about to end."""
