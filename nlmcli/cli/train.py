@@ -102,7 +102,7 @@ def train(
         return 0
     typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
     from nlmcli.cli.progress import Progress
-    from nlmcli.engine.count import Counting
+    from nlmcli.engine.api import begin
     from nlmcli.engine.records import Finished
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Training
@@ -113,9 +113,7 @@ def train(
 
         training = Training.resumed(out or newest_run(), typed, threads)
     else:
-        settings = Settings(**given | chosen(preset, config, typed))
-        Kind = Training if models.model_class(settings.model).neural else Counting
-        training = Kind(settings, out, threads)
+        training = begin(Settings(**given | chosen(preset, config, typed)), out, threads)
     progress = Progress(training.settings, quiet)
     before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:

@@ -63,7 +63,18 @@ def floor_perplexity(texts: Texts, tokens: int) -> float | None:
 def new_folder(out: Path | None, settings: Settings) -> Path:
     """The run's folder, made, with its config.yaml.  Raises InputError where there is a run already, or no folder can be made."""
     corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
-    numbered = (RUNS / f"{corpus}-{settings.model}-{n}" for n in itertools.count(1))
+    folder = make_folder(out, corpus, settings.model)
+    config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
+    return folder
+
+
+def make_folder(out: Path | None, corpus: str, model: str) -> Path:
+    """This folder, or the first under ./runs named after the corpus and the model that there is not yet.
+
+    Raises InputError where there is a run already, or no folder can be made.
+    """
+    numbered = (RUNS / f"{corpus}-{model}-{n}" for n in itertools.count(1))
     folder = out or next(path for path in numbered if not path.exists())
     if (folder / "last.npz").exists():
         raise InputError(f"{folder} holds a run already; go on with --resume, or give another --out")
@@ -71,8 +82,6 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
-    config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
-    write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
     return folder
 
 

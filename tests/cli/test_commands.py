@@ -139,7 +139,8 @@ FINISHED = {
 
 @pytest.mark.parametrize("model", models.neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
-    own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
+    given = {f"--{option}": value for option, value in sizes(model).items()}
+    own = [word for option, value in given.items() for word in ([option] if value is True else [option, value])]
     done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
     assert set(done) == FINISHED
     assert (done["model"], done["steps"], done["interrupted"]) == (model, 4, False)
