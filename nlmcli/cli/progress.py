@@ -60,6 +60,8 @@ class Progress:
             options.announce_compiling(self.quiet)
         elif isinstance(record, Finished):
             self.stop()
+            if record.diverged:
+                report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         elif isinstance(record, Compiled) and not self.quiet:
             if record.seconds > 1:
                 self.say(f"kernels ready after {record.seconds:.1f} s")
@@ -147,8 +149,6 @@ class Progress:
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
-        if r.diverged:
-            report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             which = "validation loss" if self.counting else "best validation loss"

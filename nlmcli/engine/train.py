@@ -31,7 +31,7 @@ from nlmcli.engine.runs import (
     unknown_rate,
 )
 from nlmcli.engine.settings import Settings, at_least
-from nlmcli.engine.threads import available_threads, quiet
+from nlmcli.engine.threads import MOST_THREADS, available_threads, quiet
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import Schedule
@@ -70,7 +70,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.settings.check()
-        at_least("threads", self.threads, 1)
+        at_least("threads", self.threads, 1, MOST_THREADS)
         Optimizer = optim.optimizer_class(self.settings.optimizer)
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
