@@ -143,7 +143,7 @@ class Training:
         while not (self.over or self.stop):
             step = self.take_step()
             if self.in_trouble(step):
-                yield self.roll_back(step.loss)
+                yield self.roll_back(step.loss if math.isfinite(step.gradient_norm) else math.nan)
                 continue
             yield step
             self.over = self.is_over()
@@ -287,6 +287,7 @@ class Training:
             lr=self.lr,
             prompt=prompt_of(self.texts, self.settings),
             memory=self.memory,
+            memory_free=memory.free(),
             resumed=self.step if self.resumes else None,
         )
 
