@@ -149,7 +149,8 @@ class Training:
             self.over = self.is_over()
             if self.evaluates and (due(self.step, self.stepping) or self.over):
                 score = self.evaluate()
-                yield score if math.isfinite(score.valid_loss) else self.roll_back(score.valid_loss)
+                exploded = self.exploded(score.valid_loss) and self.exploded(score.train_loss)  # else it may have overfitted
+                yield self.roll_back(score.valid_loss) if exploded or not math.isfinite(score.valid_loss) else score
                 self.over = self.is_over()
 
     def keep(self, record: Record) -> None:
@@ -161,9 +162,12 @@ class Training:
 
     def in_trouble(self, step: Stepped) -> bool:
         """Whether loss or gradient is no number, or the last few losses are far above that of guessing."""
-        few, guessing = self.losses[-FEW:], math.log(max(2, self.model.V))
-        exploded = len(few) == FEW and sum(few) > FEW * EXPLODED * guessing
+        few = self.losses[-FEW:]
+        exploded = len(few) == FEW and self.exploded(sum(few) / FEW)
         return exploded or not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm))
+
+    def exploded(self, loss: float) -> bool:
+        return loss > EXPLODED * math.log(max(2, self.model.V))
 
     def roll_back(self, loss: float) -> RolledBack:
         """Back to what was saved last, with half the learning rate."""
