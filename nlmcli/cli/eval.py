@@ -39,7 +39,7 @@ def eval(
         bool, typer.Option("--dynamic", help="Go on learning while reading: a step of gradient descent after each segment.")
     ] = False,
     dynamic_lr: Annotated[
-        float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.1.", show_default=False)
+        float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.03.", show_default=False)
     ] = None,
     dynamic_segment: Annotated[
         int | None, typer.Option(metavar="N", help="With --dynamic: so many tokens are a segment. Default: 20.", show_default=False)

@@ -58,7 +58,7 @@ def facts(one: Scored, text: str | None, quiet: bool) -> None:
         ("text", report.printable(one.result.name) if text is None else f'"{report.cut(shown_text(text), 50)}"'),
         *how(one),
         ("tokens", f"{r['tokens']:,} ({r['unknowns']:,} unknown, {r['unknown_rate']:.2%})"),
-        ("line ends", f"{r['line_ends']:,}, {'counted as tokens' if r['line_ends_counted'] else 'read but not counted'}"),
+        ("line ends", f"{r['line_ends']:,}, {'among the tokens' if r['line_ends_counted'] else 'read but not counted'}"),
         ("characters", f"{r['characters']:,}, in {report.number_of(r['bytes'], 'byte')}"),
     ]
     columns = [("dynamic" if one.learner else "all tokens", r, "")]

@@ -21,7 +21,7 @@ from nlmcli.nn.params import Params
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.sgd import SGD, Config
 
-RATE, SEGMENT = 0.1, 20  # η; tokens. Where a model reads by line, a segment ends with its line
+RATE, SEGMENT = 0.03, 20  # η; tokens. Where a model reads by line, a segment ends with its line
 
 
 class Dynamic:
