@@ -91,9 +91,9 @@ def coloured(rows: Iterable[tuple[str, float]]) -> None:
     console = Console()
     for line, bits in rows:
         console.print(Text(line, style=colour(bits)), soft_wrap=True)
-    bounds = [(f"up to {bound} bits", bound) if math.isfinite(bound) else ("more", bound) for bound, _ in SCALE]
+    bounds = [(f"up to {report.number_of(int(bound), 'bit')}", bound) if math.isfinite(bound) else ("more", bound) for bound, _ in SCALE]
     if console.color_system and not console.no_color:
-        console.print(Text("  ").join(Text(name, style=colour(bound)) for name, bound in bounds))
+        console.print(Text("  ").join(Text(name, style=colour(bound)) for name, bound in bounds), soft_wrap=True)
 
 
 def colour(bits: float) -> str:

@@ -68,15 +68,16 @@ def test_tokens_are_coloured_by_their_surprisal_in_a_terminal_only(run, monkeypa
     assert main(arguments) == 0
     plain = capsys.readouterr().out
     assert "\x1b" not in plain
-    for name, value in {"NO_COLOR": no_colour, "TERM": "xterm-256color", "FORCE_COLOR": "", "COLUMNS": "20"}.items():
+    for name, value in {"NO_COLOR": no_colour, "TERM": "xterm-256color", "COLUMNS": "20"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setattr("sys.stdout", Terminal())
     assert main(arguments) == 0
     shown = sys.stdout.getvalue()
     if no_colour:
         assert shown == plain
         return
-    scale = "up to 1 bits  up to 3 bits  up to 6 bits  up to 10 bits  more\n"
+    scale = "up to 1 bit  up to 3 bits  up to 6 bits  up to 10 bits  more\n"
     assert re.sub(r"\x1b\[\d*m", "", shown) == plain.replace("\n\nP(text)", f"\n{scale}\nP(text)")
     colours = {"green": 32, "cyan": 36, "yellow": 33, "magenta": 35, "red": 31}
     for line in shown.splitlines()[1:10]:

@@ -54,7 +54,7 @@ def test_every_figure_is_that_of_the_definition(exact, tokenizer, by):
     def check(text, eos):
         expected = naively(lm, text, eos)
         if expected is None:
-            with pytest.raises(InputError, match="the text has no tokens .*to score; give another"):
+            with pytest.raises(InputError, match=r"the text has no tokens .*to score; give another"):
                 score_text(lm, text, eos)
         else:
             found = score_text(lm, text, eos).report()
