@@ -50,7 +50,8 @@ def eval(
 ) -> None:
     """Score a text in every unit: nats, bits, perplexity, per token, character and byte.
 
-    A line end is a token like others: the <eos> of words, the line break of characters and bytes. --no-eos leaves it out.
+    A line end is a token like others: the <eos> of words, the line break of characters and bytes. --no-eos leaves it out
+    of every figure; a token of bpe that has more to it than line breaks stays.
 
     Example: nlm eval --text "students opened their books." --tokens
     """

@@ -122,6 +122,8 @@ def notes(scored: Sequence[Scored], rows: Sequence[dict[str, Any]]) -> Iterator[
     """What is to be known of the figures of several runs."""
     if len({(one.result.source.digest, one.result.source.characters) for one in scored}) > 1:
         yield "the runs held out different texts; give a FILE to score them on the same"
+    if not rows[0]["line_ends_counted"]:
+        yield "line ends were read but not counted"
     if scored[0].learner:
         yield "static: the perplexity without --dynamic"
     if any(r["unknowns"] for r in rows):

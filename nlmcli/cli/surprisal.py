@@ -49,7 +49,8 @@ def conditions(listed: Iterable[dict[str, Any]], lm: Any) -> Iterator[str]:
     line_end = lm.tokenizer.piece(lm.tokenizer.newline) if lm.settings.by == "line" else None
     for token in listed:
         yield last(before, " " if isinstance(lm.tokenizer, Whitespace) else "")
-        before = [] if token["token"] == line_end else [*before[-BEFORE:], token["token"]]
+        ended = line_end and (token["token"] == line_end or token["piece"].endswith("\n"))
+        before = [] if ended else [*before[-BEFORE:], token["token"]]
 
 
 def last(names: Sequence[str], blank: str) -> str:

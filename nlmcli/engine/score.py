@@ -54,18 +54,25 @@ def perplexity(nats_per_token: float) -> float:
 
 
 class Tally:
-    """Adds up tokens, -ln P and ranks, part by part.  eos: whether line ends are counted."""
+    """Adds up tokens, -ln P and ranks, part by part.  eos: whether line ends are counted.
+
+    A line end is a token of its own, but of merged bytes a token may be several, or have other white space too: it counts then.
+    """
 
     def __init__(self, tokenizer: Tokenizer, eos: bool = True):
-        self.tokenizer, self.eos, self.line_ends = tokenizer, eos, 0
+        self.tokenizer, self.eos, self.line_ends, self.inside = tokenizer, eos, 0, 0
+        self.breaks = np.array([piece.count("\n") for piece in tokenizer.vocabulary])  # line breaks of each type
+        self.is_line_end = self.breaks == np.array([len(piece) or -1 for piece in tokenizer.vocabulary])
+        self.is_line_end[tokenizer.newline] = True
         self.all, self.known = np.zeros((2, 4))  # tokens, nats, those that were the most probable, or among the first five
 
     def add(self, ids: np.ndarray, nll: np.ndarray, rank: np.ndarray) -> None:
         """ids, nll, rank (N,)"""
-        line_end, known = ids == self.tokenizer.newline, ids != self.tokenizer.unknown
+        line_end, known = self.is_line_end[ids], ids != self.tokenizer.unknown
         counted = np.full(len(ids), True) if self.eos else ~line_end
         each = np.stack([np.ones(len(ids)), nll.astype(np.float64), rank < 1, rank < 5])
         self.line_ends += int(np.count_nonzero(line_end))
+        self.inside += int(self.breaks[ids[~line_end]].sum())
         self.all += each[:, counted].sum(1)
         self.known += each[:, counted & known].sum(1)
 
@@ -74,7 +81,7 @@ class Tally:
         (tokens, nats, top1, top5), (known, nats_known, *tops_known) = self.all.tolist(), self.known.tolist()
         if not tokens:
             raise InputError(f"the text has no tokens {'' if self.eos else 'but line ends '}to score; give another")
-        left_out = 0 if self.eos else text.line_ends
+        left_out = 0 if self.eos else max(0, text.line_ends - self.inside)
         top1_known, top5_known = (top / known if known else None for top in tops_known)
         return Score(
             tokens=int(tokens),

@@ -78,6 +78,30 @@ def test_pieces_are_visible_and_counted_in_words(nlm):
     assert nlm("tokenize", "--text", "a")[1] == "a\n1 token of 1 type\n"
 
 
+def test_a_tokenizer_is_learned_saved_and_used(document, nlm, corpus):
+    found = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")
+    assert (found["vocabulary"], found["unknown_rate"], found["special"]) == (300, 0, [])
+    assert document("tokenize", corpus, "--tokenizer", "tok.json") == found
+    assert "--tokenizer tok.json" in nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")[2]
+    pieces = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--text", "the ants 蚂")
+    assert pieces["pieces"][:2] == ["the", " ants"] and pieces == document("tokenize", "--tokenizer", "tok.json", "--text", "the ants 蚂")
+    assert "the | ␣ants | ␣ | <0xE8> | <0x9A> | <0x82>\n" in nlm("tokenize", "--tokenizer", "tok.json", "--text", "the ants 蚂")[1]
+    document("tokenize", corpus, "--out", "words.json")
+    assert document("tokenize", corpus, "--tokenizer", "words.json") == document("tokenize", corpus)
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("tokenizer", ["bpe", "tok.json"])
+def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
+    document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", tokenizer, "--by", by, "--out", "run")
+    text = "the ants  \n\n\n opened 蚂\n"
+    scored = document("eval", "--run", "run", "--tokens", "--text", text)
+    assert "".join(token["piece"] for token in scored["each"]).encode("utf-8", "surrogateescape").decode() == text
+    code, out, _ = nlm("generate", "--run", "run", "--prompt", "the ants\n\n", "--length", "8")
+    assert code == 0 and out.startswith("the ants\n\n")
+
+
 def test_several_files_are_one_text(document, tmp_path):
     (tmp_path / "a.txt").write_text("a b")
     (tmp_path / "b.txt").write_text("c\n")
@@ -94,7 +118,8 @@ FINISHED = {
 
 @pytest.mark.parametrize("model", models.neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
-    own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
+    given = {f"--{option}": value for option, value in sizes(model).items()}
+    own = [word for option, value in given.items() for word in ([option] if value is True else [option, value])]
     done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
     assert set(done) == FINISHED
     assert (done["model"], done["steps"], done["interrupted"]) == (model, 4, False)

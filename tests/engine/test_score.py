@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlmcli import models
+from nlmcli import models, text
 from nlmcli.engine import evaluate
 from nlmcli.engine.evaluate import score_text
 from nlmcli.engine.language_model import LanguageModel
@@ -39,13 +39,14 @@ def naively(lm, text, eos):
         for t, word in enumerate(words):
             z = naive.rnn(P, [lm.tokenizer.newline, *words[:t]], None)
             ids, nll, ranks = [*ids, word], [*nll, naive.surprisal(z, word)], [*ranks, naive.rank(z, word)]
-    if not any(eos or i != lm.tokenizer.newline for i in ids):
+    line_ends = {i for i, piece in enumerate(lm.tokenizer.vocabulary) if piece.strip("\n") == ""} | {lm.tokenizer.newline}
+    if not any(eos or i not in line_ends for i in ids):
         return None
-    return naive.figures(text, ids, nll, ranks, lm.tokenizer.unknown, lm.tokenizer.newline, eos)
+    return naive.figures(text, ids, nll, ranks, lm.tokenizer.unknown, line_ends, eos)
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "byte"])
+@pytest.mark.parametrize("tokenizer", text.names())
 def test_every_figure_is_that_of_the_definition(exact, tokenizer, by):
     lm = exact(tokenizer=tokenizer, by=by)
 
@@ -73,6 +74,14 @@ def test_line_ends_that_are_not_counted_are_in_no_figure_but_are_read(exact):
     each = [token["nats"] for token in evaluate.each_token(lm, "the ants\nsat\n") if token["token"] != "\\n"]
     assert without.nats == pytest.approx(sum(each)) and without.nats < with_.nats
     assert without.nats != pytest.approx(score_text(lm, "the antssat", False).nats)  # what follows them knows of them
+
+
+def test_a_token_of_more_than_line_breaks_is_counted_with_them(exact, tmp_path):
+    (tmp_path / "indented.txt").write_text("a \n  b\n\n\n" * 40)
+    lm = exact(corpus=(str(tmp_path / "indented.txt"),), tokenizer="bpe")
+    assert lm.tokenizer.pieces("a \n  b\n\n\nb\n") == ["a", " \n ", " b", "\n\n", "\n", "b", "\n"]
+    score = score_text(lm, "a \n  b\n\n\nb\n", eos=False)
+    assert (score.tokens, score.line_ends, score.characters, score.bytes) == (4, 3, 7, 7)
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
