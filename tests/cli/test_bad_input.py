@@ -340,6 +340,21 @@ def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
     refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
 
 
+def test_options_of_eval_that_do_not_go_together(folder, capsys, run):
+    one, both = ["eval", "--run", str(run)], ["eval", "--run", str(run), "--run", str(run)]
+    refused(capsys, [*one, "--dynamic", "--mix", "x"], "--dynamic and --mix do not go together; give one of them")
+    refused(capsys, [*one, "--dynamic-lr", "1"], "--dynamic-lr is about --dynamic; give that too")
+    refused(capsys, [*one, "--dynamic-segment", "1"], "--dynamic-segment is about --dynamic; give that too")
+    refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is out of range; give a number above 0")
+    refused(capsys, [*one, "--dynamic", "--dynamic-segment", "0"], "--dynamic-segment 0 is too small; give 1 or more")
+    refused(capsys, [*both, "--mix", "x"], "--mix is about one run; give --run once")
+    refused(capsys, [*both, "--tokens"], "--tokens is about one run; give --run once")
+    assert main(["train", "ants.txt", "--model", "ngram", "--quiet", "--out", "counts"]) == 0
+    capsys.readouterr()
+    refused(capsys, "eval --run counts --dynamic", "model ngram counts, and has no gradient to learn by")
+    refused(capsys, ["eval", "--run", "counts", "--text", "  "], "the text has no tokens to score; give another")
+
+
 def test_runs_that_cannot_be_mixed(folder, capsys, run):
     counted = ["train", "ants.txt", "--model", "ngram", "--quiet"]
     assert main([*counted, "--out", "words"]) == 0
