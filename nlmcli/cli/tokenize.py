@@ -32,6 +32,8 @@ def tokenize(
     whole, fitted = fit(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, text)
     if out is not None:
         save(fitted, out)
+        if not quiet:
+            report.message(f"saved {out}; use it with: --tokenizer {out}")
     if text is not None:
         fallen = pieces_of(text, fitted)
         if json:
@@ -56,8 +58,6 @@ def tokenize(
             ("unknown", f"{found['unknown_rate']:.2%} of tokens"),
         ]
     )
-    if out is not None and not quiet:
-        report.message(f"saved {out}; use it with: --tokenizer {out}")
     if not quiet and found["most_frequent"]:
         report.data("\nmost frequent types")
         rows = [(report.cut(t, 50), f"{n:,}", f"{n / found['tokens']:.2%}") for t, n in found["most_frequent"]]

@@ -102,6 +102,29 @@ def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
     assert code == 0 and out.startswith("the ants\n\n")
 
 
+def test_a_run_of_a_tokenizers_file_goes_on_is_repeated_and_mixed(document, nlm, corpus):
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
+    first = document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "tok.json", "--out", "run")
+    again = document("train", "--config", "run/config.yaml", "--threads", "1", "--out", "again")
+    assert again["valid_loss"] == first["valid_loss"]
+    assert document("train", "--out", "run", "--resume", "--steps", "6")["steps"] == 6
+    document("train", corpus, "--model", "ngram", "--tokenizer", "tok.json", "--out", "counts")
+    mixed = document("eval", "--run", "run", "--mix", "counts")
+    assert mixed["nats"] <= document("eval", "--run", "run")["nats"] * (1 + 1e-6)
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "270", "--out", "tok.json")
+    code, _, err = nlm("train", "--out", "run", "--resume", "--steps", "8")
+    assert code == 2 and "the tokenizer's file, is not the one this run began with" in err
+
+
+@pytest.mark.parametrize(
+    "options", [["--stop", "ants"], ["--beam", "2"], ["--num", "2"], ["--probs", "3"], ["--temperature", "0.5", "--stop", "\n"]]
+)
+def test_a_model_of_learned_pieces_writes(nlm, corpus, options):
+    nlm("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "bpe", "--vocab-size", "270", "--out", "run")
+    code, out, err = nlm("generate", "--run", "run", "--prompt", "the 蚂", "--length", "12", "--seed", "1", *options)
+    assert code == 0 and err == "" and out.startswith("the 蚂")
+
+
 def test_several_files_are_one_text(document, tmp_path):
     (tmp_path / "a.txt").write_text("a b")
     (tmp_path / "b.txt").write_text("c\n")
