@@ -96,8 +96,8 @@ def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
     nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
     document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", tokenizer, "--by", by, "--out", "run")
     text = "the ants  \n\n\n opened 蚂\n"
-    scored = document("eval", "--run", "run", "--tokens", "--text", text)
-    assert "".join(token["piece"] for token in scored["each"]).encode("utf-8", "surrogateescape").decode() == text
+    *each, _ = map(json.loads, nlm("eval", "--run", "run", "--tokens", "--text", text, "--json")[1].splitlines())
+    assert "".join(token["piece"] for token in each).encode("utf-8", "surrogateescape").decode() == text
     code, out, _ = nlm("generate", "--run", "run", "--prompt", "the ants\n\n", "--length", "8")
     assert code == 0 and out.startswith("the ants\n\n")
 
