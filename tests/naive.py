@@ -3,7 +3,10 @@
 Row vectors, Y = XW, as everywhere in nlm. P is a mapping from letters to arrays.
 """
 
+import itertools
 import math
+import re
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -350,6 +353,60 @@ def philox(counter, key):
         c = [b >> 32 ^ c[1] ^ k[0], b % 2**32, a >> 32 ^ c[3] ^ k[1], a % 2**32]
         k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
     return c
+
+
+# Byte-level BPE.
+
+
+def gpt2_words(text):
+    """What GPT-2's pattern finds, its \\p{L}, \\p{N} and \\s spelled out by the characters of the text."""
+
+    def those(wanted):
+        return "".join(re.escape(c) for c in sorted(set(text)) if wanted(c)) or "\U0010fffd"
+
+    blank = those(lambda c: unicodedata.category(c)[0] == "Z" or c in "\t\n\v\f\r\x85")
+    letter, number = (those(lambda c, kind=kind: unicodedata.category(c)[0] == kind) for kind in "LN")
+    runs = f" ?[{letter}]+| ?[{number}]+| ?[^{blank}{letter}{number}]+"
+    return re.findall(f"'s|'t|'re|'ve|'m|'ll|'d|{runs}|[{blank}]+(?![^{blank}])|[{blank}]+", text)
+
+
+def old(character):
+    """Whether it was a character, or none, before Unicode versions began to differ on it: what Python 3.11 does not know is new."""
+    return unicodedata.category(character) not in ("Cn", "Cs")
+
+
+def merged(word, pair):
+    """The word, a list of byte strings, with a pair merged wherever it stands, from the left."""
+    word, out = list(word), []
+    while word:
+        both = tuple(word[:2]) == pair
+        out.append(b"".join(word[: 1 + both]))
+        del word[: 1 + both]
+    return out
+
+
+def bpe_merges(text, alphabet, size, min_count):
+    """The pairs of byte strings to merge: always the most frequent; of equals, the one with the smaller ids."""
+    words = [[bytes([b]) for b in word.encode("utf-8", "surrogatepass")] for word in gpt2_words(text)]
+    tokens, merges = [bytes([b]) for b in alphabet], []
+    while len(tokens) < size:
+        counts = Counter(pair for word in words for pair in itertools.pairwise(word))
+        pair = min(counts, key=lambda p: (-counts[p], tokens.index(p[0]), tokens.index(p[1])), default=None)
+        if pair is None or counts[pair] < min_count:
+            break
+        merges.append(pair)
+        tokens.append(b"".join(pair))
+        words = [merged(word, pair) for word in words]
+    return merges
+
+
+def bpe_pieces(text, merges):
+    """The tokens of a text, as byte strings: in each word all merges are made in their order."""
+    for word in gpt2_words(text):
+        pieces = [bytes([b]) for b in word.encode("utf-8", "surrogatepass")]
+        for pair in merges:
+            pieces = merged(pieces, pair)
+        yield from pieces
 
 
 # Optimizers: θ after steps with the gradients gs, one number at a time.

@@ -37,7 +37,7 @@ def imports_of(file):
 def test_imports_point_down(file):
     """cli > engine > models, optim, text > nn > errors and kernel_cache; models, optim and text know nothing of each other."""
     if (here := floor_of(file)) == "__init__.py":
-        assert not list(imports_of(file))
+        assert all(name.startswith(("nlmcli.", "typing.")) for name in imports_of(file))  # the names of nlm from Python
         return
     for name in imports_of(file):
         if name.startswith("nlmcli."):

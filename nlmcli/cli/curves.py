@@ -8,6 +8,7 @@ from itertools import pairwise
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # the bit of each dot, by column, then by row from the top
 BRAILLE = 0x2800
 ACROSS, DOWN = 2, 4  # dots of a cell
+POINTS = 200  # that are kept of a long series, at most
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,34 @@ class Curve:
         return [(x, y) for x, y in self.points if math.isfinite(x) and math.isfinite(y)]
 
 
+class Means:
+    """A series in few points, however long it is: each is the mean of equally many values, and when there are too many, two become one."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+        self.waiting: list[float] = []
+        self.each = 1  # how many values a point is the mean of
+
+    def add(self, x: float, y: float) -> None:
+        self.waiting.append(y)
+        if len(self.waiting) < self.each:
+            return
+        self.points.append((x, sum(self.waiting) / len(self.waiting)))
+        self.waiting.clear()
+        if len(self.points) == POINTS:
+            pairs = zip(self.points[::2], self.points[1::2], strict=True)
+            self.points = [(x, (y0 + y) / 2) for (_, y0), (x, y) in pairs]
+            self.each *= 2
+
+    def back_to(self, x: float) -> None:
+        """Forget what came after x."""
+        self.points = [point for point in self.points if point[0] <= x]
+        self.waiting.clear()
+
+    def since(self, x: float) -> list[tuple[float, float]]:
+        return [point for point in self.points if point[0] >= x]
+
+
 def plot(curves: Sequence[Curve], width: int = 60, height: int = 12, unit: str = "") -> list[str]:
     """Lines of text that show the curves on common axes, y to the left, x below in that unit. None where there is no point."""
     shown = [points for curve in curves if (points := curve.finite())]
@@ -32,8 +61,13 @@ def plot(curves: Sequence[Curve], width: int = 60, height: int = 12, unit: str =
     margin = max(map(len, labels))
     canvas = draw(curves, (left, right), (low, high), width, height)
     rows = [f"{label:>{margin}} {'┤' if label else '│'}{line}".rstrip() for label, line in zip(labels, canvas, strict=True)]
-    ends = f"{left:.3g}", f"{right:.3g}{unit}"
+    ends = number(left), f"{number(right)}{unit}"
     return [*rows, f"{'':{margin}} └{'─' * width}", f"{'':{margin}}  {ends[0]}{ends[1]:>{max(1, width - len(ends[0]))}}"]
+
+
+def number(x: float) -> str:
+    """To three digits; above a thousand to the unit."""
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
 
 def extent(values: Sequence[float]) -> tuple[float, float]:

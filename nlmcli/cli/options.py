@@ -30,13 +30,13 @@ RUN = "A run's folder or a checkpoint. Default: the newest run under ./runs."
 Run = Annotated[Path | None, typer.Option(metavar="PATH", help=RUN, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
-TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already."
+TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a .json file that nlm tokenize --out made."
+VOCAB_SIZE = "At most N types; rarer ones are <unk>. Default for bpe: 8192 tokens."
+MIN_COUNT = "Types seen less than K times are <unk>; bpe: pairs are not merged. Default: 2 for word and bpe, else 1."
 Encoding = Annotated[str, typer.Option(metavar="NAME", help="How the bytes of the corpus are to be read.")]
 Tokenizer = Annotated[str, typer.Option(metavar="NAME", help=TOKENIZERS)]
-VocabSize = Annotated[int | None, typer.Option(metavar="N", help="At most N types; rarer ones are <unk>.", show_default=False)]
-MinCount = Annotated[
-    int | None, typer.Option(metavar="K", help="Types seen less than K times are <unk>. Default: 2 for word, else 1.", show_default=False)
-]
+VocabSize = Annotated[int | None, typer.Option(metavar="N", help=VOCAB_SIZE, show_default=False)]
+MinCount = Annotated[int | None, typer.Option(metavar="K", help=MIN_COUNT, show_default=False)]
 Lowercase = Annotated[bool, typer.Option("--lowercase", help="Read everything in lower case.")]
 
 

@@ -1,4 +1,4 @@
-"""What `nlm train` shows while it runs: a live line on a terminal, plain lines elsewhere."""
+"""What `nlm train` says while it runs: lines that stay, and on a terminal a panel below them that goes with the run."""
 
 import math
 import shlex
@@ -11,13 +11,12 @@ from rich.text import Text
 
 from nlmcli import models, optim
 from nlmcli.cli import options, report
+from nlmcli.cli.dashboard import INTERRUPTED, SAMPLE, Dashboard
 from nlmcli.engine.evaluate import perplexity
-from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started, Stepped
+from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started
 from nlmcli.engine.settings import Settings
 
-SAMPLE = "sample: "
-INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"
-ECHO = 4  # cells that a live line leaves free, for the ^C that a terminal echoes
+REFRESH = 4  # times a second
 PIPE = 80  # cells of a line where no terminal says how many it has
 
 
@@ -27,12 +26,12 @@ class Progress:
     def __init__(self, settings: Settings, quiet: bool):
         self.settings, self.quiet = settings, quiet
         self.counting = not models.model_class(settings.model).neural
-        self.interrupted = False
-        self.losses: list[float] = []
-        self.step: Stepped | None = None
+        self.explained = False  # what the star at a loss means
         self.console = Console(stderr=True)
-        on_terminal = sys.stderr.isatty() and not quiet
-        self.live = Live(console=self.console, get_renderable=self.line, refresh_per_second=8, transient=True) if on_terminal else None
+        self.dashboard = Dashboard(self.console, self.counting)
+        self.live: Live | None = None
+        if self.console.is_interactive and sys.stderr.isatty() and self.console.encoding.startswith("utf") and not quiet:
+            self.live = Live(console=self.console, get_renderable=self.dashboard.current, refresh_per_second=REFRESH, transient=True)
 
     def __enter__(self) -> "Progress":
         return self
@@ -45,16 +44,15 @@ class Progress:
             self.live.stop()
 
     def interrupt(self) -> None:
-        """Say that the run is about to end: in the live line, which takes no lock that this signal may have come upon."""
-        self.interrupted = True
+        """Say that the run is about to end: in the panel, which takes no lock that this signal may have come upon."""
+        self.dashboard.interrupted = True
         if not (self.live and self.live.is_started):
             report.message(f"\n{INTERRUPTED}")
 
     def show(self, record: Any) -> None:
         """Take in a record and show what is worth showing."""
-        if isinstance(record, Stepped):
-            self.step = record
-        elif isinstance(record, Started):
+        self.dashboard.take(record)
+        if isinstance(record, Started):
             self.run = record
             if not self.quiet:
                 self.started(record)
@@ -111,12 +109,12 @@ class Progress:
             self.say(SAMPLE + report.cut(words, width - len(SAMPLE)))
 
     def losses_of(self, r: Evaluated) -> None:
-        if not self.losses:
+        if not self.explained:
             self.say("* best so far")
-        self.losses.append(r.valid_loss)
-        step = self.step
+        self.explained = True
+        step = self.dashboard.step
         assert step is not None
-        speed = "" if self.live else f"  {step.tokens_per_second:,.0f} tokens/s"  # the live line has it
+        speed = "" if self.live else f"  {self.dashboard.speed:,.0f} tokens/s"  # the panel has it
         self.say(
             f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
             f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
@@ -136,24 +134,10 @@ class Progress:
 
     def say(self, line: str) -> None:
         if self.live:
+            self.live.refresh()  # a terminal that has become another size is noticed by this
             self.console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)
         else:
             report.message(line)
-
-    def line(self) -> Text:
-        """The live line: where the run is, what matters most first."""
-        return Text(report.cut(INTERRUPTED if self.interrupted else self.state(), self.console.width - ECHO))
-
-    def state(self) -> str:
-        r = self.step
-        if r is None:
-            return ""
-        if self.counting:
-            return f"counted at {r.tokens_per_second:,.0f} tokens/s; scoring"
-        step = f"step {r.step:,}" + (f" of {self.run.steps:,}" if self.run.steps else "")
-        left = f"{report.duration(r.seconds_left)} left"
-        parts = (step, f"loss {r.loss:.3f}", left, f"{r.tokens_per_second:,.0f} tokens/s", report.curve(self.losses, 10))
-        return " · ".join(part for part in parts if part)
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
@@ -162,12 +146,12 @@ class Progress:
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
         elif math.isfinite(r.train_loss):
-            why = "it was not validated" if self.run.valid_tokens else "nothing was held out to validate on"
+            why = f"not validated{' yet' * r.interrupted}" if self.run.valid_tokens else "nothing was held out to validate on"
             report.data(f"training loss {r.train_loss:.4f} nats per token; {why}")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         done, seconds = report.number_of(r.steps, "step"), r.seconds
-        if self.counting and self.step:
-            done, seconds = f"{report.number_of(r.parameters, 'n-gram')} counted", self.step.seconds
+        if self.counting and self.dashboard.step:
+            done, seconds = f"{report.number_of(r.parameters, 'n-gram')} counted", self.dashboard.step.seconds
         report.data(f"{done} in {report.duration(seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
         if r.interrupted and not self.counting:

@@ -1,5 +1,6 @@
 """nlm tokenize: what a text falls into."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ def tokenize(
     encoding: options.Encoding = "utf-8",
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Show the pieces of this string instead.", show_default=False)] = None,
     top: Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")] = 10,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tokenizer to this .json file.", show_default=False)] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -24,17 +26,23 @@ def tokenize(
 
     Example: nlm tokenize --text "the blue ants hated the red ants."
     """
-    from nlmcli.engine.tokens import count, pieces_of
+    from nlmcli.engine.tokens import count, fit, pieces_of, save
 
+    options.announce_compiling(quiet)
+    whole, fitted = fit(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, text)
+    if out is not None:
+        save(fitted, out)
+        if not quiet:
+            report.message(f"saved {out}; use it with: --tokenizer {out}")
     if text is not None:
-        fallen = pieces_of(text, tokenizer, lowercase, encoding)
+        fallen = pieces_of(text, fitted)
         if json:
             report.document(fallen.report())
         else:
             report.data(" | ".join(fallen.visible()))
             report.data(f"{report.number_of(fallen.tokens, 'token')} of {report.number_of(fallen.types, 'type')}")
         return
-    found = count(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, top)
+    found = count(whole, fitted, top)
     if json:
         report.document(found)
         return

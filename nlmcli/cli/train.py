@@ -55,8 +55,8 @@ def train(
     dropout: Annotated[float | None, opt("Share of units dropped in training; all but ngram. [default: 0]", MODEL, "P")] = None,
     add_k: Annotated[float | None, opt(ADD_K, MODEL, "X")] = None,
     tokenizer: Annotated[str, opt(f"{options.TOKENIZERS} [default: word]", TEXT, "NAME")] = "word",
-    vocab_size: Annotated[int | None, opt("At most N types; rarer ones are <unk>.", TEXT, "N")] = None,
-    min_count: Annotated[int | None, opt("Types seen less than K times are <unk>. [default: 2 for word, else 1]", TEXT, "K")] = None,
+    vocab_size: Annotated[int | None, opt(options.VOCAB_SIZE, TEXT, "N")] = None,
+    min_count: Annotated[int | None, opt(options.MIN_COUNT, TEXT, "K")] = None,
     lowercase: Annotated[bool, opt("Read everything in lower case.", TEXT, None, "--lowercase")] = False,
     encoding: Annotated[str, opt("How the bytes are read. [default: utf-8]", TEXT, "NAME")] = "utf-8",
     by: Annotated[str, opt("stream: one long text; line: each line its own example. [default: stream]", TEXT, "WAY")] = "stream",
@@ -102,7 +102,7 @@ def train(
         return 0
     typed = {name: value for name, value in given.items() if was_typed(ctx, name)}
     from nlmcli.cli.progress import Progress
-    from nlmcli.engine.count import Counting
+    from nlmcli.engine.api import begin
     from nlmcli.engine.records import Finished
     from nlmcli.engine.settings import Settings
     from nlmcli.engine.train import Training
@@ -113,9 +113,7 @@ def train(
 
         training = Training.resumed(out or newest_run(), chosen(preset, config, typed), threads)
     else:
-        settings = Settings(**given | chosen(preset, config, typed))
-        Kind = Training if models.model_class(settings.model).neural else Counting
-        training = Kind(settings, out, threads)
+        training = begin(Settings(**given | chosen(preset, config, typed)), out, threads)
     progress = Progress(training.settings, quiet)
     before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
     try:

@@ -23,7 +23,7 @@ import numpy as np
 from nlmcli import kernel_cache
 from nlmcli.engine.atomic import write_atomically
 from nlmcli.engine.texts import Text
-from nlmcli.text.tokenizer import Tokenizer, chunks, cut_after, last_line_end
+from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
 LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
 HEADER = 1 << 12  # bytes
@@ -98,15 +98,20 @@ def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, i
     """The ids part by part, in the smallest dtype; counts characters and bytes, and adds the length of each line."""
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
-    for part in chunks(text) if by == "stream" else cut_after(text, last_line_end):
+    for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
         counts["characters"] += len(part)
         counts["bytes"] += len(part.encode("utf-8", "surrogatepass"))
         if by == "stream":
             ids = [tokenizer.encode(part)]
         else:
-            ids = [tokenizer.encode(line + "\n") for line in part.removesuffix("\n").split("\n")]
+            ids = [tokenizer.encode(line) for line in lines_of(part)]
             lengths.extend(map(len, ids))
         yield np.concatenate(ids).astype(dtype)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, each with its end."""
+    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
 def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nlmcli.engine.data import PADDING
-from nlmcli.engine.encoded import Encoded, encode
+from nlmcli.engine.encoded import Encoded, encode, lines_of
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.mixture import Mixture, best_weight, check
 from nlmcli.engine.texts import Text, of_string, read_corpus, read_texts
@@ -149,8 +150,8 @@ def each_token(lm: LanguageModel | Mixture, text: str) -> Iterator[dict[str, Any
 
     piece: what stood in the text where the token is <unk>.
     """
-    ended = text.removesuffix("\n") + "\n" if lm.settings.by == "line" else text
-    pieces = iter(lm.tokenizer.pieces(ended))
+    parts = lines_of(text) if lm.settings.by == "line" else [text]
+    pieces = chain.from_iterable(map(lm.tokenizer.pieces, parts))
     for ids, nll, rank in token_scores(lm, text):
         for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)

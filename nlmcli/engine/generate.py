@@ -8,10 +8,12 @@ import numpy as np
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.sampling import Sampling
 from nlmcli.models.base import State
+from nlmcli.text.bpe import Bpe
 from nlmcli.text.char import Char
 from nlmcli.text.tokenizer import Tokenizer, visible
 
 WINDOW = 256  # ids of a prompt that are looked back on to know how the next one is spaced
+BLANK_AT_END = "the prompt ends with a blank, but the words of this model begin with theirs; better leave it out"
 LONGEST, MENTIONED = 20, 5  # characters of an unseen piece that a note shows, and how many such pieces
 
 
@@ -89,9 +91,11 @@ def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None
 def readable(lm: LanguageModel, prompt: str) -> tuple[str, list[str]]:
     """The prompt as the model can read it, and what is to be said about that.
 
-    An unknown word is read as <unk>; an unknown character as its nearest known relative, or left out.
+    An unknown word is read as <unk>; an unknown character as its nearest known relative, or left out. To bpe nothing is unknown.
     """
     tokenizer = lm.tokenizer
+    if isinstance(tokenizer, Bpe):
+        return prompt, [BLANK_AT_END] if prompt.endswith(" ") else []
     folded = prompt.lower() if tokenizer.lowercase else prompt
     unseen = [p for p in dict.fromkeys(tokenizer.pieces(folded)) if p not in tokenizer.index]
     if not unseen or tokenizer.unknown is None:

@@ -8,6 +8,7 @@ import numpy as np
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.pictures import new_figure, save_figure
 from nlmcli.errors import InputError, near
+from nlmcli.text.tokenizer import Tokenizer, visible
 
 MOST = 150  # words that a picture has room for
 
@@ -47,14 +48,22 @@ def neighbors(lm: LanguageModel, word: str, k: int) -> list[tuple[str, float]]:
     Raises InputError for a word that is not in the vocabulary.
     """
     E, tokenizer = embeddings(lm), lm.tokenizer
-    word = word.lower() if tokenizer.lowercase else word
-    if word not in tokenizer.index:
-        raise InputError(f"{word!r} is not in the vocabulary{near(word, tokenizer.vocabulary)}")
+    i = type_of(word.lower() if tokenizer.lowercase else word, tokenizer)
     directions = E / np.maximum(np.linalg.norm(E, axis=1, keepdims=True), 1e-30)
-    i = tokenizer.index[word]
     cosine = directions @ directions[i]
     order = [int(j) for j in np.argsort(-cosine, kind="stable") if j != i]
     return [(tokenizer.piece(j), float(cosine[j])) for j in order[:k]]
+
+
+def type_of(word: str, tokenizer: Tokenizer) -> int:
+    """The id of a type, named as it is, as it prints, or without the blank that it begins with.  Raises InputError for no type."""
+    if word in tokenizer.index:
+        return tokenizer.index[word]
+    printed = {tokenizer.piece(i): i for i in range(len(tokenizer))}
+    found = [printed[form] for form in (word, visible(f" {word}")) if form in printed]
+    if not found:
+        raise InputError(f"{word!r} is not in the vocabulary{near(word, printed)}")
+    return found[0]
 
 
 def principal_components(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,9 +46,8 @@ class Mixture:
 
 def check(one: LanguageModel, other: LanguageModel) -> None:
     """Raises InputError where there is no token for token to mix."""
-    kinds = [(lm.tokenizer.name, lm.tokenizer.vocabulary, lm.tokenizer.lowercase) for lm in (one, other)]
-    if kinds[0] != kinds[1]:
-        names = [f"{name} of {len(vocabulary):,} types" for name, vocabulary, _ in kinds]
+    if one.tokenizer.rules() != other.tokenizer.rules():
+        names = [f"{lm.tokenizer.name} of {len(lm.tokenizer):,} types" for lm in (one, other)]
         raise InputError(
             f"the two runs do not have the same tokenizer ({names[0]}; {names[1]}); train both on the same text with the same options"
         )

@@ -37,7 +37,7 @@ def restore(run: "Training", arrays: dict[str, np.ndarray], about: dict[str, Any
     Raises InputError where the checkpoint is another run's, or of another text.
     """
     if about["tokenizer"] != run.lm.tokenizer.to_dict():
-        raise InputError("the corpus is not the one this run began with; --resume needs the same text")
+        raise InputError("the corpus, or the tokenizer's file, is not the one this run began with; --resume needs the same")
     for name, value in run.lm.P.items():
         value[...] = arrays[name]
     for name, memory in run.optimizer.memory.items():

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from nlmcli import text
 from nlmcli.engine import evaluate
 from nlmcli.engine.atomic import write_atomically
 from nlmcli.engine.data import Lines, Stream
@@ -18,6 +17,7 @@ from nlmcli.engine.sampling import Sampling
 from nlmcli.engine.settings import Settings
 from nlmcli.engine.texts import Texts, read_texts
 from nlmcli.errors import InputError
+from nlmcli.text import saved
 from nlmcli.text.tokenizer import Tokenizer
 
 SHIPPED_PROMPT = "students opened their"
@@ -28,8 +28,7 @@ def read_and_fit(settings: Settings) -> tuple[Texts, Tokenizer]:
     s, texts = settings, read_texts(settings)
     if not texts.train:
         raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-    Tokenizer = text.tokenizer_class(s.tokenizer)
-    return texts, Tokenizer.fit(texts.train, vocab_size=s.vocab_size, min_count=s.min_count, lowercase=s.lowercase)
+    return texts, saved.fit(s.tokenizer, texts.train, s.vocab_size, s.min_count, s.lowercase)
 
 
 def read_data(settings: Settings, tokenizer: Tokenizer, train: Encoded) -> Stream | Lines:
@@ -42,7 +41,7 @@ def read_data(settings: Settings, tokenizer: Tokenizer, train: Encoded) -> Strea
 
 def sample_of(lm: LanguageModel) -> str:
     """A few words as the model writes them."""
-    length = 30 if lm.settings.tokenizer in ("word", "whitespace") else 120
+    length = 120 if lm.tokenizer.name in ("char", "byte") else 30
     ids = np.array(list(itertools.chain(*generate(lm, length=length, seed=lm.settings.seed, sampling=Sampling(0.8)))))
     return lm.tokenizer.decode(ids)
 
@@ -64,7 +63,18 @@ def floor_perplexity(texts: Texts, tokens: int) -> float | None:
 def new_folder(out: Path | None, settings: Settings) -> Path:
     """The run's folder, made, with its config.yaml.  Raises InputError where there is a run already, or no folder can be made."""
     corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
-    numbered = (RUNS / f"{corpus}-{settings.model}-{n}" for n in itertools.count(1))
+    folder = make_folder(out, corpus, settings.model)
+    config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
+    return folder
+
+
+def make_folder(out: Path | None, corpus: str, model: str) -> Path:
+    """This folder, or the first under ./runs named after the corpus and the model that there is not yet.
+
+    Raises InputError where there is a run already, or no folder can be made.
+    """
+    numbered = (RUNS / f"{corpus}-{model}-{n}" for n in itertools.count(1))
     folder = out or next(path for path in numbered if not path.exists())
     if (folder / "last.npz").exists():
         raise InputError(f"{folder} holds a run already; go on with --resume, or give another --out")
@@ -72,8 +82,6 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
-    config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
-    write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
     return folder
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from nlmcli.engine.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.text import corpus
-from nlmcli.text.tokenizer import cut_after, last_line_end
+from nlmcli.text.tokenizer import AFTER_LINE_END, cut
 
 WORD = r"(?<![\w'’-])\w[\w'’-]*"
 
@@ -40,7 +40,7 @@ class Text:
         """The lines that train, or those held out: these have a digest up to `last`.  lines: how many different ones there are."""
 
         def read() -> Iterator[str]:
-            for part in cut_after(self.read(), last_line_end):
+            for part in cut(self.read(), AFTER_LINE_END):
                 yield "".join(f"{line}\n" for line in corpus.of_side(part.split("\n"), last, held))
 
         return Text(lambda: filter(None, read()), self.characters if lines else 0, f"{self.digest} {last.hex()} {held}")
@@ -121,7 +121,7 @@ def read_texts(settings: Settings) -> Texts:
         at = corpus.kept(whole.characters, s.valid_fraction)
         floor = floor_of(whole) if s.valid_fraction == 0.1 else None
         return Texts(whole.cut(0, at), whole.cut(at, whole.characters), floor)
-    lines = (line for part in cut_after(whole, last_line_end) for line in part.split("\n"))
+    lines = (line for part in cut(whole, AFTER_LINE_END) for line in part.split("\n"))
     last, train, valid = corpus.held_out(lines, s.valid_fraction)
     return Texts(whole.side(last, False, train), whole.side(last, True, valid))
 

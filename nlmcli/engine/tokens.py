@@ -2,12 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from nlmcli import text
-from nlmcli.engine.texts import read_corpus
+from nlmcli.engine.atomic import write_atomically
+from nlmcli.engine.texts import Text, of_string, read_corpus
+from nlmcli.errors import InputError
+from nlmcli.text import saved
 from nlmcli.text.corpus import known_encoding
-from nlmcli.text.tokenizer import visible
+from nlmcli.text.tokenizer import Tokenizer, visible
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,44 @@ class Pieces:
         return {"pieces": self.pieces, "tokens": self.tokens, "types": self.types}
 
 
-def pieces_of(string: str, tokenizer: str, lowercase: bool = False, encoding: str = "utf-8") -> Pieces:
-    """The pieces of a string, before any vocabulary.  Raises InputError for an unknown tokenizer or encoding."""
-    known_encoding(encoding)
-    fitted = text.tokenizer_class(tokenizer).fit(string, min_count=1, lowercase=lowercase)
-    return Pieces(fitted.pieces(string.lower() if lowercase else string))
+def pieces_of(string: str, fitted: Tokenizer) -> Pieces:
+    """The pieces of a string, before any vocabulary."""
+    return Pieces(fitted.pieces(string.lower() if fitted.lowercase else string))
 
 
-def count(
+def fit(
     paths: tuple[str, ...],
     tokenizer: str,
     vocab_size: int | None = None,
     min_count: int | None = None,
     lowercase: bool = False,
     encoding: str = "utf-8",
-    top: int = 10,
-) -> dict[str, Any]:
+    string: str | None = None,
+) -> tuple[Text, Tokenizer]:
+    """The tokenizer of this name or in this file, and the text it was fitted on.
+
+    The text is the corpus; or, where the pieces of a string are all that is asked for, that string, unless the tokenizer has
+    to learn from a corpus what pieces there are.
+    """
+    known_encoding(encoding)
+    text = read_corpus(paths, encoding) if string is None or saved.learns(tokenizer) else of_string(string)
+    return text, saved.fit(tokenizer, text, vocab_size, min_count, lowercase)
+
+
+def save(tokenizer: Tokenizer, path: Path) -> None:
+    """Write the tokenizer's file.  Raises InputError where it cannot be written, or its name does not say that it is JSON."""
+    if path.suffix != saved.ENDING:
+        raise InputError(f"--out {path} does not end in {saved.ENDING}, as the file of a tokenizer does")
+    write_atomically(path, lambda file: file.write(saved.to_json(tokenizer).encode("utf-8", "backslashreplace")))
+
+
+def count(corpus: Text, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
     """Tokens and types of a corpus (line ends apart), their ratio, the vocabulary and what it leaves unknown."""
-    corpus = read_corpus(paths, encoding)
-    Tokenizer = text.tokenizer_class(tokenizer)
-    everything = Tokenizer.fit(corpus, min_count=1, lowercase=lowercase)
-    fitted = Tokenizer.fit(corpus, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
+    everything = fitted if fitted.learned else type(fitted).fit(corpus, min_count=1, lowercase=fitted.lowercase)
     line_ends = int(everything.counts[everything.newline])
     counts = Counter({everything.piece(i): int(n) for i, n in enumerate(everything.counts) if n and i != everything.newline})
     tokens = sum(counts.values())
-    special = [] if fitted.unknown is None else list(dict.fromkeys((*Tokenizer.reserved, Tokenizer.line_end)))
+    special = [] if fitted.unknown is None else list(dict.fromkeys((*fitted.reserved, fitted.line_end)))
     unknowns = int(fitted.counts[fitted.unknown]) if fitted.unknown is not None else 0
     return {
         "tokens": tokens,

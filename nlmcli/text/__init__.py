@@ -11,7 +11,7 @@ from nlmcli.errors import InputError, suggest
 if TYPE_CHECKING:
     from nlmcli.text.tokenizer import Tokenizer
 
-_NOT_TOKENIZERS = {"corpus", "tokenizer"}
+_NOT_TOKENIZERS = {"corpus", "merges", "saved", "split", "strings", "tokenizer", "tokenizer_json"}
 
 
 def names() -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizer import Ids, Tokenizer, Writer, chunks
+from nlmcli.text.tokenizer import Ids, Tokenizer, Writer
 
 Decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -69,7 +69,7 @@ class Byte(Tokenizer):
         if min_count not in (None, 1):
             raise InputError(f"min-count {min_count} does not suit the byte tokenizer; it knows every byte")
         counts = np.zeros(256, np.int64)
-        for part in chunks(text, lowercase):
+        for part in cls.parts(text, lowercase):
             counts += np.bincount(utf8(part), minlength=256)
         return cls(cls.reserved, counts, lowercase=lowercase)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer, chunks
+from nlmcli.text.tokenizer import UNKNOWN, Ids, Tokenizer
 
 CHUNK = 1 << 16  # characters; small enough that codes and ids stay in the processor's cache
 CODE_POINTS = 0x110000
@@ -75,10 +75,12 @@ class Char(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """text -> ids (characters,) int32."""
-        ids = [np.empty(0, np.int32)]
-        for part in chunks(text, self.lowercase, CHUNK):
-            ids.append(self._ids.take(codes(part), mode="clip"))
-        return np.concatenate(ids)
+        text = text.lower() if self.lowercase else text
+        ids = np.empty(len(text), np.int32)
+        for start in range(0, len(text), CHUNK):
+            part = codes(text[start : start + CHUNK])
+            self._ids.take(part, mode="clip", out=ids[start : start + CHUNK])
+        return ids
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """ids -> text."""

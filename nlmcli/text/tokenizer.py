@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,47 +18,40 @@ Ids = npt.NDArray[np.int32]
 UNKNOWN = "<unk>"
 CHUNK = 1 << 20  # characters; the pieces of a long text never stand in memory all at once
 
-_BLANK = re.compile(r"\s")
-_FIELDS = ("vocabulary", "counts", "lowercase", "min_count")
+# Where a text may be cut: each matches a part of it up to the last such place.
+AFTER_BLANK = re.compile(r"(?s:.*)\s")
+AFTER_LINE_END = re.compile(r"(?s:.*)\n")
 
 
-def chunks(text: str | Iterable[str], lowercase: bool = False, size: int = CHUNK) -> Iterator[str]:
-    """The text, or the text of these parts, in parts of about `size` characters; a part ends after white space, so no word is cut."""
-    for whole in [text] if isinstance(text, str) else cut_after(text, last_blank):
-        start = 0
-        while start < len(whole):
-            blank = _BLANK.search(whole, start + size - 1)
-            end = blank.end() if blank else len(whole)
-            # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
-            yield whole[start:end].lower() if lowercase else whole[start:end]
-            start = end
+def cut(text: str | Iterable[str], at: re.Pattern[str], size: int = CHUNK) -> Iterator[str]:
+    """The text, or that of these parts, in parts of about `size` characters, cut only where `at` says that it may be."""
+    waiting: list[str] = []
+    for part in sliced(text, size):
+        if waiting and (found := at.match(waiting[-1])):
+            last = waiting.pop()
+            yield "".join([*waiting, last[: found.end()]])
+            waiting = [last[found.end() :]]
+        waiting.append(part)
+    if waiting:
+        yield "".join(waiting)
 
 
-def cut_after(parts: Iterable[str], last: Callable[[str], int]) -> Iterator[str]:
-    """The text of these parts, cut only at the places that `last` finds in a part; 0: there is none."""
-    pending: list[str] = []
-    for part in parts:
-        if end := last(part):
-            yield "".join([*pending, part[:end]])
-            pending.clear()
-        pending.append(part[end:])
-    if rest := "".join(pending):
-        yield rest
-
-
-def last_blank(part: str) -> int:
-    """Where the last white space ends."""
-    return len(part) if not part or part[-1].isspace() else len(part) - len(part.rsplit(None, 1)[-1])
-
-
-def last_line_end(part: str) -> int:
-    """Where the last line ends."""
-    return part.rfind("\n") + 1
+def sliced(text: str | Iterable[str], size: int) -> Iterator[str]:
+    """The text, or that of these parts, in parts of at most `size` characters."""
+    for part in [text] if isinstance(text, str) else text:
+        for start in range(0, len(part), size):
+            yield part[start : start + size]
 
 
 def visible(piece: str) -> str:
-    """A blank as ␣, what does not print as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece.replace(" ", "␣"))
+    """A blank as ␣, a byte of no whole character (PEP 383) as <0xE8>, what else does not print as its escape."""
+    return "".join(c if c.isprintable() else escape(c) for c in piece.replace(" ", "␣"))
+
+
+def escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"<0x{ord(character) - 0xDC00:02X}>"
+    return character.encode("unicode_escape").decode()
 
 
 class Writer:
@@ -91,7 +84,10 @@ class Tokenizer(ABC):
     name: ClassVar[str]
     line_end: ClassVar[str]  # the piece of `newline`; always in the vocabulary
     reserved: ClassVar[tuple[str, ...]] = ()  # the pieces of the first ids
+    cut_at: ClassVar[re.Pattern[str]] = AFTER_BLANK  # where a text may be cut and its tokens stay the same
     default_min_count: ClassVar[int] = 1
+    fields: ClassVar[tuple[str, ...]] = ("vocabulary", "counts", "lowercase", "min_count")  # what is saved
+    learned: ClassVar[bool] = False  # whether what a text falls into depends on what the tokenizer was fitted on
 
     vocabulary: list[str]
     counts: npt.NDArray[np.int64]
@@ -135,11 +131,18 @@ class Tokenizer(ABC):
         """
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        counted = cls.count(chunks(text, lowercase))
+        counted = cls.count(cls.parts(text, lowercase))
         vocabulary = cls.select(counted, vocab_size, min_count)
         counts = np.array([counted.get(piece, 0) for piece in vocabulary], dtype=np.int64)
         counts[0] += sum(counted.values()) - counts.sum()
         return cls(vocabulary, counts, lowercase=lowercase, min_count=min_count)
+
+    @classmethod
+    def parts(cls, text: str | Iterable[str], lowercase: bool = False) -> Iterator[str]:
+        """The text, or that of these parts, in parts that are encoded one by one as the whole is."""
+        for part in cut(text, cls.cut_at, CHUNK):
+            # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
+            yield part.lower() if lowercase else part
 
     @classmethod
     def check_bounds(cls, vocab_size: int | None, min_count: int) -> None:
@@ -194,6 +197,17 @@ class Tokenizer(ABC):
             raise InputError(f"id {outside[0]} is not in the vocabulary; give 0 to {len(self) - 1}")
         return flat
 
+    def counting(self, text: str | Iterable[str]) -> Self:
+        """The tokenizer itself, its counts now those of this text."""
+        self.counts = np.zeros(len(self), np.int64)
+        for part in self.parts(text):
+            self.counts += np.bincount(self.encode(part), minlength=len(self))
+        return self
+
+    def rules(self) -> dict[str, Any]:
+        """What decides which ids a text gets: two tokenizers that agree in this are the same but for the text they have seen."""
+        return {key: value for key, value in self.to_dict().items() if key not in ("counts", "min_count")}
+
     def piece(self, i: int) -> str:
         """The printable form of one id: a blank as ␣, what does not print as its escape."""
         return visible(self.vocabulary[i])
@@ -216,6 +230,6 @@ class Tokenizer(ABC):
         """The tokenizer that `to_dict` wrote.  Raises InputError if it is another's or lacks a part."""
         if saved.get("name") != cls.name:
             raise InputError(f"a saved tokenizer named {saved.get('name')!r} is not a {cls.name} tokenizer")
-        if missing := [field for field in _FIELDS if field not in saved]:
+        if missing := [field for field in cls.fields if field not in saved]:
             raise InputError(f"a saved {cls.name} tokenizer lacks its {' and '.join(missing)}; fit it again")
-        return cls(**{field: saved[field] for field in _FIELDS})
+        return cls(**{field: saved[field] for field in cls.fields})

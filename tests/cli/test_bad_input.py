@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "ants.txt").write_text("the ants sat on the cat .\n" * 30)
     np.savez(tmp_path / "arrays.npz", E=np.ones(3))
     (tmp_path / "text.npz").write_text("the ants")
+    (tmp_path / "number.json").write_text("3")
     return tmp_path
 
 
@@ -117,6 +118,12 @@ OTHERS = {
     "tokenize --tokenizer wrod ants.txt": "did you mean 'word'",
     "tokenize --tokenizer wrod --text ants": "did you mean 'word'",
     "tokenize --vocab-size 0 ants.txt": "vocab-size 0 is too small",
+    "tokenize --vocab-size 200 --tokenizer bpe ants.txt": "vocab-size 200 is too small for the bpe tokenizer; give 256 or more",
+    "tokenize --tokenizer none.json ants.txt": "no file 'none.json'",
+    "tokenize --tokenizer none.json --text ants": "no file 'none.json'",
+    "tokenize --tokenizer number.json ants.txt": "'number.json' holds no tokenizer",
+    "tokenize --out tok.txt ants.txt": "--out tok.txt does not end in .json",
+    "tokenize --out nowhere/tok.json ants.txt": "cannot write nowhere/tok.json",
     "tokenize --encoding rot13 ants.txt": "unknown encoding",
     "tokenize --encoding rot13": "unknown encoding",
     "tokenize --encoding rot13 --text ants": "unknown encoding",

@@ -76,6 +76,53 @@ def test_pieces_are_visible_and_counted_in_words(nlm):
     assert nlm("tokenize", "--text", "a")[1] == "a\n1 token of 1 type\n"
 
 
+def test_a_tokenizer_is_learned_saved_and_used(document, nlm, corpus):
+    found = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")
+    assert (found["vocabulary"], found["unknown_rate"], found["special"]) == (300, 0, [])
+    assert document("tokenize", corpus, "--tokenizer", "tok.json") == found
+    assert "--tokenizer tok.json" in nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")[2]
+    pieces = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--text", "the ants 蚂")
+    assert pieces["pieces"][:2] == ["the", " ants"] and pieces == document("tokenize", "--tokenizer", "tok.json", "--text", "the ants 蚂")
+    assert "the | ␣ants | ␣ | <0xE8> | <0x9A> | <0x82>\n" in nlm("tokenize", "--tokenizer", "tok.json", "--text", "the ants 蚂")[1]
+    document("tokenize", corpus, "--out", "words.json")
+    assert document("tokenize", corpus, "--tokenizer", "words.json") == document("tokenize", corpus)
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("tokenizer", ["bpe", "tok.json"])
+def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
+    document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", tokenizer, "--by", by, "--out", "run")
+    text = "the ants  \n\n\n opened 蚂\n"
+    scored = document("eval", "--run", "run", "--tokens", "--text", text)
+    assert "".join(token["piece"] for token in scored["each"]).encode("utf-8", "surrogateescape").decode() == text
+    code, out, _ = nlm("generate", "--run", "run", "--prompt", "the ants\n\n", "--length", "8")
+    assert code == 0 and out.startswith("the ants\n\n")
+
+
+def test_a_run_of_a_tokenizers_file_goes_on_is_repeated_and_mixed(document, nlm, corpus):
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
+    first = document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "tok.json", "--out", "run")
+    again = document("train", "--config", "run/config.yaml", "--threads", "1", "--out", "again")
+    assert again["valid_loss"] == first["valid_loss"]
+    assert document("train", "--out", "run", "--resume", "--steps", "6")["steps"] == 6
+    document("train", corpus, "--model", "ngram", "--tokenizer", "tok.json", "--out", "counts")
+    mixed = document("eval", "--run", "run", "--mix", "counts")
+    assert mixed["nats"] <= document("eval", "--run", "run")["nats"] * (1 + 1e-6)
+    nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "270", "--out", "tok.json")
+    code, _, err = nlm("train", "--out", "run", "--resume", "--steps", "8")
+    assert code == 2 and "the tokenizer's file, is not the one this run began with" in err
+
+
+@pytest.mark.parametrize(
+    "options", [["--stop", "ants"], ["--beam", "2"], ["--num", "2"], ["--probs", "3"], ["--temperature", "0.5", "--stop", "\n"]]
+)
+def test_a_model_of_learned_pieces_writes(nlm, corpus, options):
+    nlm("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "bpe", "--vocab-size", "270", "--out", "run")
+    code, out, err = nlm("generate", "--run", "run", "--prompt", "the 蚂", "--length", "12", "--seed", "1", *options)
+    assert code == 0 and err == "" and out.startswith("the 蚂")
+
+
 def test_several_files_are_one_text(document, tmp_path):
     (tmp_path / "a.txt").write_text("a b")
     (tmp_path / "b.txt").write_text("c\n")
@@ -92,7 +139,8 @@ FINISHED = {
 
 @pytest.mark.parametrize("model", models.neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
-    own = [word for option, value in sizes(model).items() for word in (f"--{option}", value)]
+    given = {f"--{option}": value for option, value in sizes(model).items()}
+    own = [word for option, value in given.items() for word in ([option] if value is True else [option, value])]
     done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
     assert set(done) == FINISHED
     assert (done["model"], done["steps"], done["interrupted"]) == (model, 4, False)

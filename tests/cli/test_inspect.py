@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nlmcli.cli.app import main
-from nlmcli.engine.inspect import neighbors, parameters, principal_components
+from nlmcli.engine.inspect import neighbors, parameters, principal_components, type_of
 from nlmcli.engine.language_model import LanguageModel
+from nlmcli.errors import InputError
 
 
 @pytest.fixture
@@ -40,6 +41,18 @@ def test_neighbors_are_those_whose_angle_is_smallest(lm, run, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["inspect", str(run), "--neighbors", "Ω"]) == 2
     assert "'Ω' is not in the vocabulary" in capsys.readouterr().err
+
+
+def test_a_type_is_named_as_it_is_or_as_it_prints_or_without_its_blank(training):
+    lm = training("rnn", tokenizer="bpe").lm
+    tokenizer = lm.tokenizer
+    assert {" ants", "the", " the", "\n"} <= set(tokenizer.vocabulary) and "ants" not in tokenizer.index
+    named = {"ants": " ants", "␣ants": " ants", " ants": " ants", "the": "the", "␣the": " the", "\\n": "\n"}
+    for name, token in named.items():
+        assert type_of(name, tokenizer) == tokenizer.index[token]
+    with pytest.raises(InputError, match="'␣aunts' is not in the vocabulary; did you mean '␣ants'"):
+        type_of("␣aunts", tokenizer)
+    assert len(neighbors(lm, "ants", 3)) == 3
 
 
 def test_principal_components_are_the_directions_of_most_variance():

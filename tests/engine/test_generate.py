@@ -12,6 +12,7 @@ from nlmcli.engine.generate import Decoder, Reader, generate, next_words, readab
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.sampling import Sampling
 from nlmcli.errors import InputError
+from nlmcli.text.bpe import Bpe
 from nlmcli.text.byte import Byte
 from nlmcli.text.char import Char
 from nlmcli.text.word import Word
@@ -187,6 +188,13 @@ def test_an_unknown_word_is_quoted_visible_and_short(training):
     assert readable(lm, "a b c d e f g h i")[1][0].count('"') == 10 and " more" in readable(lm, "q w e r t y u")[1][0]
 
 
+def test_to_bpe_nothing_is_unknown(training):
+    lm = training("rnn", tokenizer="bpe").lm
+    assert readable(lm, "the Ω\ud800☃") == ("the Ω\ud800☃", [])
+    prompt, (note,) = readable(lm, "the ")
+    assert prompt == "the " and "ends with a blank" in note
+
+
 def test_a_text_is_the_same_alone_and_among_others(run):
     lm = LanguageModel.load(run)
     alone = "".join(piece for _, piece in write(lm, "the ", 30, seed=3))
@@ -214,7 +222,7 @@ def test_a_repetition_penalty_makes_what_stands_there_less_probable(constant):
 TEXTS = ["", "the ants sat .", "“quoted” don't , well ( a b ) !", "naïve café 日本語 👍🏽 é", "a\nb\n\nc"]
 
 
-@given(st.one_of(st.sampled_from(TEXTS), st.text(max_size=30)), st.sampled_from([Word, Char, Byte]), st.integers(0, 10))
+@given(st.one_of(st.sampled_from(TEXTS), st.text(max_size=30)), st.sampled_from([Word, Char, Byte, Bpe]), st.integers(0, 10))
 @settings(max_examples=80)
 def test_what_streams_is_what_the_whole_decodes_to(text, Tokenizer, prompt):
     tokenizer = Tokenizer.fit(text + "\n", min_count=1) if Tokenizer is not Byte else Byte.fit(text)

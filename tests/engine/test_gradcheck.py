@@ -133,6 +133,26 @@ def test_float32_is_checked_with_a_tolerance_of_its_own():
     assert all(row.passed for row in rows) and max(row.error for row in rows) > 1e-6
 
 
+def test_the_inputs_of_a_pair_are_all_of_one_precision():
+    """Those within a tuple too."""
+    past, keep = gradcheck.of_dtype((np.zeros(2), np.array([1, 2])), "float32")
+    assert past.dtype == np.float32 and keep.dtype == np.int64
+    assert all(row.passed for row in gradcheck.check(layer="attention", dtype="float32"))
+
+
+def test_a_sharp_bend_is_no_wrong_gradient_and_a_wrong_one_stays_wrong():
+    x = np.array([0.001, -0.002, 0.003])
+
+    def check(factor):
+        with_error = gradcheck.rows(
+            "tanh", {"x": (x, factor * 400 / np.cosh(400 * x) ** 2)}, lambda: np.tanh(400 * x).sum(), "float64", 1e-6
+        )
+        return with_error[0]
+
+    assert check(1.0).passed
+    assert not check(1.0001).passed
+
+
 def test_the_tolerance_decides():
     assert not any(row.passed for row in gradcheck.check(layer="tanh", tolerance=1e-15))
 

@@ -13,6 +13,7 @@ from nlmcli.engine.evaluate import mixture_of, token_scores
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.mixture import Mixture, best_weight
 from nlmcli.errors import InputError
+from nlmcli.text.bpe import Bpe
 
 TEXT = "the ants sat .\nQ\n\na cat sat on the students .\nred"
 
@@ -130,6 +131,11 @@ def test_only_like_tokens_are_mixed(run, training):
     for options in ({"tokenizer": "word"}, {"lowercase": True}, {"vocab_size": 9}):
         with pytest.raises(InputError, match=r"do not have the same tokenizer \(char of"):
             Mixture(lm, training("additive", **options).lm, 0.5)
+    one, other = (training("additive", tokenizer="bpe").lm for _ in range(2))
+    Mixture(one, other, 0.5)
+    other.tokenizer = Bpe.from_dict(one.tokenizer.to_dict() | {"merges": one.tokenizer.merges[::-1]})
+    with pytest.raises(InputError, match=r"do not have the same tokenizer \(bpe of"):
+        Mixture(one, other, 0.5)
     with pytest.raises(InputError, match="one run reads by stream, the other by line"):
         Mixture(lm, training("additive", by="line").lm, 0.5)
     for weight in (-0.1, 1.1, math.nan):

@@ -18,7 +18,6 @@ from nlmcli.engine.settings import Settings
 from nlmcli.engine.texts import of_string, read_corpus, read_texts
 from nlmcli.errors import InputError
 from nlmcli.text import corpus
-from nlmcli.text.tokenizer import chunks, cut_after, last_blank, last_line_end
 
 PROSE = "The ants, 蚂蚁 und Bär \U0001f41c!\r\n\r\nstudents opened\rtheir books .\n a b  c\u3000d\n<eos> e\n" * 4
 ODD = st.text(st.sampled_from("ab \n\r\u3000ä蚁\ufeff"), max_size=40)
@@ -82,21 +81,6 @@ def test_what_is_wrong_is_said_with_its_place_in_the_file(tmp_path, monkeypatch,
         with pytest.raises(InputError) as caught:
             corpus.read(tmp_path / "a.txt")
         assert said in str(caught.value)
-
-
-@given(parts=st.lists(st.text("ab \n\u3000Σ", max_size=6)), size=st.integers(1, 5), lowercase=st.booleans())
-def test_parts_are_cut_anew_where_no_word_and_no_line_is_cut(parts, size, lowercase):
-    text = "".join(parts)
-    cut = list(chunks(parts, lowercase, size))
-    assert "".join(cut) == (text.lower() if lowercase else text)
-    assert all(part[-1].isspace() for part in cut[:-1])
-    lines = list(cut_after(parts, last_line_end))
-    assert "".join(lines) == text and all(part[-1] == "\n" for part in lines[:-1])
-
-
-@given(st.text("ab \n\u3000\x1c", max_size=9))
-def test_the_last_blank_is_found(text):
-    assert last_blank(text) == max((i + 1 for i, c in enumerate(text) if c.isspace()), default=0)
 
 
 # a corpus

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from nlmcli import text as registry
 from nlmcli.errors import InputError, near, suggest
-from nlmcli.text.tokenizer import chunks
+from nlmcli.text import tokenizer as tokenizer_module
+from nlmcli.text.tokenizer import AFTER_BLANK, AFTER_LINE_END, cut
 
 LECTURE = "the blue ants hated the red ants."
 TEXT = "Der Ameisenbär, 蚂蚁 und \U0001f41c!\n\n" + LECTURE + "\n"
-OWN = ("byte", "char", "whitespace", "word")
+OWN = ("bpe", "byte", "char", "whitespace", "word")
 
 every = pytest.mark.parametrize("name", OWN)
 with_unknown = pytest.mark.parametrize("name", ("char", "whitespace", "word"))
@@ -62,7 +63,7 @@ def test_the_empty_text(name):
 
 @every
 def test_the_line_end_is_always_in_the_vocabulary(name):
-    tokenizer = fit(name, "no line end", vocab_size=None if name == "byte" else 2)
+    tokenizer = fit(name, "no line end", vocab_size=None if name in ("bpe", "byte") else 2)
     assert tokenizer.encode("\n").tolist() == [tokenizer.newline]
     assert tokenizer.decode([tokenizer.newline]) == "\n"
     assert tokenizer.counts[tokenizer.newline] == 0
@@ -95,7 +96,7 @@ def test_a_damaged_dictionary_is_refused(name):
         registry.from_dict({**saved, "counts": [1, 2, 3]})
     with pytest.raises(InputError, match="lacks its counts"):
         registry.from_dict({key: saved[key] for key in saved if key != "counts"})
-    with pytest.raises(InputError, match="begins with"):
+    with pytest.raises(InputError, match=r"begins with|what each merge makes"):
         registry.from_dict({**saved, "vocabulary": saved["vocabulary"][::-1]})
     with pytest.raises(InputError, match="'elmo'"):
         registry.from_dict({**saved, "name": "elmo"})
@@ -132,8 +133,8 @@ def test_what_is_rarer_than_min_count_is_unknown(name):
     assert tokenizer.encode("b").tolist() == [0] and tokenizer.decode([0]) == "<unk>"
 
 
-def test_only_the_word_tokenizer_forgets_by_default():
-    assert {name: fit(name).min_count for name in OWN} == {"byte": 1, "char": 1, "whitespace": 1, "word": 2}
+def test_words_and_pairs_seen_once_are_left_out_by_default():
+    assert {name: fit(name).min_count for name in OWN} == {"bpe": 2, "byte": 1, "char": 1, "whitespace": 1, "word": 2}
 
 
 @with_unknown
@@ -182,11 +183,27 @@ def test_lone_surrogates_are_characters(name):
     assert json.loads(json.dumps(tokenizer.to_dict())) == tokenizer.to_dict()
 
 
-@given(text=st.text("aΣ \n\u3000İ"), size=st.integers(1, 5), lowercase=st.booleans())
-def test_chunks_are_the_text_cut_after_white_space(text, size, lowercase):
-    parts = list(chunks(text, lowercase, size))
-    assert "".join(parts) == (text.lower() if lowercase else text)
-    assert all(part[-1].isspace() for part in parts[:-1])
+@pytest.mark.parametrize("name", OWN)
+@given(parts=st.lists(st.text("aΣ' \n\u3000İ\x1c", max_size=9), max_size=4), size=st.integers(1, 5), lowercase=st.booleans())
+def test_parts_are_encoded_as_the_whole_is(name, parts, size, lowercase):
+    text = "".join(parts)
+    tokenizer = fit(name, TEXT + text, min_count=1, lowercase=lowercase)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer_module, "CHUNK", size)
+        found = list(tokenizer.parts(parts, lowercase))
+        assert "".join(found) == (text.lower() if lowercase else text)
+        ids = [i for part in tokenizer.parts(parts) for i in tokenizer.encode(part).tolist()]
+        assert ids == tokenizer.encode(text).tolist()
+    assert ids == tokenizer.encode(text).tolist()
+
+
+@given(parts=st.lists(st.text("ab \n\u3000\x1c", max_size=6)), size=st.integers(1, 9), at=st.sampled_from([AFTER_BLANK, AFTER_LINE_END]))
+def test_a_text_is_cut_at_the_last_place_of_each_part(parts, size, at):
+    whole, may_end = "".join(parts), (str.isspace if at is AFTER_BLANK else "\n".__eq__)
+    slices = [part[k : k + size] for part in parts for k in range(0, len(part), size)]
+    found = list(cut(parts, at, size))
+    assert "".join(found) == whole and all(may_end(part[-1]) for part in found[:-1])
+    assert len(found) == sum(any(map(may_end, part)) for part in slices[:-1]) + bool(whole)
 
 
 @every

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from nlmcli.text.whitespace import Memory, Whitespace
+from nlmcli.text.byte import utf8
+from nlmcli.text.strings import Memory, Strings
+from nlmcli.text.whitespace import Whitespace, between_blanks
 from nlmcli.text.word import Word
 
 LECTURE = "the blue ants hated the red ants."
@@ -118,12 +120,31 @@ def test_a_mark_stands_alone_only_where_nothing_is_before_it(text):
 
 
 def test_the_ids_remembered_are_bounded(monkeypatch):
-    monkeypatch.setattr(Memory, "MOST", 3)
-    monkeypatch.setattr(Memory, "LONGEST", 5)
+    monkeypatch.setattr(Memory, "MOST", 20)
     text = "one two three four five six-and-seven\n" * 2
     tokenizer = fit(text)
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert len(tokenizer._memory) <= 3 and "six-and-seven" not in tokenizer._memory
+    for _ in range(3):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert len(tokenizer._memory.strings) == 7  # forgotten each time
+
+
+@given(st.lists(st.text("ab\n \u3000\x1c蚂\U0001f41c\ud800"), max_size=5))
+def test_strings_are_numbered_by_first_appearance(parts):
+    strings, seen = Strings(), {}
+    for part in parts:
+        data = utf8(part)
+        numbers = strings.number(data, *between_blanks(data))
+        split = part.replace("\n", " <eos> ").replace("<eos>", "\n").split(" ")
+        expected = [s for piece in split for s in ([piece] if piece == "\n" else piece.split())]
+        assert numbers.tolist() == [seen.setdefault(s, len(seen)) for s in expected]
+    assert strings.of(0) == list(seen)
+
+
+def test_a_table_of_strings_grows():
+    words = [f"{'long' * (i % 7)}{i}" for i in range(9000)] + ["x" * 100_000]
+    tokenizer = Whitespace.fit(" ".join(words + words))
+    assert tokenizer.vocabulary[2:] == words and set(tokenizer.counts[2:].tolist()) == {2}
+    assert tokenizer.encode(" ".join(words)).tolist() == list(range(2, 9003))
 
 
 def test_whitespace_takes_the_text_as_it_is_tokenised():
