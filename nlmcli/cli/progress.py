@@ -146,7 +146,7 @@ class Progress:
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
         elif math.isfinite(r.train_loss):
-            why = "it was not validated" if self.run.valid_tokens else "nothing was held out to validate on"
+            why = f"not validated{' yet' * r.interrupted}" if self.run.valid_tokens else "nothing was held out to validate on"
             report.data(f"training loss {r.train_loss:.4f} nats per token; {why}")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         done, seconds = report.number_of(r.steps, "step"), r.seconds
