@@ -2,7 +2,8 @@
 
 Numba notices a change of the file a kernel stands in, but not of another file whose code was compiled into it, nor of a
 kernel that is called by name. So the folder's name has the hash of all sources: changed sources, another folder. And
-every file begins with the hash of its contents: one that was cut off or changed is not used, and written anew.
+every file begins with the hash of its contents: one that was cut off or changed is not used, and written anew. Nor is
+one that calls by name what is not there, as after a compilation that was interrupted: to link it would end the process.
 """
 
 import hashlib
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import llvmlite
 import numba
+from llvmlite import binding as llvm
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 PACKAGE = Path(__file__).resolve().parent
 DIGEST = hashlib.sha256().digest_size
+CALLED_BY_NAME: set[str] = set()  # LLVM's names of kernels that others do not compile again
 BEFORE_COMPILING: list[Callable[[], None]] = []  # called once, when a kernel that is not kept is about to be compiled
 
 
@@ -91,6 +94,9 @@ class CheckedFiles(IndexDataCacheFile):
             digest, data = file.read(DIGEST), file.read()
         if hashlib.sha256(data).digest() != digest:
             raise ValueError(f"{path} is damaged")
+        for name in CALLED_BY_NAME:
+            if name.encode() in data and llvm.address_of_symbol(name) is None:
+                raise ValueError(f"{path} calls {name}, which is not there")
         return pickle.loads(data)
 
     def write(self, path, value):

@@ -345,6 +345,85 @@ def surprisals(model, P, ids, newline, n=None):
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
 
 
+def rank(z, target):
+    """How many logits exceed the target's."""
+    return sum(v > z[target] for v in z)
+
+
+def figures(text, ids, nll, ranks, unknown, line_ends, eos=True):
+    """Every figure of a text whose tokens have no line breaks but in these line ends, from -ln P and rank of each, by definition.
+
+    eos: the line ends count.
+    """
+    counted = [(i, n, r) for i, n, r in zip(ids, nll, ranks, strict=True) if eos or i not in line_ends]
+    known = [token for token in counted if token[0] != unknown]
+    text = text if eos else text.replace("\n", "")
+    nats, nats_known = (math.fsum(n for _, n, _ in tokens) for tokens in (counted, known))
+    N, K = len(counted), len(known)
+    return {
+        "tokens": N,
+        "characters": len(text),
+        "bytes": len(text.encode("utf-8")),
+        "unknowns": N - K,
+        "line_ends": sum(i in line_ends for i in ids),
+        "line_ends_counted": eos,
+        "unknown_rate": (N - K) / N,
+        "nats": nats,
+        "nats_known": nats_known,
+        "nats_per_token": nats / N,
+        "nats_per_token_known": nats_known / K if K else None,
+        "perplexity": math.exp(nats / N),
+        "perplexity_known": math.exp(nats_known / K) if K else None,
+        "bits_per_token": nats / N / math.log(2),
+        "bits_per_token_known": nats_known / K / math.log(2) if K else None,
+        "bits_per_character": nats / math.log(2) / len(text),
+        "bits_per_byte": nats / math.log(2) / len(text.encode("utf-8")),
+        **{f"top{k}": sum(r < k for _, _, r in counted) / N for k in (1, 5)},
+        **{f"top{k}_known": sum(r < k for _, _, r in known) / K if K else None for k in (1, 5)},
+    }
+
+
+def rnn_segment(P, h, x, y):
+    """-ln P of each of the words y that follow on x, by an RNN of one layer in state h (H,), and the state after."""
+    nll = []
+    for word, target in zip(x, y, strict=True):
+        h = tanh(P["E"][word] @ P["We"] + h @ P["Wh"][0] + P["b1"][0])
+        nll.append(surprisal(h @ P["U"] + P["b2"], target))
+    return nll, h
+
+
+def dynamic_rnn(P, texts, line_end, lr, segment, clip):
+    """-ln P of each word, a segment of a text after the other, each followed by θ ← θ - η g, |g| at most clip (0: as it is)."""
+    P, out = {name: value.copy() for name, value in P.items()}, []
+    for words in texts:
+        h = np.zeros(P["Wh"].shape[-1])
+        for start in range(0, len(words), segment):
+            y = words[start : start + segment]
+            x = [words[start - 1] if start else line_end, *y[:-1]]
+            nll, after = rnn_segment(P, h, x, y)
+            g = differences(P, lambda h=h, x=x, y=y: math.fsum(rnn_segment(P, h, x, y)[0]) / len(y))
+            length = norm(np.concatenate([each.ravel() for each in g.values()]))
+            for name, value in P.items():
+                value -= lr * (min(1, clip / length) if clip else 1) * g[name]
+            out, h = out + nll, after
+    return out
+
+
+def differences(P, loss, step=1e-5):
+    """dL/dθ, each entry moved up and down a little."""
+    g = {name: np.empty_like(value) for name, value in P.items()}
+    for name, value in P.items():
+        for i in np.ndindex(value.shape):
+            kept = value[i]
+            value[i] = kept + step
+            above = loss()
+            value[i] = kept - step
+            below = loss()
+            value[i] = kept
+            g[name][i] = (above - below) / (2 * step)
+    return g
+
+
 def philox(counter, key):
     """Ten rounds of Philox 4x32 over four and two whole numbers of 32 bits.  Salmon et al. 2011"""
     c, k = list(counter), list(key)

@@ -118,3 +118,28 @@ def test_where_no_folder_can_be_written_kernels_are_compiled_each_time(package, 
         (tmp_path / name).touch()
     for _ in range(2):
         assert compute(package, tmp_path / "file" / "cache", TMPDIR=str(tmp_path)) == (0, None)
+
+
+PRODUCT = """
+import numpy as np
+from nlmcli.nn.matmul import multiply
+A, out = np.ones((2, 3), np.float32), np.empty((2, 4), np.float32)
+multiply(A, np.ones((3, 4), np.float32), out)
+assert (out == 3).all()
+print(sum(multiply.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_that_calls_one_which_is_gone_is_not_used(package, tmp_path):
+    """As when a compilation was interrupted, or two processes wrote one index: LLVM would end the process."""
+    environment = os.environ | {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def hits():
+        done = subprocess.run([sys.executable, "-c", PRODUCT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    assert (hits(), hits()) == (0, 1)
+    for path in tmp_path.rglob("matmul.pack_panels*"):
+        path.unlink()
+    assert (hits(), hits()) == (0, 1)

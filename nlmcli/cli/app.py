@@ -94,10 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         report.discard(sys.stdout)
         return 0
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, SystemError) as error:
+        if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):  # else it came upon a kernel
+            raise
         report.message("interrupted")
         return 130
-    except (InputError, ClickException, MemoryError) as error:
+    except (InputError, ClickException, MemoryError, OSError) as error:
         if wishes.get("debug") and not isinstance(error, ClickException):
             raise
         if said := sentence(error):
@@ -109,6 +111,8 @@ def sentence(error: BaseException) -> str:
     """What went wrong. Empty where the help was printed instead."""
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch-size, --seq-len, --hidden or --vocab-size"
+    if isinstance(error, OSError):
+        return f"cannot read or write {error.filename or 'a file'} ({(error.strerror or str(error)).lower()})"
     return error.format_message() if isinstance(error, Worded) else str(error)
 
 

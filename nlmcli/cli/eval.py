@@ -1,10 +1,12 @@
 """nlm eval: how well a model predicts a text."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nlmcli.cli import options, report
+from nlmcli.cli import options, report, scores, surprisal
+from nlmcli.errors import InputError
 
 
 def eval(
@@ -14,7 +16,10 @@ def eval(
             metavar="FILE", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False
         ),
     ] = None,
-    run: options.Run = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help=f"{options.RUN} Given again: a table of the runs.", show_default=False),
+    ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
     mix: Annotated[
         str | None,
@@ -24,65 +29,60 @@ def eval(
             show_default=False,
         ),
     ] = None,
-    tokens: Annotated[bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product.")] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product; with --json, one a line.")
+    ] = False,
+    no_eos: Annotated[
+        bool, typer.Option("--no-eos", help="Read line ends, but count neither them nor their characters in any figure.")
+    ] = False,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Go on learning while reading: a step of gradient descent after each segment.")
+    ] = False,
+    dynamic_lr: Annotated[
+        float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.03.", show_default=False)
+    ] = None,
+    dynamic_segment: Annotated[
+        int | None, typer.Option(metavar="N", help="With --dynamic: so many tokens are a segment. Default: 20.", show_default=False)
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Score a text in every unit: nats, bits, perplexity, per token, character and byte.
 
+    A line end is a token like others: the <eos> of words, the line break of characters and bytes. --no-eos leaves it out
+    of every figure; a token of bpe that has more to it than line breaks stays.
+
     Example: nlm eval --text "students opened their books." --tokens
     """
-    import math
+    from nlmcli.engine.evaluate import each_token, evaluate_all, mixture_of
 
-    from nlmcli.engine.evaluate import each_token, evaluate, mixture_of
-
+    if not dynamic:
+        options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
+    options.refuse_together(dynamic=dynamic, mix=mix)
+    several = run is not None and len(run) > 1
+    if several and (mix or tokens):
+        raise InputError(f"--{'mix' if mix else 'tokens'} is about one run; give --run once")
     options.announce_compiling(quiet)
-    lm = options.load(run)
-    mixture = mixture_of(lm, mix) if mix else None
-    result = evaluate(mixture or lm, tuple(texts or ()), text)
-    listed = list(each_token(mixture or lm, result.text)) if tokens else []
-    if json:
-        mixed = {"mix": {"run": mixture.name, "weight": mixture.weight, "fitted": mixture.fitted}} if mixture else {}
-        report.document(result.report() | mixed | ({"each": listed} if tokens else {}))
+    runs: list[Path | None] = [*run] if run else [None]
+    lms = [options.load(path) for path in runs]
+    mixture = mixture_of(lms[0], mix) if mix else None
+    learners = [learner(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
+    static = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
+    scored = [scores.Scored(str(runs[k]), lms[k], each, learners[k], mixture) for k, each in enumerate(static)]
+    if several:
+        report.document({"runs": [one.row() for one in scored]}) if json else scores.table(scored, quiet)
         return
+    (one,) = scored
     if tokens:
-        table = [("token", "P", "bits", "rank")]
-        table += [(shown(t), report.probability(t["p"], 6), f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
-        for line in report.columns(table, right=(1, 2, 3)):
-            report.data(line)
-        nats = math.fsum(t["nats"] for t in listed)
-        report.data(f"\nP(text) = product = {math.exp(-nats):.3e} = exp(-{nats:.3f})\n")
-    r = result.report()
-    rows = [
-        ("text", report.printable(result.name) if text is None else f'"{report.cut(shown_text(text), 50)}"'),
-        ("tokens", f"{r['tokens']:,} ({r['unknowns']:,} unknown, {r['unknown_rate']:.2%})"),
-        ("nats per token", f"{r['nats_per_token']:.4f}"),
-        ("perplexity", f"{r['perplexity']:,.2f}"),
-        ("bits per token", f"{r['bits_per_token']:.4f}"),
-        ("bits per character", f"{r['bits_per_character']:.4f}"),
-        ("bits per byte", f"{r['bits_per_byte']:.4f}"),
-        ("top-1 accuracy", f"{r['top1']:.2%}"),
-        ("top-5 accuracy", f"{r['top5']:.2%}"),
-    ]
-    if r["unknowns"] and r["perplexity_known"]:
-        rows.insert(4, ("perplexity without unknowns", f"{r['perplexity_known']:,.2f}"))
-    if r["floor_perplexity"]:
-        rows.append(("floor perplexity", f"{r['floor_perplexity']:.2f}: what this text's own grammar reaches"))
-    if mixture:
-        how = ", the best on what the first run held out" if mixture.fitted else ""
-        rows.insert(1, ("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{how}")))
-    report.facts(rows)
+        listed = each_token(one.learner or mixture or one.lm, one.result.text)
+        surprisal.lines(listed) if json else surprisal.show(list(listed), one.lm if text is not None else None)
+    report.document(one.report()) if json else scores.facts(one, text, quiet)
 
 
-def shown(token: dict[str, Any]) -> str:
-    """The token; where it is <unk>, what stood in the text beside it."""
-    from nlmcli.text.tokenizer import UNKNOWN, visible
+def learner(lm: Any, lr: float | None, segment: int | None) -> Any:
+    """The run's model, learning while it reads.  Raises InputError where it cannot."""
+    from nlmcli.engine.dynamic import RATE, SEGMENT, Dynamic
+    from nlmcli.engine.threads import available_threads
 
-    name, piece = token["token"], visible(token["piece"])
-    return f"{report.cut(piece, 40)} ({name})" if name == UNKNOWN != piece else name
-
-
-def shown_text(text: str) -> str:
-    """The text on one line."""
-    return report.printable(text).replace("\n", "\\n").replace("\t", "\\t")
+    return Dynamic(lm, RATE if lr is None else lr, SEGMENT if segment is None else segment, available_threads())

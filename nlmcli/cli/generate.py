@@ -63,7 +63,7 @@ def generate(
         at_least(name, value, least)
     sampling = Sampling(temperature, top_k, top_p, min_p, greedy, repetition_penalty)
     sampling.check()
-    refuse_together(beam=beam, choose=choose, interactive=interactive, probs=probs)
+    options.refuse_together(beam=beam, choose=choose, interactive=interactive, probs=probs)
     if beam is not None and (num > 1 or sampling != Sampling()):
         raise InputError("--beam draws nothing: leave out --num, --temperature and the other options of drawing")
     options.announce_compiling(quiet)
@@ -80,13 +80,6 @@ def generate(
         report.document({"prompt": prompt, "texts": writing.texts(prompt)})
     else:
         writing.show(prompt)
-
-
-def refuse_together(**given: object) -> None:
-    """Raises InputError where more than one of these options was given."""
-    names = ["--" + name for name, value in given.items() if value]
-    if len(names) > 1:
-        raise InputError(f"{' and '.join(names)} do not go together; give one of them")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import typer
 
 from nlmcli import text
 from nlmcli.cli import report
+from nlmcli.errors import InputError
 
 
 def one_of(names: Sequence[str]) -> str:
@@ -30,7 +31,7 @@ RUN = "A run's folder or a checkpoint. Default: the newest run under ./runs."
 Run = Annotated[Path | None, typer.Option(metavar="PATH", help=RUN, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
-TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a file: what nlm tokenize --out made, a tokenizer.json."
+TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a file of nlm tokenize --out, or a tokenizer.json."
 VOCAB_SIZE = "At most N types; rarer ones are <unk>. Default for bpe: 8192 tokens."
 MIN_COUNT = "Types seen less than K times are <unk>; bpe: pairs are not merged. Default: 2 for word and bpe, else 1."
 Encoding = Annotated[str, typer.Option(metavar="NAME", help="How the bytes of the corpus are to be read.")]
@@ -45,6 +46,25 @@ def load(run: Path | None):
     from nlmcli.engine.language_model import LanguageModel, newest_run
 
     return LanguageModel.load(run or newest_run())
+
+
+def refuse_together(**given: object) -> None:
+    """Raises InputError where more than one of these options was given."""
+    names = [dashed(name) for name, value in given.items() if value]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)} do not go together; give one of them")
+
+
+def refuse_without(other: str, **given: object) -> None:
+    """Raises InputError for the first of these options that was given: they are about another, which was not."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{dashed(name)} is about {dashed(other)}; give that too")
+
+
+def dashed(name: str) -> str:
+    """An option as it is typed."""
+    return "--" + name.replace("_", "-")
 
 
 def announce_compiling(quiet: bool) -> None:

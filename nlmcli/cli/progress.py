@@ -1,5 +1,6 @@
 """What `nlm train` says while it runs: lines that stay, and on a terminal a panel below them that goes with the run."""
 
+import math
 import shlex
 import sys
 from typing import Any
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nlmcli import models
+from nlmcli import models, optim
 from nlmcli.cli import options, report
 from nlmcli.cli.dashboard import INTERRUPTED, SAMPLE, Dashboard
 from nlmcli.engine.evaluate import perplexity
@@ -58,6 +59,8 @@ class Progress:
             options.announce_compiling(self.quiet)
         elif isinstance(record, Finished):
             self.stop()
+            if record.diverged:
+                report.message(f"given up: training gets no better than guessing; {self.advice()}")
         elif isinstance(record, Compiled) and not self.quiet:
             if record.seconds > 1:
                 self.say(f"kernels ready after {record.seconds:.1f} s")
@@ -74,8 +77,7 @@ class Progress:
     def started(self, r: Started) -> None:
         s = self.settings
         parameters = "" if self.counting else f"{report.number_of(r.parameters, 'parameter')}, "
-        memory = f"; {r.memory / 1e6:,.0f} MB" if r.memory else ""
-        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown{memory}")
+        self.say(f"{r.model}, {parameters}{report.number_of(r.vocabulary, 'type')} ({s.tokenizer}); {r.unknown_rate:.1%} unknown")
         if r.unknown_rate >= 0.5:
             self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
@@ -84,7 +86,9 @@ class Progress:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
         if not self.counting:
             self.say(f"{self.length(r)}, {report.number_of(r.threads, 'thread')}")
-            self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}")
+            free = f" of {r.memory_free / 1e6:,.0f} free" if r.memory_free else ""
+            memory = f"; memory: {r.memory / 1e6:,.1f} MB{free}" if r.memory else ""
+            self.say(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule}{memory}")
         report.message(report.printable(f"run: {r.run}"))
         if r.resumed is not None:
             self.say(f"going on after step {r.resumed:,}")
@@ -119,8 +123,14 @@ class Progress:
             self.say(f"{report.number_of(r.waited, 'evaluation')} in a row no better than the best: the run ends")
 
     def rolled_back(self, r: RolledBack) -> None:
-        loss = f"loss is {r.loss:.4g} after step {r.step:,}"
-        self.say(f"{loss}, which is worse than guessing; back to step {r.back_to:,} with half the learning rate, {r.lr:g}")
+        why = f"loss is {r.loss:.4g}, worse than guessing," if math.isfinite(r.loss) else "loss or gradient is no number"
+        self.say(f"{why} after step {r.step:,}; back to step {r.back_to:,} with half the learning rate, {r.lr:g}")
+
+    def advice(self) -> str:
+        """What to try with a run that was given up."""
+        s = self.settings
+        rate = min(self.run.lr / 100, optim.optimizer_class(s.optimizer).lr)
+        return f"try --lr {rate:g}, or --clip {s.clip / 10 or 1:g}"
 
     def say(self, line: str) -> None:
         if self.live:
@@ -131,14 +141,12 @@ class Progress:
 
     def summary(self, r: Finished) -> None:
         """After the run, on stdout."""
-        if r.diverged:
-            report.message(f"given up: training gets no better than guessing; try --lr {self.run.lr / 100:g}, or a smaller --clip")
         if r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
-        elif r.steps and not (self.counting and r.interrupted):
-            why = "not validated yet" if r.interrupted and self.run.valid_tokens else "nothing was held out to validate on"
+        elif math.isfinite(r.train_loss):
+            why = "it was not validated" if self.run.valid_tokens else "nothing was held out to validate on"
             report.data(f"training loss {r.train_loss:.4f} nats per token; {why}")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         done, seconds = report.number_of(r.steps, "step"), r.seconds

@@ -31,9 +31,9 @@ def discard(stream: TextIO) -> None:
 
 
 def document(values: dict[str, Any]) -> None:
-    """One JSON document on one line, on stdout. What is not finite is null."""
+    """One JSON document on one line, on stdout. What is not finite is null; what a terminal might obey is an escape."""
     text = json.dumps(plain(values), ensure_ascii=False)
-    data(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text))  # half a surrogate pair has no bytes
+    data("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def plain(value: Any) -> Any:

@@ -111,7 +111,7 @@ def train(
     if resume:
         from nlmcli.engine.language_model import newest_run
 
-        training = Training.resumed(out or newest_run(), typed, threads)
+        training = Training.resumed(out or newest_run(), chosen(preset, config, typed), threads)
     else:
         training = begin(Settings(**given | chosen(preset, config, typed)), out, threads)
     progress = Progress(training.settings, quiet)

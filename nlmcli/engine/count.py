@@ -17,6 +17,7 @@ from nlmcli.engine.metrics import Metrics, open_at
 from nlmcli.engine.records import Compiled, Evaluated, Finished, Record, Started, Stepped
 from nlmcli.engine.runs import finite, floor_perplexity, new_folder, prompt_of, read_and_fit, sample_of, unknown_rate
 from nlmcli.engine.settings import Settings, at_least
+from nlmcli.engine.threads import MOST_THREADS
 
 
 class Counting:
@@ -24,7 +25,7 @@ class Counting:
 
     def __init__(self, settings: Settings, out: Path | None = None, threads: int | None = None):
         settings.check()
-        at_least("threads", threads, 1)
+        at_least("threads", threads, 1, MOST_THREADS)
         self.settings, self.out = settings, out
         self.texts, self.tokenizer = read_and_fit(settings)
         self.train, self.held_out = (encode(self.tokenizer, part, settings.by) for part in (self.texts.train, self.texts.valid))

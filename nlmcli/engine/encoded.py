@@ -28,17 +28,22 @@ from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
 HEADER = 1 << 12  # bytes
 READ = 1 << 20  # bytes that are checked at once
+COUNTED = ("characters", "bytes", "line_ends")
 MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is removed
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids (N,) of a text, and how many each line has, its line end included; of a stream, lengths is empty."""
+    """ids (N,) of a text, and how many each line has, its line end included; of a stream, lengths is empty.
+
+    line_ends: those that stand in the text; read by line, the last one may be understood.
+    """
 
     ids: np.ndarray
     lengths: np.ndarray
     characters: int
     bytes: int
+    line_ends: int
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,12 +100,13 @@ def name_of(tokenizer: Tokenizer, text: Text, by: str) -> str:
 
 
 def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, int], lengths: array) -> Iterator[np.ndarray]:
-    """The ids part by part, in the smallest dtype; counts characters and bytes, and adds the length of each line."""
+    """The ids part by part, in the smallest dtype; counts characters, bytes and line ends, and adds the length of each line."""
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
     for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
         counts["characters"] += len(part)
         counts["bytes"] += len(part.encode("utf-8", "surrogatepass"))
+        counts["line_ends"] += part.count("\n")
         if by == "stream":
             ids = [tokenizer.encode(part)]
         else:
@@ -115,14 +121,14 @@ def lines_of(text: str) -> list[str]:
 
 
 def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    counts, lengths = {"characters": 0, "bytes": 0}, array("i")
+    counts, lengths = dict.fromkeys(COUNTED, 0), array("i")
     ids = [np.empty(0, np.uint8), *encoded_parts(tokenizer, text, by, counts, lengths)]
     return Encoded(np.concatenate(ids), np.array(lengths), **counts)
 
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
     """Header, ids and lengths into an open file."""
-    counts, lengths, size, dtype, crc = {"characters": 0, "bytes": 0}, array("i"), 0, "|u1", 0
+    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTED, 0), array("i"), 0, "|u1", 0
     file.seek(HEADER)
     for ids in encoded_parts(tokenizer, text, by, counts, lengths):
         size, dtype, crc = size + len(ids), ids.dtype.str, zlib.crc32(ids.data, crc)

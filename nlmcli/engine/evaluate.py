@@ -1,8 +1,9 @@
-"""How well a model predicts a text: -ln P of every token given all before it, added up and told in every unit."""
+"""How well a model predicts a text: -ln P of every token given all before it."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,81 +11,55 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.data import PADDING
+from nlmcli.engine.dynamic import Dynamic
 from nlmcli.engine.encoded import Encoded, encode, lines_of
 from nlmcli.engine.language_model import LanguageModel
 from nlmcli.engine.mixture import Mixture, best_weight, check
+from nlmcli.engine.score import Score, Tally, perplexity
 from nlmcli.engine.texts import Text, of_string, read_corpus, read_texts
 from nlmcli.errors import InputError
 
 CHUNK = 2048  # tokens that go through the model at once
 TOGETHER = 64  # lines that do
 
-
-@dataclass(frozen=True)
-class Score:
-    """The sums that every unit is made from.  nats: Σ -ln P;  *_known: the same without the tokens that are <unk>."""
-
-    tokens: int
-    characters: int
-    bytes: int
-    unknowns: int
-    nats: float
-    nats_known: float
-    top1: float
-    top5: float
-
-    def report(self) -> dict[str, Any]:
-        """Every unit, by stable names."""
-        per_token, known = self.nats / self.tokens, self.tokens - self.unknowns
-        bits = self.nats / math.log(2)
-        return asdict(self) | {
-            "nats_per_token": per_token,
-            "perplexity": perplexity(per_token),
-            "bits_per_token": bits / self.tokens,
-            "bits_per_character": bits / self.characters,
-            "bits_per_byte": bits / self.bytes,
-            "unknown_rate": self.unknowns / self.tokens,
-            "perplexity_known": perplexity(self.nats_known / known) if known else None,
-        }
+Predictor = LanguageModel | Mixture | Dynamic
+ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
-def perplexity(nats_per_token: float) -> float:
-    """exp of the mean: among how many equally likely tokens the model would be as unsure.  inf where it is too large."""
-    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
+def score_text(lm: Predictor, text: str | Text | Encoded, eos: bool = True) -> Score:
+    """The score of a text, read as the model was trained: as one stream, or line by line.  eos: line ends are counted.
+
+    Raises InputError for a text without tokens.
+    """
+    text, tally = encoded(lm, text), Tally(lm.tokenizer, eos)
+    for part in token_scores(lm, text):
+        tally.add(*part)
+    return tally.score(text)
 
 
-def score_text(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Score:
-    """The score of a text, read as the model was trained: as one stream, or line by line."""
-    text = encoded(lm, text)
-    sums = np.zeros(5)
-    for ids, nll, rank in token_scores(lm, text):
-        nll, unknown = nll.astype(np.float64), ids == lm.tokenizer.unknown
-        sums += unknown.sum(), nll.sum(), nll[~unknown].sum(), (rank < 1).sum(), (rank < 5).sum()
-    unknowns, nats, nats_known, top1, top5 = sums.tolist()
-    N = len(text)
-    return Score(N, text.characters, text.bytes, int(unknowns), nats, nats_known, top1 / N, top5 / N)
-
-
-def encoded(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Encoded:
+def encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
     """The text as the model's ids, if it is not that already."""
     if isinstance(text, Encoded):
         return text
     return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
 
 
-def token_scores(lm: LanguageModel | Mixture, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def token_scores(lm: Predictor, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
-    text = encoded(lm, text)
+    text, chunk, together = encoded(lm, text), CHUNK, TOGETHER
+    if isinstance(lm, Dynamic):  # learns from each part before it reads the next
+        lm.begin()
+        chunk, together = lm.segment, 1
     if lm.settings.by == "line":
         lines = text.lines()
-        for k in range(0, len(lines), TOGETHER):
-            yield score_lines(lm, lines[k : k + TOGETHER])
+        for k in range(0, len(lines), together):
+            yield score_lines(lm, lines[k : k + together], chunk)
             text.forget()
     else:
-        yield from score_stream(lm, text.parts(CHUNK))
+        yield from score_stream(lm, text.parts(chunk))
 
 
-def score_stream(lm: LanguageModel | Mixture, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def score_stream(lm: Predictor, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank) of one long text, the state carried from part to part.  ids (N,) of each part."""
     state, before = lm.start(1), lm.tokenizer.newline
     for y in parts:
@@ -93,14 +68,14 @@ def score_stream(lm: LanguageModel | Mixture, parts: Iterable[np.ndarray]) -> It
         yield y, nll, rank
 
 
-def score_lines(lm: LanguageModel | Mixture, lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_lines(lm: Predictor, lines: list[np.ndarray], chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ids, nll, rank) of lines read side by side, each from a fresh state; what pads the shorter ones is not scored."""
     T, B = max(map(len, lines)), len(lines)
     y = np.full((T, B), PADDING)
     for b, line in enumerate(lines):
         y[: len(line), b] = line
     x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
-    state, scores, step = lm.start(B), [], max(1, CHUNK // B)
+    state, scores, step = lm.start(B), [], max(1, chunk // B)
     for t in range(0, T, step):
         *score, state = lm.score(x[t : t + step], y[t : t + step], state)
         scores.append(score)
@@ -124,17 +99,23 @@ class Evaluation:
         return str(self.source)
 
     def report(self) -> dict[str, Any]:
-        floor = perplexity(self.floor / self.score.tokens) if self.floor else None
+        floor = perplexity(self.floor / self.score.tokens) if self.floor and self.score.line_ends_counted else None
         return {"text": self.name} | self.score.report() | {"floor_perplexity": floor}
 
+    def scored_by(self, lm: Predictor) -> "Evaluation":
+        """The evaluation of the same text by another model."""
+        return replace(self, score=score_text(lm, self.source, self.score.line_ends_counted))
 
-def evaluate(lm: LanguageModel | Mixture, paths: tuple[str, ...] = (), text: str | None = None) -> Evaluation:
+
+def evaluate(
+    lm: Predictor, paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True, read: ReadCorpus = read_corpus
+) -> Evaluation:
     """Score a string, files, or what training held out.  Raises InputError where there is nothing to score."""
     floor = None
     if text is not None:
         name, source = "--text", of_string(text)
     elif paths:
-        name, source = ", ".join(paths), read_corpus(paths, lm.settings.encoding)
+        name, source = ", ".join(paths), read(paths, lm.settings.encoding)
     else:
         held_out = read_texts(lm.settings)
         name, source, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
@@ -142,10 +123,16 @@ def evaluate(lm: LanguageModel | Mixture, paths: tuple[str, ...] = (), text: str
             raise InputError("training held nothing out; give a file or --text")
     if not source:
         raise InputError("there is no text to score; give a file or --text")
-    return Evaluation(name, source, score_text(lm, source), floor)
+    return Evaluation(name, source, score_text(lm, source, eos), floor)
 
 
-def each_token(lm: LanguageModel | Mixture, text: str) -> Iterator[dict[str, Any]]:
+def evaluate_all(lms: Iterable[Predictor], paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True) -> Iterator[Evaluation]:
+    """The evaluation by each of the models. Files are read once for all of them: stdin could not be read again."""
+    read = cache(read_corpus)
+    return (evaluate(lm, paths, text, eos, read) for lm in lms)
+
+
+def each_token(lm: Predictor, text: str) -> Iterator[dict[str, Any]]:
     """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
 
     piece: what stood in the text where the token is <unk>.

@@ -52,11 +52,11 @@ class Minutes:
 
     def times(self, n: int, since: float = 0.0) -> Due:
         """Due whenever another n-th of the time has gone by.  since: the seconds of a run that is resumed."""
-        done = int(since / self.seconds * n)
+        done = int(self.progress(0, since) * n)
 
         def due(step: int, seconds: float) -> bool:
             nonlocal done
-            before, done = done, int(seconds / self.seconds * n)
+            before, done = done, int(self.progress(step, seconds) * n)
             return done > before
 
         return due

@@ -21,6 +21,7 @@ class Started:
     lr: float
     prompt: str  # words of the text to begin with, when it is done
     memory: int | None = None  # bytes that parameters, gradients and the optimizer's memory need
+    memory_free: int | None = None  # bytes that there are; None: the system does not tell
     resumed: int | None = None  # the step after which an earlier run goes on
 
 

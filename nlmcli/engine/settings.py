@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,6 +15,7 @@ from nlmcli.errors import InputError, suggest
 from nlmcli.optim import schedule
 
 WAYS = ("stream", "line")
+MOST = 10**15  # of whatever is counted: beyond it, arithmetic itself fails
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ TRAINING_OPTIONS = (*OPTIMIZER_OPTIONS, *STEP_OPTIONS)  # of a model that learns
 
 
 LENGTHS = {"steps", "epochs", "minutes"}  # three ways to say how long to train
+COMMAND = ("config", "debug", "json", "out", "preset", "presets", "quiet", "resume", "threads")  # options that decide no bit
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}
 
 
@@ -127,6 +130,8 @@ def options_of(given: dict[str, Any]) -> dict[str, Any]:
     """
     hints, known = get_type_hints(Settings), {field.name.replace("_", "-"): field.name for field in fields(Settings)}
     for name in given:
+        if name in COMMAND:
+            raise InputError(f"option {name!r} is not kept with a run's; give it on the command line: --{name}")
         if name not in known:
             raise InputError(f"unknown option {name!r}{suggest(str(name), known)}")
     return {known[name]: of_kind(name, value, hints[known[name]]) for name, value in given.items()}
@@ -141,11 +146,11 @@ def of_kind(name: str, value: Any, hint: Any) -> Any:
     if kind is tuple and isinstance(value, str | list | tuple):
         return (value,) if isinstance(value, str) else tuple(of_kind(name, each, str) for each in value)
     if kind is float and not isinstance(value, bool):
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             return float(value)  # YAML takes 1e-3 for a text
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise InputError(f"option {name!r} is {value!r}, which is not {KINDS[kind]}")
+    raise InputError(f"option {name!r} is {reprlib.repr(value)}, which is not {KINDS[kind]}")
 
 
 def read_options(path: Path) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def read_options(path: Path) -> dict[str, Any]:
         given = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of a thirteenth month
         raise InputError(f"{path} is no YAML ({' '.join(str(error).split())})") from None
     if not isinstance(given, dict):
         raise InputError(f"{path} holds no options; write one a line, as in: hidden: 128")
@@ -169,15 +174,18 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def finite(name: str, value: float | None) -> float | None:
-    """The value.  Raises InputError where it is infinite or none at all."""
+def finite(name: str, value: float | None, most: float = MOST) -> float | None:
+    """The value.  Raises InputError where it is infinite, none at all, or too large."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{option(name)} {value} is not a {'' if math.isnan(value) else 'finite '}number")
+    if value is not None and value > most:
+        raise InputError(f"{option(name)} {reprlib.repr(value)} is too large; give {most:,} or less")
     return value
 
 
-def at_least(name: str, value: float | None, least: float) -> None:
-    if (given := finite(name, value)) is not None and not given >= least:
+def at_least(name: str, value: float | None, least: float, most: float = MOST) -> None:
+    """Raises InputError where the value is none from `least` to `most`."""
+    if (given := finite(name, value, most)) is not None and not given >= least:
         raise InputError(f"{option(name)} {value} is too small; give {least} or more")
 
 

@@ -31,7 +31,7 @@ from nlmcli.engine.runs import (
     unknown_rate,
 )
 from nlmcli.engine.settings import Settings, at_least
-from nlmcli.engine.threads import available_threads, quiet
+from nlmcli.engine.threads import MOST_THREADS, available_threads, quiet
 from nlmcli.errors import InputError
 from nlmcli.optim.clip import clip_scale
 from nlmcli.optim.schedule import Schedule
@@ -70,7 +70,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.settings.check()
-        at_least("threads", self.threads, 1)
+        at_least("threads", self.threads, 1, MOST_THREADS)
         Optimizer = optim.optimizer_class(self.settings.optimizer)
         self.lr: float = self.settings.lr or Optimizer.lr
         self.settings = s = replace(self.settings, lr=self.lr)
@@ -143,13 +143,14 @@ class Training:
         while not (self.over or self.stop):
             step = self.take_step()
             if self.in_trouble(step):
-                yield self.roll_back(step.loss)
+                yield self.roll_back(step.loss if math.isfinite(step.gradient_norm) else math.nan)
                 continue
             yield step
             self.over = self.is_over()
             if self.evaluates and (due(self.step, self.stepping) or self.over):
                 score = self.evaluate()
-                yield score if math.isfinite(score.valid_loss) else self.roll_back(score.valid_loss)
+                exploded = self.exploded(score.valid_loss) and self.exploded(score.train_loss)  # else it may have overfitted
+                yield self.roll_back(score.valid_loss) if exploded or not math.isfinite(score.valid_loss) else score
                 self.over = self.is_over()
 
     def keep(self, record: Record) -> None:
@@ -161,9 +162,12 @@ class Training:
 
     def in_trouble(self, step: Stepped) -> bool:
         """Whether loss or gradient is no number, or the last few losses are far above that of guessing."""
-        few, guessing = self.losses[-FEW:], math.log(max(2, self.model.V))
-        exploded = len(few) == FEW and sum(few) > FEW * EXPLODED * guessing
+        few = self.losses[-FEW:]
+        exploded = len(few) == FEW and self.exploded(sum(few) / FEW)
         return exploded or not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm))
+
+    def exploded(self, loss: float) -> bool:
+        return loss > EXPLODED * math.log(max(2, self.model.V))
 
     def roll_back(self, loss: float) -> RolledBack:
         """Back to what was saved last, with half the learning rate."""
@@ -287,6 +291,7 @@ class Training:
             lr=self.lr,
             prompt=prompt_of(self.texts, self.settings),
             memory=self.memory,
+            memory_free=memory.free(),
             resumed=self.step if self.resumes else None,
         )
 

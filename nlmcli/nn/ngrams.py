@@ -41,7 +41,7 @@ def tree(tokens, place, order, V, before):
         if before:
             begins = number[(place == n - 2) & (place > 0)]
             counts[-1] = (np.bincount(number[some], minlength=size) + np.bincount(begins, minlength=size)).astype(np.int32)
-        firsts.append((firsts[-1][-1] + np.cumsum(np.bincount(keys // V, minlength=size))).astype(np.int32))
+        firsts.append((sum(map(len, words)) + np.cumsum(np.bincount(keys // V, minlength=size))).astype(np.int32))
         words.append((keys % V).astype(np.int32))
         counts.append(times)
         number = longer

@@ -55,7 +55,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from nlmcli.kernel_cache import may_hold
+from nlmcli.kernel_cache import CALLED_BY_NAME, may_hold
 from nlmcli.nn.kernel import JIT, kernel
 
 
@@ -347,23 +347,24 @@ def compile_once(function, signatures):
     kernels: a call emits only that name. A kernel that comes out of the cache in a later process finds the
     name: the module it stands in had to import the one that called compile_once, and what the cache may
     hold of `function` is loaded there and then; what it does not hold, no kept kernel can call, and it is
-    compiled when the first caller is. A name that is not there would end the process, so a cache of kernels
-    must not outlive a change of these sources.
+    compiled when the first caller is. A name that is not there would end the process, so what the cache holds
+    of a caller is not used where a name is missing, and must not outlive a change of these sources.
     Arrays may have any layout; None for an array passes an empty one.
     """
     if not JIT:
         return lambda *args: function(*(np.empty(0) if x is None else x for x in args))
     dispatcher, variants = kernel(function), {}
     by_dtype = {wanted[0].dtype: tuple(wanted) for wanted in signatures}
+    symbols = {dtype: f"{function.__module__}.{function.__qualname__}.{dtype}" for dtype in by_dtype}
+    CALLED_BY_NAME.update(symbols.values())
 
     def variant(dtype):
         if dtype not in variants:
             wanted = by_dtype[dtype]
             dispatcher.compile(wanted)
             done = dispatcher.overloads[wanted]
-            symbol = f"{function.__module__}.{function.__qualname__}.{dtype}"
-            llvm.add_symbol(symbol, done.library.get_pointer_to_function(done.fndesc.llvm_func_name))
-            variants[dtype] = symbol, wanted, done.signature.return_type
+            llvm.add_symbol(symbols[dtype], done.library.get_pointer_to_function(done.fndesc.llvm_func_name))
+            variants[dtype] = symbols[dtype], wanted, done.signature.return_type
         return variants[dtype]
 
     for dtype, wanted in by_dtype.items():

@@ -1,11 +1,15 @@
 """Whatever is wrong is one sentence on stderr and exit code 2, without a traceback."""
 
+import errno
+import gzip
 import io
 import os
+import re
 
 import numpy as np
 import pytest
 
+from nlmcli import models, optim
 from nlmcli.cli.app import main
 from nlmcli.errors import InputError
 
@@ -185,6 +189,134 @@ def test_sampling_options(folder, capsys, run, options):
     refused(capsys, ["generate", "--run", str(run), "--quiet", *options.split()], SAMPLING[options])
 
 
+WHOLE = {  # each has 200 lines, or none
+    "one byte": b"a",
+    "two bytes": b"ab",
+    "NUL": b"ants\0cats\n" * 200,
+    "only line ends": b"\n" * 200,
+    "carriage returns": b"\r" * 200,
+    "one long line": b"the ants sat on it " * 2000,
+    "one long word": b"a" * 20_000,
+    "utf-16": ("the ants sat\n" * 200).encode("utf-16"),
+    "utf-16 without a mark": ("the ants sat\n" * 200).encode("utf-16-be"),
+    "gzip": gzip.compress(b"the ants sat\n" * 200),
+    "all distinct": " ".join(f"w{i}" for i in range(3000)).encode(),
+    "one word": b"ants " * 1000,
+    "one word a line": b"ants\n" * 200,
+    "invalid": b"ants \xff\xfe\x80\n" * 200,
+    "half a pair": b"ants \xed\xa0\x80\n" * 200,
+    "a mark": b"\xef\xbb\xbf" + b"the ants sat\n" * 200,
+    "only a mark": b"\xef\xbb\xbf",
+    "crlf": b"the ants\r\nsat\r\n" * 100,
+    "escapes": "\x1b]0;gotcha\x07\x1b[31mred\x1b[0m \x9b5m \x7f \u202e\n".encode() * 200,
+    "only escapes": b"\x1b[2J\x1b[H" * 300,
+    "control characters": bytes(range(1, 32)) * 20 + "".join(map(chr, range(127, 160))).encode() * 20,
+    "marks on marks": ("a" + "\u0301" * 50 + "\n").encode() * 50,
+    "scripts of the world": "漢字\u3000仮名 \U0001f642 עברית \u2028\ufffe\U0010ffff\n".encode() * 50,
+    "reserved": b"<unk> <eos> <pad>\n" * 200,
+    "markup": b"[bold red]x[/] [link=http://x]y[/link]\n" * 100,
+}
+TINY = ["--steps", "2", "--embed", "4", "--hidden", "4", "--batch-size", "4", "--seq-len", "8", "--threads", "1"]
+SMALL = {"rnn": TINY, "cnn": TINY, "mamba": TINY, "transformer": [*TINY, "--heads", "2", "--layers", "1", "--context", "4"], "ngram": []}
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "byte"])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_any_file_trains_and_writes_or_is_one_sentence(folder, capsys, kind, tokenizer):
+    (folder / "any.txt").write_bytes(WHOLE[kind])
+    for model, by in [
+        ("ngram", "stream"),
+        ("ngram", "line"),
+        *zip(["rnn", "cnn", "transformer", "mamba"], ["stream", "line"] * 2, strict=True),
+    ]:
+        out = f"{model}-{by}"
+        train = ["train", "any.txt", "--tokenizer", tokenizer, "--by", by, "--model", model, *SMALL[model], "--out", out]
+        code = main(train)
+        said = capsys.readouterr()
+        assert not RAW.search(said.out + said.err)
+        if code == 2:
+            assert said.out == "" and said.err.startswith("nlm: ") and said.err.count("\n") == 1 and not (folder / out).exists()
+            continue
+        assert code == 0
+        prompt = WHOLE[kind][:30].decode("utf-8", "ignore")
+        for more in ([], ["--prompt", prompt], ["--prompt", prompt, "--probs", "5"], ["--json"]):
+            assert main(["generate", "--run", out, "--length", "8", *more]) == 0
+            said = capsys.readouterr()
+            assert not RAW.search(said.out + said.err) and "Traceback" not in said.err
+
+
+def test_a_disk_that_is_full_or_forbidden_is_one_sentence(folder, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.csv")
+
+    monkeypatch.setattr("nlmcli.engine.train.open_at", full)
+    assert main(["train", "ants.txt", *TINY, "--out", "run", "--quiet"]) == 2
+    assert capsys.readouterr().err == "nlm: cannot read or write run/metrics.csv (no space left on device)\n"
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("model", models.neural_names())
+def test_a_learning_rate_of_a_hundred_ends_explained(folder, capsys, model, optimizer):
+    (folder / "lines.txt").write_text(
+        "".join(f"the {a} ants sat on the {b} .\n" for a in ("red", "blue", "old") for b in ("mat", "cat")) * 10
+    )
+    options = [
+        "--lr",
+        "100",
+        "--steps",
+        "60",
+        "--tokenizer",
+        "char",
+        "--embed",
+        "8",
+        "--batch-size",
+        "8",
+        "--seq-len",
+        "16",
+        "--threads",
+        "1",
+    ]
+    code = main(["train", "lines.txt", "--model", model, "--optimizer", optimizer, *options, "--out", "run"])
+    out, err = capsys.readouterr()
+    back = re.findall(r"(?:worse than guessing,|is no number) after step \d+; back to step \d+ with half the learning rate, ([\d.]+)", err)
+    assert back == [f"{100 / 2**k:g}" for k in range(1, len(back) + 1)] and not re.search(r"\b(nan|inf)\b", out + err)
+    assert code == (1 if len(back) == 4 else 0)
+    if code:
+        rate = optim.optimizer_class(optimizer).lr
+        assert f"given up: training gets no better than guessing; try --lr {min(rate, 1):g}, or --clip 0.1" in err
+        assert "training loss" not in out and "saved in run" in out
+    assert main(["generate", "--run", "run", "--length", "5"]) == 0
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_giving_up_is_said_to_those_too_who_want_no_progress(folder, capsys):
+    hopeless = ["train", "ants.txt", "--lr", "1000", "--optimizer", "sgd", "--clip", "0", "--steps", "60"]
+    for more in (["--quiet"], ["--json", "--quiet"]):
+        assert main([*hopeless, *more]) == 1
+        assert "given up: training gets no better than guessing; try --lr 0.5, or --clip 1\n" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_comes_upon_a_kernel_is_one_too(folder, capsys, monkeypatch):
+    """Numba makes a SystemError of it."""
+
+    def interrupted(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    monkeypatch.setattr("nlmcli.engine.evaluate.score_text", interrupted)
+    assert main(["train", "ants.txt", *TINY, "--out", "run", "--quiet"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1000000000000000000000", "9223372036854775808"])
+@pytest.mark.parametrize("name", ["hidden", "seed", "steps", "threads", "batch-size", "eval-every", "warmup", "lr", "minutes"])
+def test_numbers_beyond_measure(folder, capsys, name, number):
+    refused(capsys, ["train", "ants.txt", f"--{name}", number], f"--{name} ")
+
+
 def test_a_corpus_too_short_for_the_batch_names_one_that_works(folder, capsys):
     refused(capsys, "train short.txt --tokenizer char --batch-size 64", "lower --batch-size to")
     small = ["--tokenizer", "char", "--steps", "1", "--embed", "4", "--hidden", "4", "--quiet"]
@@ -206,6 +338,21 @@ def test_a_run_whose_checkpoint_was_cut_off(folder, capsys, run, name):
 def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
     refused(capsys, ["eval", "--run", str(run), "--text", ""], "no text to score")
     refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
+
+
+def test_options_of_eval_that_do_not_go_together(folder, capsys, run):
+    one, both = ["eval", "--run", str(run)], ["eval", "--run", str(run), "--run", str(run)]
+    refused(capsys, [*one, "--dynamic", "--mix", "x"], "--dynamic and --mix do not go together; give one of them")
+    refused(capsys, [*one, "--dynamic-lr", "1"], "--dynamic-lr is about --dynamic; give that too")
+    refused(capsys, [*one, "--dynamic-segment", "1"], "--dynamic-segment is about --dynamic; give that too")
+    refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is out of range; give a number above 0")
+    refused(capsys, [*one, "--dynamic", "--dynamic-segment", "0"], "--dynamic-segment 0 is too small; give 1 or more")
+    refused(capsys, [*both, "--mix", "x"], "--mix is about one run; give --run once")
+    refused(capsys, [*both, "--tokens"], "--tokens is about one run; give --run once")
+    assert main(["train", "ants.txt", "--model", "ngram", "--quiet", "--out", "counts"]) == 0
+    capsys.readouterr()
+    refused(capsys, "eval --run counts --dynamic", "model ngram counts, and has no gradient to learn by")
+    refused(capsys, ["eval", "--run", "counts", "--text", "  "], "the text has no tokens to score; give another")
 
 
 def test_runs_that_cannot_be_mixed(folder, capsys, run):

@@ -4,12 +4,14 @@ import json
 import math
 import re
 import shlex
+from decimal import Decimal
 
 import pytest
 
 from nlmcli import models
-from nlmcli.cli import report
+from nlmcli.cli import report, scores, surprisal
 from nlmcli.cli.app import main
+from nlmcli.engine import dynamic
 
 SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", "--tokenizer", "char", "--threads", "1"]
 
@@ -232,6 +234,7 @@ def test_options_of_the_model_and_the_optimizer_reach_them(document, corpus, tmp
 SCORED = {
     "text", "tokens", "characters", "bytes", "unknowns", "nats", "nats_known", "top1", "top5", "nats_per_token", "perplexity",
     "bits_per_token", "bits_per_character", "bits_per_byte", "unknown_rate", "perplexity_known", "floor_perplexity",
+    "nats_per_token_known", "bits_per_token_known", "top1_known", "top5_known", "line_ends", "line_ends_counted",
 }  # fmt: skip
 
 
@@ -241,15 +244,102 @@ def test_a_string_is_scored(document, run):
     assert (found["tokens"], found["characters"], found["text"]) == (8, 8, "--text")
 
 
-def test_the_product_of_the_tokens_is_the_probability_of_the_text(document, nlm, run):
-    found = document("eval", "--run", run, "--text", "the Q", "--tokens")
-    assert set(found) == SCORED | {"each"}
-    assert [token["token"] for token in found["each"]] == ["t", "h", "e", "␣", "<unk>"]
-    assert math.prod(token["p"] for token in found["each"]) == pytest.approx(math.exp(-found["nats"]))
-    assert set(found["each"][0]) == {"token", "piece", "p", "nats", "bits", "rank"}
-    code, out, _ = nlm("eval", "--run", run, "--text", "the Q", "--tokens")
-    assert code == 0 and "P(text) = product = " in out and "perplexity without unknowns" in out
-    assert "\nQ (<unk>) " in out and re.search('^text +"the Q"$', out, re.M)
+def test_the_product_of_the_tokens_is_the_probability_of_the_text(nlm, run):
+    code, out, _ = nlm("eval", "--run", run, "--text", "the Q", "--tokens", "--json")
+    *each, found = map(json.loads, out.splitlines())
+    assert code == 0 and set(found) == SCORED
+    assert [token["token"] for token in each] == ["t", "h", "e", "␣", "<unk>"]
+    assert [token["piece"] for token in each] == ["t", "h", "e", " ", "Q"]
+    assert math.prod(token["p"] for token in each) == pytest.approx(math.exp(-found["nats"]))
+    assert set(each[0]) == {"token", "piece", "p", "nats", "bits", "rank"}
+    code, out, err = nlm("eval", "--run", run, "--text", "the Q", "--tokens")
+    assert code == 0 and f"P(text) = product = {surprisal.power(found['nats'])} = exp(-{found['nats']:.3f})" in out
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:6]] == ["factor", "P(t)", "P(h | t)", "P(e | th)", "P(␣ | the)", "P(Q (<unk>) | the␣)"]
+    assert lines[5].endswith(surprisal.power(found["nats"]))
+    assert re.search('^text +"the Q"$', out, re.M) and re.search("^ +all tokens  without <unk>$", out, re.M)
+    assert re.search(rf"^perplexity +{found['perplexity']:.2f} +{found['perplexity_known']:.2f}$", out, re.M)
+    assert err == f"{scores.UNKNOWN}\n"
+
+
+def test_a_factor_is_read_by_line_and_cut_from_the_left(nlm, corpus):
+    nlm("train", corpus, "--model", "ngram", "--by", "line", "--out", "lines")
+    text = "a cat sat on the mat , and the ants sat\nants"
+    out = nlm("eval", "--run", "lines", "--text", text, "--tokens")[1].splitlines()
+    assert out[2].startswith("P(cat | a) ") and out[13].startswith("P(ants) ")
+    assert out[11].startswith("P(sat | … on the mat , and the ants) ")
+    out = nlm("eval", corpus, "--run", "lines", "--tokens")[1]
+    assert out.startswith("token ") and "product so far" not in out
+
+
+def test_a_probability_too_small_for_a_float_is_shown_all_the_same():
+    for nats in (0, math.log(2), 2.3, 1e3, 1e5, math.log(1000)):
+        digits, exponent = surprisal.power(nats).split("e")
+        assert Decimal(digits).scaleb(int(exponent)) == pytest.approx(Decimal(-nats).exp(), rel=Decimal("0.0005"))
+        assert 1 <= float(digits) < 10 and len(digits) == 5
+    assert surprisal.power(math.inf) == "0"
+
+
+def test_line_ends_are_counted_or_not(document, nlm, run):
+    given = ("eval", "--run", run, "--text", "the ants\nsat\n")
+    found = [document(*given), document(*given, "--no-eos")]
+    assert [(each["tokens"], each["characters"], each["line_ends"]) for each in found] == [(13, 13, 2), (11, 11, 2)]
+    assert [each["line_ends_counted"] for each in found] == [True, False] and found[0]["nats"] > found[1]["nats"]
+    assert re.search("^line ends +2, among the tokens$", nlm(*given)[1], re.M)
+    assert re.search("^line ends +2, read but not counted$", nlm(*given, "--no-eos")[1], re.M)
+    assert nlm("eval", "--run", run, "--text", "\n\n", "--no-eos") == (
+        2,
+        "",
+        "nlm: the text has no tokens but line ends to score; give another\n",
+    )
+
+
+def test_several_runs_are_a_table(document, nlm, run, corpus):
+    document("train", corpus, "--model", "ngram", "--out", "counts")
+    alone = [document("eval", corpus, "--run", each) for each in (run, "counts")]
+    found = document("eval", corpus, "--run", run, "--run", "counts")
+    assert found == {"runs": [{"run": str(run), "model": "rnn"} | alone[0], {"run": "counts", "model": "ngram"} | alone[1]]}
+    code, out, err = nlm("eval", corpus, "--run", run, "--run", "counts")
+    head, *rows = (line.split() for line in out.splitlines())
+    assert head == ["run", "model", "tokens", "perplexity", "nats/token", "bits/char", "bits/byte", "top-1", "top-5"]
+    figures = [
+        ("perplexity", ",.2f"),
+        ("nats_per_token", ".4f"),
+        ("bits_per_character", ".4f"),
+        ("bits_per_byte", ".4f"),
+        ("top1", ".2%"),
+        ("top5", ".2%"),
+    ]
+    for row, name, each in zip(rows, (str(run), "counts"), alone, strict=True):
+        assert row[0] == name and row[3:] == [format(each[key], digits) for key, digits in figures]
+    assert (code, err) == (0, "")
+    assert "held out different texts; give a FILE" not in nlm("eval", "--run", run, "--run", "counts")[2]
+    document("train", corpus, "--model", "ngram", "--valid-fraction", "0.2", "--out", "other")
+    assert "held out different texts; give a FILE" in nlm("eval", "--run", run, "--run", "other")[2]
+    assert "unknown" in nlm("eval", "--run", run, "--run", "counts", "--text", "Q the")[1].splitlines()[0].split()
+
+
+def test_a_run_learns_while_it_reads(document, nlm, run, corpus):
+    static, found = document("eval", corpus, "--run", run), document("eval", corpus, "--run", run, "--dynamic")
+    assert set(found) == SCORED | {"dynamic"} and found["nats"] < static["nats"]
+    assert {key: found["dynamic"][key] for key in ("lr", "segment")} == {"lr": 0.03, "segment": 20}
+    assert found["dynamic"]["static"] == {key: static[key] for key in SCORED - {"text", "floor_perplexity"}}
+    given = ("--dynamic", "--dynamic-lr", "0.2", "--dynamic-segment", "7")
+    other = document("eval", corpus, "--run", run, *given)
+    assert (other["dynamic"]["lr"], other["dynamic"]["segment"]) == (0.2, 7) and other["nats"] != found["nats"]
+    code, out, err = nlm("eval", corpus, "--run", run, *given)
+    steps = -(-found["tokens"] // 7)
+    assert (code, err) == (0, "") and re.search(f"^dynamic +{steps} steps at rate 0.2, segments of 7 tokens$", out, re.M)
+    assert re.search(rf"^perplexity +{static['perplexity']:.2f} +{other['perplexity']:.2f}$", out, re.M)
+    *each, _ = nlm("eval", corpus, "--run", run, *given, "--tokens", "--json")[1].splitlines()
+    assert math.fsum(json.loads(line)["nats"] for line in each) == pytest.approx(other["nats"])
+    _, out, err = nlm("eval", corpus, "--run", run, "--run", run, "--dynamic")
+    assert out.split()[:5] == ["run", "model", "tokens", "static", "perplexity"] and "static: " in err
+
+
+def test_the_defaults_of_dynamic_evaluation_are_said(nlm):
+    words = " ".join(nlm("eval", "--help")[1].replace("│", " ").split())
+    assert f"Default: {dynamic.RATE:g}." in words and f"Default: {dynamic.SEGMENT}." in words
 
 
 def test_a_file_is_scored(document, run, corpus):
@@ -269,7 +359,7 @@ def test_two_runs_are_mixed(document, nlm, run, corpus):
         assert min(alone) < given["nats"] < max(alone)
     code, out, _ = nlm("eval", "--run", run, "--mix", "counts", "--tokens", "--text", "the ants")
     assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, the best on ", out, re.M)
-    assert out.startswith("token ") and "P(text) = product" in out
+    assert out.startswith("factor ") and "P(text) = product" in out
 
 
 # generate

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from nlmcli.cli import report
+from nlmcli.cli import report, surprisal
 from nlmcli.cli.app import main
 from nlmcli.cli.progress import Progress
 from nlmcli.engine.language_model import LanguageModel
@@ -51,10 +51,38 @@ def test_escapes_of_a_corpus_or_a_prompt_never_come_through(tmp_path, monkeypatc
             ["generate", "--run", out, "--prompt", EVIL, "--length", "20", "--num", "2"],
             ["generate", "--run", out, "--prompt", EVIL, "--probs", "30"],
             ["eval", "--run", out, "--text", EVIL, "--tokens"],
+            ["eval", "--run", out, "--run", out, "--text", EVIL],
         ):
             assert main(arguments) == 0
             streams = capsys.readouterr()
             assert not RAW.search(streams.out) and not RAW.search(streams.err), arguments
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_tokens_are_coloured_by_their_surprisal_in_a_terminal_only(run, monkeypatch, capsys, no_colour):
+    class Terminal(io.StringIO):
+        isatty = lambda self: True  # noqa: E731
+
+    arguments = ["eval", "--run", str(run), "--text", "the antsQ", "--tokens", "--quiet"]
+    assert main(arguments) == 0
+    plain = capsys.readouterr().out
+    assert "\x1b" not in plain
+    for name, value in {"NO_COLOR": no_colour, "TERM": "xterm-256color", "COLUMNS": "20"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert main(arguments) == 0
+    shown = sys.stdout.getvalue()
+    if no_colour:
+        assert shown == plain
+        return
+    scale = "up to 1 bit  up to 3 bits  up to 6 bits  up to 10 bits  more\n"
+    assert re.sub(r"\x1b\[\d*m", "", shown) == plain.replace("\n\nP(text)", f"\n{scale}\nP(text)")
+    colours = {"green": 32, "cyan": 36, "yellow": 33, "magenta": 35, "red": 31}
+    for line in shown.splitlines()[1:10]:
+        bits = float(re.search(r"(\d+\.\d\d) +\d+ ", line)[1])
+        assert line.startswith(f"\x1b[{colours[surprisal.colour(bits)]}m") and line.endswith("\x1b[0m")
+    assert [surprisal.colour(bits) for bits in (0, 1, 1.1, 6, 9, 50)] == ["green", "green", "cyan", "yellow", "magenta", "red"]
 
 
 def test_escapes_in_names_never_come_through(tmp_path, monkeypatch, capsys):

@@ -27,6 +27,17 @@ def test_a_beam_of_one_is_greedy(lm, prompt):
     assert beam_search(lm, prompt, 30, 1, stop=("a",)).text == greedy(lm, prompt, 30, stop=("a",))
 
 
+@pytest.mark.parametrize("tokenizer", ["word", "byte"])
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("name", ["lstm", "transformer", "ngram"])
+def test_so_it_is_of_every_kind_of_model(training, name, by, tokenizer):
+    trained = training(name, by=by, tokenizer=tokenizer)
+    list(trained.run())
+    for penalty in (0.0, 2.0):
+        found = beam_search(trained.lm, "the ants", 20, 1, penalty)
+        assert found.text + found.decoder.rest() == greedy(trained.lm, "the ants", 20)
+
+
 def log_probability(lm, text):
     """ln P(text), without <unk>, which is never written: every distribution is divided by what is left."""
     from nlmcli.engine.generate import Reader

@@ -210,7 +210,7 @@ def copied(run, tmp_path):
 @pytest.mark.parametrize(("name", "other"), [("best.npz", "last.npz"), ("last.npz", "best.npz")])
 def test_where_one_is_damaged_the_other_is_named_and_not_taken(copied, name, other):
     whole = (copied / name).read_bytes()
-    (copied / name).write_bytes(flipped(whole, 8 * (whole.index(b"\x93NUMPY") + 200)))  # a number of the first array
+    (copied / name).write_bytes(flipped(whole, 8 * 200))  # of the numbers of E, which come first
     given = copied if name == "best.npz" else copied / name
     with pytest.raises(InputError) as caught:
         LanguageModel.load(given)

@@ -1,6 +1,7 @@
 """Text from a model."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import naive
 import numpy as np
@@ -32,6 +33,9 @@ SHAPES = {  # the distribution that is left of P
     "a small top-p": (Sampling(top_p=0.01), np.array([1.0, 0, 0, 0, 0])),
     "min-p 0.45": (Sampling(min_p=0.45), np.array([0.4, 0.25, 0.2, 0, 0]) / 0.85),
     "top-k, then top-p of what is left": (Sampling(top_k=3, top_p=0.45), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
+    "min-p 1": (Sampling(min_p=1.0), np.array([1.0, 0, 0, 0, 0])),
+    "temperature 2, then min-p of what that leaves": (Sampling(2, min_p=0.6), np.array([0.4, 0.25, 0.2, 0, 0]) ** 0.5),
+    "a penalty where nothing was seen": (Sampling(repetition_penalty=3.0), P),
     "greedy": (Sampling(greedy=True), np.array([1.0, 0, 0, 0, 0])),
     "temperature 0": (Sampling(temperature=0), np.array([1.0, 0, 0, 0, 0])),
 }
@@ -52,22 +56,40 @@ def constant(training):
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_filter_leaves_what_it_should(name):
     sampling, expected = SHAPES[name]
-    order = np.array([3, 0, 4, 1, 2])
+    order, expected = np.array([3, 0, 4, 1, 2]), expected / expected.sum()
     p = sampling.shape(np.log([P, P[order]]) + 5)
     np.testing.assert_allclose(p, [expected, expected[order]], atol=1e-12)
+
+
+def check_drawn(drawn, expected):
+    """Chi-squared of what was drawn, ids of five characters, against their distribution."""
+    counts = np.bincount(drawn, minlength=6)
+    assert counts[0] == 0  # <unk> is never written
+    counts, expected = counts[1:], expected / expected.sum() * len(drawn)
+    assert counts[expected == 0].sum() == 0
+    there = expected > 0
+    chi_squared = ((counts - expected)[there] ** 2 / expected[there]).sum()
+    assert chi_squared < ONE_IN_A_MILLION.get(there.sum() - 1, 1e-9)
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_tokens_are_drawn_as_often_as_they_are_probable(constant, name):
     sampling, expected = SHAPES[name]
-    drawn = np.concatenate(list(generate(constant, length=40, num=100, seed=4, sampling=sampling)))
-    counts = np.bincount(drawn, minlength=6)
-    assert counts[0] == 0  # <unk> is never written
-    counts, expected = counts[1:], expected * len(drawn)
-    assert counts[expected == 0].sum() == 0
-    there = expected > 0
-    chi_squared = ((counts - expected)[there] ** 2 / expected[there]).sum()
-    assert chi_squared < ONE_IN_A_MILLION.get(there.sum() - 1, 1e-9)
+    length, num = (1, 4000) if sampling.repetition_penalty != 1 else (40, 100)  # with a penalty each token changes the next
+    check_drawn(np.concatenate(list(generate(constant, length=length, num=num, seed=4, sampling=sampling))), expected)
+
+
+PENALISED = [({}, 1), ({"temperature": 2.0}, 1), ({"top_k": 3}, [1, 1, 1, 0, 0]), ({"top_p": 0.5}, [0, 1, 1, 0, 0])]
+
+
+@pytest.mark.parametrize(("given_", "kept"), PENALISED)
+def test_what_stands_in_the_prompt_is_drawn_as_seldom_as_the_penalty_says(constant, given_, kept):
+    """The penalty of 2 first, then temperature and filters. The logits are ln P, all below 0: what was seen has p²."""
+    prompt, seen = "a\n", np.array([True, False, False, False, True])
+    z = np.log(np.where(seen, P**2, P)) / given_.get("temperature", 1)
+    sampling = Sampling(repetition_penalty=2.0, **given_)
+    (drawn,) = generate(constant, prompt, 1, 4000, seed=4, sampling=sampling)
+    check_drawn(drawn, np.exp(z) * kept)
 
 
 @given(st.lists(st.floats(-8, 8), min_size=2, max_size=12), st.integers(1, 12), st.floats(0.05, 1), st.floats(0.05, 1))
@@ -195,13 +217,36 @@ def test_to_bpe_nothing_is_unknown(training):
     assert prompt == "the " and "ends with a blank" in note
 
 
-def test_a_text_is_the_same_alone_and_among_others(run):
-    lm = LanguageModel.load(run)
-    alone = "".join(piece for _, piece in write(lm, "the ", 30, seed=3))
-    texts = ["", "", ""]
-    for i, piece in write(lm, "the ", 30, num=3, seed=3):
-        texts[i] += piece
-    assert texts[0] == alone
+@pytest.mark.parametrize("name", ["rnn", "transformer", "ngram"])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 9, 0.9, 0.01, repetition_penalty=1.2), Sampling(greedy=True)])
+def test_a_text_is_the_same_however_many_there_are(training, name, sampling):
+    trained = training(name)
+    list(trained.run())
+
+    def texts(num):
+        out = [""] * num
+        for i, piece in write(trained.lm, "the ", 30, num=num, seed=3, sampling=sampling):
+            out[i] += piece
+        return out
+
+    together = texts(5)
+    assert [texts(num)[-1] for num in (1, 2, 3, 4, 5)] == together
+    assert len(set(together)) == (1 if sampling.greedy else 5)
+
+
+def test_a_seed_writes_the_same_text_whatever_the_threads(training):
+    """Of a model that was trained on one thread or on two, and in threads that write at the same time."""
+    trained = [training("lstm", threads=threads) for threads in (1, 2)]
+    for one in trained:
+        list(one.run())
+
+    def text(lm):
+        return "".join(piece for _, piece in write(lm, "the ", 60, seed=7))
+
+    expected = text(trained[0].lm)
+    assert text(trained[1].lm) == expected
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(text, [one.lm for one in trained] * 4)) == {expected}
 
 
 def test_a_repetition_penalty_makes_what_stands_there_less_probable(constant):
