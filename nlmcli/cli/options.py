@@ -31,7 +31,7 @@ RUN = "A run's folder or a checkpoint. Default: the newest run under ./runs."
 Run = Annotated[Path | None, typer.Option(metavar="PATH", help=RUN, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
-TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a file: what nlm tokenize --out made, a tokenizer.json."
+TOKENIZERS = f"{one_of(text.names())}; whitespace: the text is tokenised already. Or a file of nlm tokenize --out, or a tokenizer.json."
 VOCAB_SIZE = "At most N types; rarer ones are <unk>. Default for bpe: 8192 tokens."
 MIN_COUNT = "Types seen less than K times are <unk>; bpe: pairs are not merged. Default: 2 for word and bpe, else 1."
 Encoding = Annotated[str, typer.Option(metavar="NAME", help="How the bytes of the corpus are to be read.")]

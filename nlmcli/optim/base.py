@@ -39,6 +39,9 @@ class Optimizer:
 
     def stretches(self, part: slice, kept: float) -> Iterator[tuple[slice, float]]:
         """What a part of θ consists of, in order, with the factor of each before the step: kept where it is decayed, else 1."""
+        if kept == 1:
+            yield part, kept
+            return
         start, stop, _ = part.indices(self.ends[-1])
         for k, end in enumerate(self.ends):
             if start < (end := min(end, stop)):
