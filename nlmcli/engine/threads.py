@@ -18,7 +18,7 @@ from nlmcli.nn.simd import give_way, look
 LOOKS = 20000  # of some 10 ns each, before a thread sleeps
 BETWEEN = 64  # looks until it asks whether another wants the core
 GRAIN = 1 << 14  # parts of a range begin at multiples of this
-ALONE = 1 << 15  # numbers that one thread goes through sooner than two agree on it
+ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree on it
 MOST_THREADS = 1024
 
 Job = Callable[[], Any]
