@@ -46,7 +46,7 @@ def shell(command: str) -> list[str]:
     """What a command prints on either stream."""
     done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(f"{command}\n{done.stdout}", flush=True)
-    return done.stdout.rstrip("\n").split("\n")
+    return done.stdout.rstrip("\n").split("\n") if done.stdout else []
 
 
 def python(interpreter: code.InteractiveInterpreter, line: str) -> list[str]:

@@ -77,7 +77,8 @@ class Counting:
         self.valid_loss = score.nats / score.tokens
         bits = score.nats / math.log(2) / score.characters
         self.lm.about |= {"valid_loss": finite(self.valid_loss), "best": finite(self.valid_loss), "bits_per_character": finite(bits)}
-        self.lm.save(self.folder / "best.npz")
+        for name in ("best.npz", "last.npz"):
+            self.lm.save(self.folder / name)
         yield Evaluated(1, math.nan, self.valid_loss, True, sample_of(self.lm))
 
     def started(self) -> Started:

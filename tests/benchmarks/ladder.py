@@ -23,8 +23,8 @@ LADDER = {  # from counting to state spaces; beside the model's own defaults
     "nplm": [],
     "cnn": ["--context", "32"],
     "rnn": [],
-    "lstm": [],
-    "gru": [],
+    "lstm": ["--lr", "5e-3"],
+    "gru": ["--lr", "5e-3"],
     "transformer": ["--embed", "128", "--lr", "1e-3", "--warmup", "100"],
     "mamba": ["--layers", "2", "--lr", "5e-3"],
 }

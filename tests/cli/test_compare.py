@@ -33,6 +33,13 @@ def test_a_run_is_read_as_it_went(training, tmp_path):
     assert run.bits_per_character == pytest.approx(last.valid_loss / 0.6931471805599453)  # a token is a character here
 
 
+def test_a_run_that_counted_has_its_figures_too(training, tmp_path):
+    list(training("ngram", out=tmp_path / "counted").run())
+    found = read(tmp_path / "counted")
+    assert found.valid_loss == pytest.approx(found.valid[-1][1], rel=1e-5)
+    assert found.bits_per_character is not None
+
+
 def test_the_best_run_stands_first_and_every_run_has_its_curve(two_runs, capsys):
     assert main(["compare"]) == 0
     out = capsys.readouterr().out
