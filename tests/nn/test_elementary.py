@@ -118,7 +118,8 @@ def test_nan_stays_nan_and_spoils_nothing_else(function, real):
         for place in (0, 20, 66):
             spoilt = x.copy()
             spoilt[place] = np.copysign(np.nan, sign)
-            found = values(function, spoilt)
+            with np.errstate(invalid="ignore"):  # without the compiler it is NumPy that reads the NaN, and says so
+                found = values(function, spoilt)
             assert np.isnan(found[place])
             np.testing.assert_array_equal(np.delete(found, place), np.delete(clean, place))
 
