@@ -25,6 +25,11 @@ def linear(X, W, b):
     return np.array([[sum(float(X[n][d]) * float(W[d][m]) for d in range(D)) + float(b[m]) for m in range(M)] for n in range(N)])
 
 
+def from_tables(E, ids, W, b):
+    """x W + b, x[k] the rows of E for ids[k] side by side."""
+    return linear([np.concatenate([E[i] for i in row]) for row in ids], W, b)
+
+
 def tanh(x):
     """tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
     return np.array([(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in np.ravel(x)]).reshape(np.shape(x))

@@ -53,7 +53,7 @@ class Model:
     ) -> tuple[float, State]:
         """Forward, head and backward: Σ nll of the targets and the state after x; adds dL/dθ of L = scale · Σ nll into G.
 
-        A model may do the same in one kernel, to the bit: a small one's step is shorter than the calls of its parts.
+        A model may do the same in one kernel, to the bit or to rounding: a small one's step is shorter than the calls of its parts.
         """
         h, state, cache = self.forward(P, x, state, rng)
         total, dh = head_gradient(h.reshape(targets.size, -1), *self.head(P), targets, scale, *self.head(G))

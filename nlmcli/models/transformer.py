@@ -20,13 +20,13 @@ import numpy as np
 
 from nlmcli.errors import InputError
 from nlmcli.models import base
-from nlmcli.nn.activations import gelu_gradient, gelu_into
+from nlmcli.nn.activations import gelu_and_gradient, gelu_into
 from nlmcli.nn.attention import attend, attend_backward
 from nlmcli.nn.dropout import dropout, dropout_backward, kept_or_empty
 from nlmcli.nn.embedding import embedding, scatter_add
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise
-from nlmcli.nn.linear import add_gradients
+from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise, rescale
+from nlmcli.nn.linear import add_gradients, add_weight_gradients
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.params import Params
 
@@ -62,20 +62,20 @@ class Layers(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What the layers make on the way, by the layer: all that backward needs.  N = B T rows, those of a text together."""
+    """What the layers make on the way and backward needs, by the layer.  N = B T rows, those of a text together.
+
+    What attention and MLP read is made again from x̂, and what gelu gives from what it reads: that costs less than memory.
+    """
 
     a_hat: np.ndarray  # (L,N,D) x̂ before attention, and its 1/√(var + ε) (L,N)
     a_r: np.ndarray
-    a: np.ndarray  # (L,N,D) what attention reads
     qkv: np.ndarray  # (L,B,T,3D)
     prob: np.ndarray  # (L,B,heads,T,n)
     used: np.ndarray  # the same after dropout
     o: np.ndarray  # (L,B,T,D)
     m_hat: np.ndarray  # the same before the MLP
     m_r: np.ndarray
-    m: np.ndarray
     u: np.ndarray  # (L,N,H) what the MLP's GELU reads
-    v: np.ndarray  # (L,N,H) what it gives
 
 
 class Keep(NamedTuple):
@@ -156,8 +156,10 @@ class Transformer(base.Model):
     def after(self, qkv, state):
         """The state of the block that each text is in now; where one has just ended, that of a fresh one.  qkv (L,B,T,3D)"""
         T, D = qkv.shape[2], self.config.embed
-        K, V, filled = self.start(qkv.shape[1], qkv.dtype)
-        filled[0] = (state[2][0] + T) % self.config.context
+        filled = (state[2] + T) % self.config.context
+        if not filled.any() and not state[2].any():
+            return state  # from one fresh block to the next
+        K, V, _ = self.start(qkv.shape[1], qkv.dtype)
         for b, now in enumerate(filled[0]):
             new = min(T, now)
             old = now - new
@@ -178,9 +180,9 @@ class Transformer(base.Model):
         """What `encode` fills, cut from one array: of many, the system would take back each and clear it for the next step."""
         L, D, H, heads, n = self.config.layers, self.config.embed, self.hidden, self.config.heads, self.config.context
         N = B * T
-        one, wide, prob = (L, N, D), (L, N, H), (L, B, heads, T, n)
+        one, prob = (L, N, D), (L, B, heads, T, n)
         used = prob if keep.prob.size else (0,)
-        shapes = Made(one, (L, N), one, (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), one, wide, wide)._asdict()
+        shapes = Made(one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H))._asdict()
         room = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
         return Made(*(room[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
 
@@ -188,19 +190,19 @@ class Transformer(base.Model):
 @kernel
 def encode(x, W, past_k, past_v, filled, keep, made):
     """x (N,D) goes through all layers, in place."""
-    N, D = x.shape
-    more = np.empty_like(x)
+    (N, D), H = x.shape, made.u.shape[2]
+    n, v, more = np.empty_like(x), np.empty((N, H), x.dtype), np.empty_like(x)
     for l in range(W.Wqkv.shape[0]):
-        qkv, o = made.qkv[l].reshape(N, 3 * D), made.o[l].reshape(N, D)
-        normalise(x, W.ga[l], W.ba[l], made.a[l], made.a_hat[l], made.a_r[l])
-        multiply(made.a[l], W.Wqkv[l], qkv, bias=W.bqkv[l])
+        qkv, o, u = made.qkv[l].reshape(N, 3 * D), made.o[l].reshape(N, D), made.u[l]
+        normalise(x, W.ga[l], W.ba[l], n, made.a_hat[l], made.a_r[l])
+        multiply(n, W.Wqkv[l], qkv, bias=W.bqkv[l])
         attend(made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], made.o[l])
         multiply(o, W.Wo[l], more, bias=W.bo[l])
         add_kept(x, more, keep.a[l])
-        normalise(x, W.gm[l], W.bm[l], made.m[l], made.m_hat[l], made.m_r[l])
-        multiply(made.m[l], W.W1[l], made.u[l], bias=W.b1[l])
-        gelu_into(made.u[l].reshape(made.u[l].size), made.v[l].reshape(made.v[l].size))
-        multiply(made.v[l], W.W2[l], more, bias=W.b2[l])
+        normalise(x, W.gm[l], W.bm[l], n, made.m_hat[l], made.m_r[l])
+        multiply(n, W.W1[l], u, bias=W.b1[l])
+        gelu_into(u.reshape(u.size), v.reshape(v.size))
+        multiply(v, W.W2[l], more, bias=W.b2[l])
         add_kept(x, more, keep.m[l])
 
 
@@ -208,17 +210,21 @@ def encode(x, W, past_k, past_v, filled, keep, made):
 def encode_backward(dx, W, past_k, past_v, filled, keep, made, dW):
     """dx (N,D) goes back through all layers, in place; adds the gradients of their parameters into dW."""
     N, D = dx.shape
-    du, dqkv, do, dn = np.empty_like(made.u[0]), np.empty_like(made.qkv[0]), np.empty_like(made.o[0]), np.empty_like(dx)
+    n, v, du, dn = np.empty_like(dx), np.empty_like(made.u[0]), np.empty_like(made.u[0]), np.empty_like(dx)
+    do, dqkv = np.empty_like(made.o[0]), np.empty_like(made.qkv[0])
     for l in range(W.Wqkv.shape[0] - 1, -1, -1):
-        d = kept(dx, keep.m[l])
-        add_gradients(made.v[l], W.W2[l], d, du, dW.W2[l], dW.b2[l])
-        gelu_gradient(made.u[l].reshape(du.size), du.reshape(du.size))
-        add_gradients(made.m[l], W.W1[l], du, dn, dW.W1[l], dW.b1[l])
+        u, d = made.u[l], kept(dx, keep.m[l])
+        multiply(d, W.W2[l].T, du)
+        gelu_and_gradient(u.reshape(u.size), du.reshape(du.size), v.reshape(v.size))
+        add_weight_gradients(v, d, dW.W2[l], dW.b2[l])
+        rescale(made.m_hat[l], W.gm[l], W.bm[l], n)
+        add_gradients(n, W.W1[l], du, dn, dW.W1[l], dW.b1[l])
         add_normalise_gradients(dn, made.m_hat[l], made.m_r[l], W.gm[l], dx, dW.gm[l], dW.bm[l])
         d = kept(dx, keep.a[l])
         add_gradients(made.o[l].reshape(N, D), W.Wo[l], d, do.reshape(N, D), dW.Wo[l], dW.bo[l])
         attend_backward(do, made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], dqkv)
-        add_gradients(made.a[l], W.Wqkv[l], dqkv.reshape(N, 3 * D), dn, dW.Wqkv[l], dW.bqkv[l])
+        rescale(made.a_hat[l], W.ga[l], W.ba[l], n)
+        add_gradients(n, W.Wqkv[l], dqkv.reshape(N, 3 * D), dn, dW.Wqkv[l], dW.bqkv[l])
         add_normalise_gradients(dn, made.a_hat[l], made.a_r[l], W.ga[l], dx, dW.ga[l], dW.ba[l])
 
 

@@ -44,7 +44,7 @@ class Window(base.Model):
         add_gradients(dh, window_cache, G.E, G.W1, G.b1)
 
     def step(self, P, x, targets, state, scale, G, rng=None):
-        if (rng and self.config.dropout) or x.size * self.V > BLOCK:
+        if (rng and self.config.dropout) or not x.size > self.V or x.size * self.V > BLOCK:
             return super().step(P, x, targets, state, scale, G, rng)
         ids, before = look_back(state[0], x)
         given = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))

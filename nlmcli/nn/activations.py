@@ -33,7 +33,7 @@ def gelu(u):
 def gelu_backward(dy, u):
     """du = dy (σ(z) + u σ(z) (1 - σ(z)) z'), z' = 2√(2/π) (1 + 3 · 0.044715 u²)."""
     du = np.array(dy)
-    gelu_gradient(u.reshape(-1), du.reshape(-1))
+    gelu_and_gradient(u.reshape(-1), du.reshape(-1), np.empty(u.size, u.dtype))
     return (du,)
 
 
@@ -46,13 +46,14 @@ def gelu_into(u, y):
 
 
 @kernel
-def gelu_gradient(u, d):
-    """d becomes d gelu'(u).  u, d (n,)."""
+def gelu_and_gradient(u, d, y):
+    """y = gelu(u), for those who did not keep it; d becomes d gelu'(u).  u, d, y (n,)."""
     one, a, c = u.dtype.type(1), u.dtype.type(TWICE_ROOT), u.dtype.type(CUBIC)
     three_c = u.dtype.type(3 * CUBIC)
     for i in range(u.size):
         square = u[i] * u[i]
         s = sigmoid(a * (u[i] + c * u[i] * square))
+        y[i] = u[i] * s
         d[i] *= s + u[i] * s * (one - s) * a * (one + three_c * square)
 
 

@@ -93,10 +93,16 @@ def small_head(h, U, b2, targets, scale, dU, db2):
     z, nll, dh = np.empty((h.shape[0], U.shape[1]), h.dtype), np.empty(h.shape[0], h.dtype), np.empty(h.shape, h.dtype)
     loss_rows(h, U, b2, targets, scale, z, nll, dh)
     loss_weights(h, z, dU, db2)
+    return sum_of(nll), dh
+
+
+@kernel
+def sum_of(nll):
+    """Σ_n nll_n, in double precision."""
     loss = 0.0
     for k in range(nll.size):
         loss += nll[k]
-    return loss, dh
+    return loss
 
 
 # Where V is large, by blocks of words that stay in the cache: two passes over them, and between the passes each row's

@@ -49,6 +49,15 @@ def add_rows(table, ids, rows):
             row[j] += more[j]
 
 
+@kernel
+def take_rows(table, ids, rows):
+    """rows[k] += table[ids[k]].  table (V,D), rows (N,D)."""
+    for k in range(ids.size):
+        row, more = rows[k], table[ids[k]]
+        for j in range(row.size):
+            row[j] += more[j]
+
+
 def _example(rng):
     return rng.normal(size=(5, 3)), np.array([[1, 4, 1], [0, 1, 2]])
 

@@ -30,6 +30,12 @@ def linear_backward(dY, cache):
 def add_gradients(X, W, dY, dX, dW, db):
     """dX = dY Wᵀ;  dW += Xᵀ dY;  db += Σ_n dY_n."""
     multiply(dY, W.T, dX)
+    add_weight_gradients(X, dY, dW, db)
+
+
+@kernel
+def add_weight_gradients(X, dY, dW, db):
+    """dW += Xᵀ dY;  db += Σ_n dY_n."""
     multiply(X.T, dY, dW, accumulate=True)
     add_up(dY, db)
 

@@ -74,6 +74,8 @@ def tile_shape(features):
 VECTOR_BYTES, ROWS, VECTORS = tile_shape(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
 PANEL_BYTES = VECTOR_BYTES * VECTORS  # one row of a panel: 48 float32 or 24 float64 with AVX-512
 
+AHEAD = 96  # steps k that leave time to bring near what the next tile writes to
+
 INT, INT32 = ir.IntType(64), ir.IntType(32)
 CONTRACT = ("contract",)
 
@@ -152,6 +154,13 @@ def counted_loop(builder, count, values, body):
     return carried
 
 
+def prefetch(builder, address):
+    """Have the line of memory at an address brought near, to be written; no address is wrong here."""
+    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT32, INT32, INT32])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [pointer, INT32(1), INT32(3), INT32(1)])
+
+
 def fixed_tile(builder, lanes, rows, vectors, arguments):
     """One case of the tile: sums into rows x vectors registers, `depth` outer products, and out to `c`."""
     a, step_i, step_k, panel, depth, source, source_step, c, c_step, _, columns = arguments
@@ -173,6 +182,9 @@ def fixed_tile(builder, lanes, rows, vectors, arguments):
         return [builder.add(a, step_k), *sums]
 
     sums = [lanes.load(builder, *place) for place in zip(addresses(source, source_step), masks, strict=True)]
+    with builder.if_then(builder.icmp_signed(">", depth, INT(AHEAD))):
+        for address in addresses(builder.add(c, builder.mul(c_step, INT(rows))), c_step):
+            prefetch(builder, address)
     _, *sums = counted_loop(builder, depth, [a, *sums], outer_product)
     for x, address, mask in zip(sums, addresses(c, c_step), masks, strict=True):
         lanes.store(builder, x, address, mask)

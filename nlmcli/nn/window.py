@@ -5,9 +5,9 @@ x_k = [E[ids_k0]; ...; E[ids_k,n-1]];   out_k = [tanh(x_k W1 + b1); x_k]
 
 import numpy as np
 
-from nlmcli.nn.cross_entropy import small_head
+from nlmcli.nn.cross_entropy import loss_weights, softmax_nll, sum_of
 from nlmcli.nn.elementary import tanh
-from nlmcli.nn.embedding import add_rows
+from nlmcli.nn.embedding import add_rows, take_rows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up
 from nlmcli.nn.matmul import multiply
@@ -38,14 +38,68 @@ def add_gradients(dout, cache, dE, dW1, db1):
     backward(np.ascontiguousarray(dout), out, ids, W1, dE, dW1, db1)
 
 
+def from_tables(E, ids, W, b):
+    """x W + b without x: Σ_j T_j[ids_kj] + b, T_j = E W_j a table of what each word adds at place j, W_j the D rows of W that read it.
+
+    E (V,D), ids (N,n), W (n D,M), b (M,) -> (N,M).  With fewer words than rows that is less work.
+    """
+    out = np.empty((len(ids), b.size), E.dtype)
+    look_up(E, ids, W, b, out)
+    return out, (E, ids, W)
+
+
+def from_tables_backward(dout, cache):
+    """dT_j[v] = Σ dout of the rows whose word j is v;  dW_j = Eᵀ dT_j;  dE = Σ_j dT_j W_jᵀ;  db = Σ_n dout_n."""
+    E, ids, W = cache
+    dE, dW = np.zeros_like(E), np.zeros_like(W)
+    hand_back(dout, E, ids, W, dE, dW)
+    return dE, dW, dout.sum(0)
+
+
+@kernel
+def look_up(E, ids, W, b, out):
+    """from_tables; a W without rows adds nothing."""
+    D, table = E.shape[1], np.empty((E.shape[0], b.size), E.dtype)
+    out[:] = b
+    for j in range(W.shape[0] // D):
+        multiply(E, W[j * D : (j + 1) * D], table)
+        take_rows(table, ids[:, j], out)
+
+
+@kernel
+def hand_back(dout, E, ids, W, dE, dW):
+    """Adds the gradients of E and W."""
+    D, table = E.shape[1], np.empty((E.shape[0], W.shape[1]), E.dtype)
+    for j in range(W.shape[0] // D):
+        table[:] = 0
+        add_rows(table, ids[:, j], dout)
+        multiply(E.T, table, dW[j * D : (j + 1) * D], accumulate=True)
+        multiply(table, W[j * D : (j + 1) * D].T, dE, accumulate=True)
+
+
 @kernel
 def whole_step(E, ids, W1, b1, U, b2, targets, scale, dE, dW1, db1, dU, db2):
-    """Forward, head and backward; the head reads as many columns of out as U has rows.  -> Σ nll"""
-    out = np.empty((ids.shape[0], b1.size + W1.shape[0]), E.dtype)
-    forward(E, ids, W1, b1, out)
-    loss, dread = small_head(out[:, : U.shape[0]], U, b2, targets, scale, dU, db2)
-    backward(dread, out, ids, W1, dE, dW1, db1)
-    return loss
+    """Forward, head and backward, from tables.  What U has below the H rows for h reads x itself.  -> Σ nll"""
+    one, (N, H) = E.dtype.type(1), (ids.shape[0], b1.size)
+    h, z, nll, da = np.empty((N, H), E.dtype), np.empty((N, b2.size), E.dtype), np.empty(N, E.dtype), np.empty((N, H), E.dtype)
+    look_up(E, ids, W1, b1, h)
+    for k in range(N):
+        row = h[k]
+        for j in range(H):
+            row[j] = tanh(row[j])
+    look_up(E, ids, U[H:], b2, z)
+    multiply(h, U[:H], z, accumulate=True)
+    softmax_nll(z, targets, scale, nll)
+    hand_back(z, E, ids, U[H:], dE, dU[H:])
+    loss_weights(h, z, dU[:H], db2)
+    multiply(z, U[:H].T, da)
+    for k in range(N):
+        d, row = da[k], h[k]
+        for j in range(H):
+            d[j] *= one - row[j] * row[j]  # tanh' = 1 - tanh²
+    hand_back(da, E, ids, W1, dE, dW1)
+    add_up(da, db1)
+    return sum_of(nll)
 
 
 @kernel
@@ -85,3 +139,4 @@ def _example(rng):
 
 
 pair(window, window_backward, _example)
+pair(from_tables, from_tables_backward, _example)
