@@ -65,7 +65,7 @@ def train(
     batch_size: Annotated[int, opt("How many texts are read side by side. [default: 32]", TRAINING, "B")] = 32,
     seq_len: Annotated[int, opt("How many steps back-propagation goes back in time. [default: 64]", TRAINING, "T")] = 64,
     optimizer: Annotated[str, opt(OPTIMIZERS, TRAINING, "NAME")] = "adam",
-    lr: Annotated[float | None, opt("Learning rate. [default: the optimizer's]", TRAINING, "X")] = None,
+    lr: Annotated[float | None, opt("Learning rate. [default: the optimizer's, for some models a multiple]", TRAINING, "X")] = None,
     beta: Annotated[float | None, opt("momentum's β. [default: 0.1]", TRAINING, "X")] = None,
     beta1: Annotated[float | None, opt("β₁ of adam, adamw and sophia. [default: 0.9; sophia: 0.96]", TRAINING, "X")] = None,
     beta2: Annotated[float | None, opt(BETA2, TRAINING, "X")] = None,

@@ -57,9 +57,11 @@ class Stream:
         """The batch of a step, counted from 0 over all epochs."""
         k = step % self.steps_per_epoch
         start = k * self.seq_len
-        y = np.ascontiguousarray(self.y[:, start : start + self.seq_len].T, np.int64)
-        x = np.concatenate([(self.y[:, start - 1] if k else self.before)[None], y[:-1]])
-        return Batch(x, y, fresh=k == 0, restarts=self.restarts_at(step) if k else None)
+        tracks = self.y[:, start : start + self.seq_len]
+        read = np.empty((tracks.shape[1] + 1, self.batch_size), np.int64)  # and the word before
+        read[0] = self.y[:, start - 1] if k else self.before
+        read[1:] = tracks.T
+        return Batch(read[:-1], read[1:], fresh=k == 0, restarts=self.restarts_at(step) if k else None)
 
     def restarts_at(self, step: int) -> np.ndarray | None:
         """Which tracks begin afresh before this step."""

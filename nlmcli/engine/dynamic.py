@@ -56,7 +56,7 @@ class Dynamic:
 
     def learn(self, batch: Batch, state: State) -> None:
         """θ ← θ - η g, |g| at most what training allowed."""
-        self.team.gradient(self.lm.P, self.G, batch, [state])
+        _, length, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
         self.steps += 1
-        scale = clip_scale(self.team.norm(self.G.flat), self.settings.clip)
+        scale = clip_scale(length, self.settings.clip)
         self.sgd.step(self.lm.P.flat, self.G.flat, scale, self.lr, self.steps)

@@ -23,18 +23,18 @@ class LargeHead:
         self.ranges = [(self.blocks * r // RANGES, self.blocks * (r + 1) // RANGES) for r in range(RANGES)]
         self.room = np.empty(0)
 
-    def gradient(self, h, U, b2, targets, scale, dU, db2) -> tuple[float, np.ndarray]:
+    def gradient(self, h, U, b2, targets, scale, dU, db2) -> tuple[float, float, np.ndarray]:
         """Σ nll over the targets, and dh for L = scale · Σ nll; dU and db2 become its gradients, whatever they were.
 
-        h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll, dh (N,H)
+        h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll, Σ g² of dU and db2 (0 where U is a transposed view), dh (N,H)
         """
-        dh, nll = np.empty_like(h), np.empty(len(h), h.dtype)
+        dh, nll, squares = np.empty_like(h), np.empty(len(h), h.dtype), np.empty(self.blocks)
         for rows in blocks(len(h), self.V):
             given = (h[rows], U, b2, targets[rows], h.dtype.type(scale), dU, db2)
-            dh[rows] = self.some_rows(*given, nll[rows], rows.start > 0)
-        return float(nll.sum(dtype=np.float64)), dh
+            dh[rows] = self.some_rows(*given, squares, nll[rows], rows.start > 0)
+        return float(nll.sum(dtype=np.float64)), float(squares.sum()), dh
 
-    def some_rows(self, h, U, b2, targets, scale, dU, db2, nll, accumulate) -> np.ndarray:
+    def some_rows(self, h, U, b2, targets, scale, dU, db2, squares, nll, accumulate) -> np.ndarray:
         """nll and dh of rows that there is room for. A range of words has a part of dh of its own; they add up in one order."""
         n = len(h)
         size = self.blocks * n * WIDTH
@@ -45,6 +45,8 @@ class LargeHead:
         parts = np.empty((RANGES, *h.shape), h.dtype)
         self.workers.run([partial(words_forward, h, U, b2, targets, z, top, tot, at_target, *some) for some in self.ranges])
         words_between(top, tot, at_target, targets, scale, nll)
-        backward = partial(words_backward, h, U, targets, scale, z, top)
-        self.workers.run([partial(backward, part, dU, db2, *some, accumulate) for part, some in zip(parts, self.ranges, strict=True)])
+        given = h, U, targets, scale, z, top
+        made = dU, db2, squares
+        jobs = zip(parts, self.ranges, strict=True)
+        self.workers.run([partial(words_backward, *given, part, *made, *some, accumulate) for part, some in jobs])
         return parts.sum(axis=0)

@@ -6,6 +6,7 @@ when the vocabulary is, and are not summed so: of E's gradient only the rows of 
 touched, and that of the output matrix is made by all shards together, a range of the vocabulary at a time.
 """
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -84,8 +85,8 @@ class Team:
 
     def gradient(
         self, P: Params, G: Params, batch: Batch, states: list[State], key: tuple[int, int] | None = None
-    ) -> tuple[float, list[State]]:
-        """The mean loss of a batch, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
+    ) -> tuple[float, float, list[State]]:
+        """The mean loss of a batch, |g|, and the states after it; G becomes dL/dθ.  key (seed, step) draws the dropout.
 
         G is zero before the first step, and the same vector from step to step: only what is not zero is cleared.
         """
@@ -96,26 +97,30 @@ class Team:
         given = zip(columns, states, self.parts, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in given]
         scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
-        large = self.model.V >= LARGE
-        sparse = large if self.tied(G) else batch.x.size <= self.model.V
+        large, tied = self.model.V >= LARGE, self.tied(G)
+        sparse = large if tied else batch.x.size <= self.model.V
         summed = self.summed(G, sparse, large)
         self.clear(G, shards, sparse)
         if large:
-            loss = self.large_step(P, G, shards, scale, summed)
+            loss, squares = self.large_step(P, G, shards, scale, summed)
         else:
             self.workers.run([partial(shard.step, P, scale, summed) for shard in shards])
-            loss = sum(shard.loss for shard in shards)
-        self.add_up(G, shards, summed, sparse)
-        return loss * scale, [shard.state for shard in shards]
+            loss, squares = sum(shard.loss for shard in shards), 0.0
+        squares += self.add_up(G, [shard.G for shard in shards[1:]], summed)
+        if sparse:
+            squares += move_rows_of(G.E, shards, not tied)
+        if sparse and tied:
+            squares += self.add_up(G, [], G.slices(["E"]))
+        return loss * scale, math.sqrt(squares), [shard.state for shard in shards]
 
-    def large_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> float:
-        """Encoders shard by shard, the head of all of them at once.  -> Σ nll"""
+    def large_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> tuple[float, float]:
+        """Encoders shard by shard, the head of all of them at once.  -> Σ nll, Σ g² of the head, 0 where it is tied"""
         self.workers.run([partial(shard.encode, P, summed) for shard in shards])
         h, targets = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("h", "targets"))
-        loss, dh = self.head.gradient(h, *self.model.head(P), targets, scale, *self.model.head(G))
+        loss, squares, dh = self.head.gradient(h, *self.model.head(P), targets, scale, *self.model.head(G))
         ends = np.cumsum([len(shard.h) for shard in shards])
         self.workers.run([partial(shard.decode, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
-        return loss
+        return loss, squares
 
     def tied(self, G: Params) -> bool:
         """Whether E is the output matrix too. Then a small head writes all of E's gradient, in every shard; that of a large
@@ -140,13 +145,15 @@ class Team:
                 G.E[ids] = 0
         self.touched = [ids for shard in shards for ids in shard.words] if sparse else None
 
-    def add_up(self, G: Params, shards: list[Shard], summed: list[slice], sparse: bool) -> None:
-        """G = the sum of the shards' vectors, in their order."""
-        for shard in shards[1:]:
-            for part in summed:
-                self.workers.over(part.stop - part.start, partial(add_part, G.flat[part], shard.G.flat[part]))
-            for ids in shard.words if sparse else ():
-                move_rows(G.E, shard.G.E, ids.reshape(-1))
+    def add_up(self, G: Params, others: list[Params], summed: list[slice]) -> float:
+        """G = the sum of the shards' vectors, in their order.  -> Σ g²: chunks in single precision, their sums in double"""
+        squares = 0.0
+        for part in summed:
+            g, sums = G.flat[part], np.empty(-(-(part.stop - part.start) // CHUNK))
+            for more in [other.flat[part] for other in others] or [g[:0]]:
+                self.workers.over(g.size, partial(add_part, g, more, sums))
+            squares += float(sums.sum())
+        return squares
 
     def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets drawn from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
@@ -154,12 +161,6 @@ class Team:
         given = enumerate(zip(shards_of(y.shape[1]), states, strict=True))
         self.workers.run([partial(draw_shard, self.model, P, batch, *each, (*key, s), y) for s, each in given])
         return replace(batch, y=y)
-
-    def norm(self, g: np.ndarray) -> float:
-        """|g| = √Σ g²: chunks in single precision, their sums in double, in one fixed order."""
-        sums = np.empty(-(-g.size // CHUNK))
-        self.workers.over(g.size, lambda part: square_sums(g[part], sums[part.start // CHUNK :]))
-        return float(np.sqrt(sums.sum()))
 
 
 def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: State, key: tuple[int, int, int], y: np.ndarray) -> None:
@@ -170,20 +171,40 @@ def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: Sta
     y[:, columns] = head_draw(h.reshape(-1, h.shape[-1]), *model.head(P), targets, u).reshape(batch.y[:, columns].shape)
 
 
-def add_part(g: np.ndarray, more: np.ndarray, part: slice) -> None:
-    add(g[part], more[part])
+def add_part(g: np.ndarray, more: np.ndarray, sums: np.ndarray, part: slice) -> None:
+    add(g[part], more[part], sums[part.start // CHUNK :])
+
+
+def move_rows_of(dE: np.ndarray, shards: list[Shard], count: bool) -> float:
+    """Add to dE the rows that other shards have made.  -> Σ g² of all rows that there are, if they are to be counted"""
+    for shard in shards[1:]:
+        for ids in shard.words:
+            move_rows(dE, shard.G.E, ids.reshape(-1))
+    if not count:
+        return 0.0
+    seen = np.zeros(len(dE), np.bool_)
+    return sum(row_squares(dE, ids.reshape(-1), seen) for shard in shards for ids in shard.words)
 
 
 @kernel
-def square_sums(g, sums):
+def add(g, more, sums):
+    """g += more, which may be empty; sums: of the squares of each chunk."""
     for k in range(0, g.size, CHUNK):
-        sums[k // CHUNK] = square_sum(g[k : k + CHUNK])
+        a, b = g[k : k + CHUNK], more[k : k + CHUNK]
+        for i in range(b.size):
+            a[i] += b[i]
+        sums[k // CHUNK] = square_sum(a)
 
 
 @kernel
-def add(g, part):
-    for i in range(g.size):
-        g[i] += part[i]
+def row_squares(rows, ids, seen):
+    """Σ of the squares of the rows of these ids, each counted once."""
+    total = 0.0
+    for k in range(ids.size):
+        if not seen[ids[k]]:
+            seen[ids[k]] = True
+            total += square_sum(rows[ids[k]])
+    return total
 
 
 @kernel

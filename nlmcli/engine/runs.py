@@ -64,9 +64,14 @@ def new_folder(out: Path | None, settings: Settings) -> Path:
     """The run's folder, made, with its config.yaml.  Raises InputError where there is a run already, or no folder can be made."""
     corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
     folder = make_folder(out, corpus, settings.model)
+    write_config(folder, settings)
+    return folder
+
+
+def write_config(folder: Path, settings: Settings) -> None:
+    """The settings as a run's config.yaml, by the options' names."""
     config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))
-    return folder
 
 
 def make_folder(out: Path | None, corpus: str, model: str) -> Path:

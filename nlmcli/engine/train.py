@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nlmcli import optim
+from nlmcli import models, optim
 from nlmcli.engine import checkpoint, evaluate, memory
 from nlmcli.engine.data import Batch
 from nlmcli.engine.encoded import encode
@@ -29,6 +29,7 @@ from nlmcli.engine.runs import (
     read_data,
     sample_of,
     unknown_rate,
+    write_config,
 )
 from nlmcli.engine.settings import Settings, at_least
 from nlmcli.engine.threads import MOST_THREADS, available_threads, quiet
@@ -72,7 +73,7 @@ class Training:
         self.settings.check()
         at_least("threads", self.threads, 1, MOST_THREADS)
         Optimizer = optim.optimizer_class(self.settings.optimizer)
-        self.lr: float = self.settings.lr or Optimizer.lr
+        self.lr: float = self.settings.lr or Optimizer.lr * models.model_class(self.settings.model).lr_scale
         self.settings = s = replace(self.settings, lr=self.lr)
         self.texts, tokenizer = read_and_fit(s)
         self.train, self.held_out = (encode(tokenizer, part, s.by) for part in (self.texts.train, self.texts.valid))
@@ -119,7 +120,9 @@ class Training:
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set; save; tell how it went."""
-        if not self.resumes:
+        if self.resumes:
+            write_config(self.folder, self.settings)  # its length may be another
+        else:
             self.folder = new_folder(self.out, self.settings)
         yield self.started()
         compile_seconds = self.warm_up()
@@ -209,8 +212,7 @@ class Training:
         key = (s.seed, self.step)
         if self.optimizer.wants_curvature(self.step + 1):
             self.measure(batch, key)
-        loss, self.states = self.team.gradient(P, G, batch, self.states, key if s.dropout else None)
-        length = self.team.norm(G.flat)
+        loss, length, self.states = self.team.gradient(P, G, batch, self.states, key if s.dropout else None)
         self.step += 1
         scale = clip_scale(length, s.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, self.step, part))
@@ -232,7 +234,6 @@ class Training:
         batch, s = self.data.batch(0), self.settings
         states = self.team.start(batch.x.shape[1])
         self.team.gradient(self.lm.P, self.G, batch, states, (s.seed, 0) if s.dropout else None)
-        self.team.norm(self.G.flat)
         one, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
         optimizer.step(one, one, 1.0, 0.0, 1)
         if optimizer.wants_curvature(1):

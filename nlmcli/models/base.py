@@ -22,6 +22,7 @@ class Model:
 
     Config: ClassVar[type]
     window: int | None = None  # how many tokens it reads before it begins afresh, if it does
+    lr_scale: ClassVar[float] = 1.0  # of an optimizer's own learning rate, that takes it further in a thousand steps
     neural: ClassVar[bool] = True  # trained by its gradients; one that is not has `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):

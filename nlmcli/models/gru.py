@@ -64,6 +64,7 @@ class GRU(Recurrent):
 
     Config = Config
     gates = 3
+    lr_scale = 2.0
     whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(gru), staticmethod(gru_backward)
 
@@ -92,10 +93,7 @@ def cell(a, h_before, h):
     one = a.dtype.type(1)
     r, z, q, n = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
     for j in range(H):
-        r[j] = sigmoid(r[j])
-    for j in range(H):
-        z[j] = sigmoid(z[j])
-    for j in range(H):
+        r[j], z[j] = sigmoid(r[j]), sigmoid(z[j])
         n[j] = tanh(n[j] + r[j] * q[j])
     for j in range(H):
         h[j] = (one - z[j]) * n[j] + z[j] * h_before[j]

@@ -64,6 +64,7 @@ class LSTM(Recurrent):
 
     Config = Config
     gates, memories = 4, 2
+    lr_scale = 4.0
     whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
 
@@ -91,16 +92,9 @@ def cell(a, c_before, c, h):
     H = h.size
     i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
     for j in range(H):
-        i[j] = sigmoid(i[j])
-    for j in range(H):
-        f[j] = sigmoid(f[j])
-    for j in range(H):
-        g[j] = tanh(g[j])
-    for j in range(H):
-        o[j] = sigmoid(o[j])
+        i[j], f[j], g[j], o[j] = sigmoid(i[j]), sigmoid(f[j]), tanh(g[j]), sigmoid(o[j])
     for j in range(H):
         c[j] = f[j] * c_before[j] + i[j] * g[j]
-    for j in range(H):
         h[j] = o[j] * tanh(c[j])
 
 

@@ -40,6 +40,7 @@ class Mamba(base.Model):
     """State: the last three x of each layer (L,B,3,H), and its h (L,B,N,H)."""
 
     Config = Config
+    lr_scale = 2.0
 
     def channels(self):
         return self.config.hidden or 2 * self.config.embed

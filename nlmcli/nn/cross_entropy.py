@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from nlmcli.nn.elementary import exp, largest, total
+from nlmcli.nn.elementary import exp, largest, square_sum, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up
 from nlmcli.nn.matmul import multiply
@@ -144,8 +144,11 @@ def words_between(top, tot, at_target, targets, scale, nll):
 
 
 @kernel
-def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, first, last, accumulate):
-    """For blocks first to last: z becomes dz;  dU (+)= hᵀ dz;  db2 (+)= Σ_n dz_n;  dh = Σ over these blocks of dz Uᵀ."""
+def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, squares, first, last, accumulate):
+    """For blocks first to last: z becomes dz;  dU (+)= hᵀ dz;  db2 (+)= Σ_n dz_n;  dh = Σ over these blocks of dz Uᵀ.
+
+    squares (blocks,): Σ g² of each block of dU and db2 while it is in the cache; 0 where U is a transposed view.
+    """
     dh[:] = 0
     for block in range(first, last):
         start = block * WIDTH
@@ -162,7 +165,18 @@ def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, first, last, ac
             for v in range(db.size):
                 db[v] += row[v]
         output_gradient(h, dz, dU[:, start:stop], accumulate)
+        squares[block] = block_squares(dU, db2, start, stop)
         multiply(dz, U[:, start:stop].T, dh, accumulate=True)
+
+
+@kernel
+def block_squares(dU, db2, start, stop):
+    if dU.strides[1] != dU.itemsize:
+        return 0.0
+    s = float(square_sum(db2[start:stop]))
+    for i in range(dU.shape[0]):
+        s += square_sum(dU[i][start:stop])
+    return s
 
 
 @kernel

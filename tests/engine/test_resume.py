@@ -94,8 +94,9 @@ def test_a_finished_run_goes_on_only_for_longer(training):
         Training.resumed(run.folder, {})
     with pytest.raises(InputError, match="came to its end after 6 steps"):
         Training.resumed(run.folder, {"steps": 4})
-    longer = Training.resumed(run.folder, {"steps": 9})
-    assert to_the_end(longer).steps == 9
+    stop_after(Training.resumed(run.folder, {"steps": 9}), 8)
+    assert "steps: 9" in (run.folder / "config.yaml").read_text().splitlines()
+    assert to_the_end(Training.resumed(run.folder, {})).steps == 9
     assert [row[0] for row in kept(run.folder)[1]][-1] == "9"
 
 

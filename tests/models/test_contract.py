@@ -187,8 +187,8 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
         fresh = step == 0 or batch_size != BATCHES[step - 1][1]
         if fresh:
             states = team.start(batch_size, dtype)
-        loss, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
-        found.append((Batch(x, y, fresh), loss, G.flat.copy(), team.norm(G.flat)))
+        loss, length, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
+        found.append((Batch(x, y, fresh), loss, G.flat.copy(), length))
     return model, P, found
 
 

@@ -115,7 +115,7 @@ def small(sizes):
     x, y = rng.integers(0, V, (2, 3, 4))
     y[2, 1] = y[0, 3] = -1
     team = Team(model, 1)
-    _, states = team.gradient(P, P.zeros_like(), Batch(y % V, x, True), team.start(4, np.float64))
+    *_, states = team.gradient(P, P.zeros_like(), Batch(y % V, x, True), team.start(4, np.float64))
     return model, P, Batch(x, y, False), states
 
 
@@ -127,7 +127,7 @@ def curvature(model, P, batch, states):
             y, G = np.full_like(batch.y, -1), P.zeros_like()
             y[t, b] = v
             team.touched = []
-            nll, _ = team.gradient(P, G, Batch(batch.x, y, False), states)
+            nll, *_ = team.gradient(P, G, Batch(batch.x, y, False), states)
             total += np.exp(-nll) * G.flat**2
     return total / len(real)
 
