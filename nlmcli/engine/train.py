@@ -120,10 +120,10 @@ class Training:
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set; save; tell how it went."""
-        if self.resumes:
-            write_config(self.folder, self.settings)  # its length may be another
-        else:
+        if not self.resumes:
             self.folder = new_folder(self.out, self.settings)
+        else:
+            write_config(self.folder, self.settings)  # its length may be another
         yield self.started()
         compile_seconds = self.warm_up()
         yield Compiled(compile_seconds, self.warm_up())
