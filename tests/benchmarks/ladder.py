@@ -23,10 +23,10 @@ LADDER = {  # from counting to state spaces; beside the model's own defaults
     "nplm": [],
     "cnn": ["--context", "32"],
     "rnn": [],
-    "lstm": ["--lr", "5e-3"],
-    "gru": ["--lr", "5e-3"],
-    "transformer": ["--embed", "128", "--lr", "1e-3", "--warmup", "100"],
-    "mamba": ["--layers", "2", "--lr", "5e-3"],
+    "lstm": [],
+    "gru": [],
+    "transformer": ["--embed", "128", "--warmup", "100"],
+    "mamba": ["--layers", "2"],
 }
 WRITTEN = 1000  # tokens
 
