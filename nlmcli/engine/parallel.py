@@ -108,9 +108,7 @@ class Team:
             loss, squares = sum(shard.loss for shard in shards), 0.0
         squares += self.add_up(G, [shard.G for shard in shards[1:]], summed)
         if sparse:
-            squares += move_rows_of(G.E, shards, not tied)
-        if sparse and tied:
-            squares += self.add_up(G, [], G.slices(["E"]))
+            squares += self.add_up_rows(G, shards, tied)
         return loss * scale, math.sqrt(squares), [shard.state for shard in shards]
 
     def large_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> tuple[float, float]:
@@ -155,6 +153,16 @@ class Team:
             squares += float(sums.sum())
         return squares
 
+    def add_up_rows(self, G: Params, shards: list[Shard], tied: bool) -> float:
+        """The same for a sparse E, of whose gradient there are only the rows of words that were read, if it is not tied."""
+        for shard in shards[1:]:
+            for ids in shard.words:
+                move_rows(G.E, shard.G.E, ids.reshape(-1))
+        if tied:
+            return self.add_up(G, [], G.slices(["E"]))
+        seen = np.zeros(len(G.E), np.bool_)
+        return sum(row_squares(G.E, ids.reshape(-1), seen) for ids in self.touched or ())
+
     def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets drawn from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
         y = np.empty_like(batch.y)
@@ -173,17 +181,6 @@ def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: Sta
 
 def add_part(g: np.ndarray, more: np.ndarray, sums: np.ndarray, part: slice) -> None:
     add(g[part], more[part], sums[part.start // CHUNK :])
-
-
-def move_rows_of(dE: np.ndarray, shards: list[Shard], count: bool) -> float:
-    """Add to dE the rows that other shards have made.  -> Σ g² of all rows that there are, if they are to be counted"""
-    for shard in shards[1:]:
-        for ids in shard.words:
-            move_rows(dE, shard.G.E, ids.reshape(-1))
-    if not count:
-        return 0.0
-    seen = np.zeros(len(dE), np.bool_)
-    return sum(row_squares(dE, ids.reshape(-1), seen) for shard in shards for ids in shard.words)
 
 
 @kernel
