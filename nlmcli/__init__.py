@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlmcli.engine.api import Trained, load, resume, train
-    from nlmcli.engine.sampling import Sampling
+    from nlmcli.engine.writing.sampling import Sampling
     from nlmcli.errors import InputError
 
 __version__ = "0.1.0"

@@ -13,10 +13,10 @@ from dataclasses import fields  # noqa: E402
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-from nlmcli import models  # noqa: E402
-from nlmcli.engine.count import Counting  # noqa: E402
-from nlmcli.engine.settings import TRAINING_OPTIONS, Settings  # noqa: E402
-from nlmcli.engine.train import Training  # noqa: E402
+from nlmcli.engine.run.settings import Settings, options  # noqa: E402
+from nlmcli.engine.training.count import Counting  # noqa: E402
+from nlmcli.engine.training.train import Training  # noqa: E402
+from nlmcli.models import MODELS  # noqa: E402
 
 hypothesis.settings.register_profile("nlm", deadline=None)  # the first example of a kernel waits for its compilation
 hypothesis.settings.load_profile("nlm")
@@ -44,10 +44,15 @@ def sizes():
     """Small sizes for a model, as far as it has them: sizes("rnn", layers=1)."""
 
     def small(name, **given):
-        has = {field.name for field in fields(models.model_class(name).Config)}
+        has = {field.name for field in fields(MODELS.get(name).Config)}
         return {option: value for option, value in (SIZES | given).items() if option in has}
 
     return small
+
+
+def of_gradient_descent(each):
+    """Whether an option has no meaning for a model that counts."""
+    return each.option.gradient or each.owner == "optimizer"
 
 
 @pytest.fixture
@@ -56,13 +61,13 @@ def training(tmp_path, corpus, sizes):
     count = iter(range(100))
 
     def make(model="rnn", threads=1, out=None, layers=1, **given):
-        own = {field.name for field in fields(Settings)} - set(SIZES)
+        own = set(options()) - set(SIZES)
         small = sizes(model, layers=layers, **{k: v for k, v in given.items() if k in SIZES})
-        options = RUN | small | {k: v for k, v in given.items() if k in own}
+        chosen = RUN | small | {k: v for k, v in given.items() if k in own}
         assert set(given) <= own | set(SIZES)
-        Kind = Training if models.model_class(model).neural else Counting
-        options = {name: value for name, value in options.items() if Kind is Training or name not in TRAINING_OPTIONS}
-        settings = Settings(**{"corpus": (str(corpus),), "model": model} | options)
+        Kind = Training if MODELS.get(model).neural else Counting
+        chosen = {name: value for name, value in chosen.items() if Kind is Training or not of_gradient_descent(options()[name])}
+        settings = Settings.of(**{"corpus": (str(corpus),), "model": model} | chosen)
         return Kind(settings, out or tmp_path / f"run-{next(count)}", threads)
 
     return make
@@ -72,7 +77,7 @@ def training(tmp_path, corpus, sizes):
 def run(tmp_path_factory, corpus):
     """The folder of a small trained run: characters, one layer."""
     folder = tmp_path_factory.mktemp("runs") / "ants"
-    settings = Settings(corpus=(str(corpus),), model="rnn", **RUN | {"embed": 5, "hidden": 8, "steps": 40})
+    settings = Settings.of(corpus=(str(corpus),), model="rnn", **RUN | {"embed": 5, "hidden": 8, "steps": 40})
     for _ in Training(settings, folder, threads=1).run():
         pass
     return folder

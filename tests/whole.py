@@ -1,6 +1,6 @@
 """A model and its head together, as training has them."""
 
-from nlmcli.engine.gradcheck import all_pairs
+from nlmcli.engine.checking.gradcheck import all_pairs
 
 
 def loss_and_gradient(model, P, x, y, state, rng=None):

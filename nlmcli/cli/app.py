@@ -9,10 +9,10 @@ for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
     os.environ.setdefault(name, "1")
 
 import typer  # noqa: E402
-from typer.core import TyperCommand, TyperGroup  # noqa: E402
 
 from nlmcli import __version__  # noqa: E402
 from nlmcli.cli import compare, eval, generate, gradcheck, inspect, options, report, tokenize, train  # noqa: E402
+from nlmcli.cli.command import Command, Group  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
 # Typer brings a Click of its own, under a private name; this is the base class of its errors.
@@ -24,26 +24,6 @@ class Worded(Protocol):
     """An error that words itself, as Click's do."""
 
     def format_message(self) -> str: ...
-
-
-class Command(TyperCommand):
-    """A command whose help has no Python types."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return [untyped(param) for param in super().get_params(ctx)]
-
-
-class Group(TyperGroup):
-    """A group of which the same holds."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return [untyped(param) for param in super().get_params(ctx)]
-
-
-def untyped(param: Any) -> Any:
-    """The parameter, with its metavar in the help where it would have its Python type; a flag has none."""
-    param.display_type_rich = lambda ctx: (param.metavar or "") if param.param_type_name == "option" else ""
-    return param
 
 
 app = typer.Typer(
@@ -79,7 +59,11 @@ def nlm(version: Version = False, debug: Debug = False) -> None:
     """
 
 
-for command in (tokenize.tokenize, train.train, eval.eval, generate.generate, gradcheck.gradcheck, inspect.inspect, compare.compare):
+app.command(cls=tokenize.Command)(tokenize.tokenize)
+app.command(cls=train.Command)(train.train)
+app.command(cls=Command)(eval.eval)
+app.command(cls=generate.Command)(generate.generate)
+for command in (gradcheck.gradcheck, inspect.inspect, compare.compare):
     app.command(cls=Command)(command)
 
 

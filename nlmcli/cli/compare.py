@@ -26,8 +26,8 @@ def compare(
     Example: nlm compare
     """
     from nlmcli.cli import curves
-    from nlmcli.engine.compare import Run, save_plot
-    from nlmcli.engine.compare import compare as read_all
+    from nlmcli.engine.viewing.compare import Run, save_plot
+    from nlmcli.engine.viewing.compare import compare as read_all
 
     found = read_all(tuple(runs or ()))
     if plot:

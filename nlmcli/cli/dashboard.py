@@ -11,9 +11,9 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from nlmcli.cli import curves, report
-from nlmcli.engine.evaluate import perplexity
-from nlmcli.engine.metrics import read_rows
-from nlmcli.engine.records import Evaluated, RolledBack, Started, Stepped
+from nlmcli.engine.scoring.evaluate import perplexity
+from nlmcli.engine.training.metrics import read_rows
+from nlmcli.engine.training.records import Evaluated, RolledBack, Started, Stepped
 
 SAMPLE = "sample: "
 INTERRUPTED = "finishing this step and saving; Ctrl-C again leaves at once"

@@ -55,7 +55,7 @@ def eval(
 
     Example: nlm eval --text "students opened their books." --tokens
     """
-    from nlmcli.engine.evaluate import each_token, evaluate_all, mixture_of
+    from nlmcli.engine.scoring.evaluate import each_token, evaluate_all, mixture_of
 
     if not dynamic:
         options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
@@ -82,7 +82,7 @@ def eval(
 
 def learner(lm: Any, lr: float | None, segment: int | None) -> Any:
     """The run's model, learning while it reads.  Raises InputError where it cannot."""
-    from nlmcli.engine.dynamic import RATE, SEGMENT, Dynamic
-    from nlmcli.engine.threads import available_threads
+    from nlmcli.engine.gradient.threads import available_threads
+    from nlmcli.engine.scoring.dynamic import RATE, SEGMENT, Dynamic
 
     return Dynamic(lm, RATE if lr is None else lr, SEGMENT if segment is None else segment, available_threads())

@@ -1,34 +1,35 @@
 """nlm generate: text from a model."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.cli.command import command_with, given
 from nlmcli.errors import InputError
+from nlmcli.options import Listed, check_at_least, listed
+
+
+def fields() -> Iterable[Listed]:
+    """The options of sampling."""
+    from nlmcli.engine.writing.sampling import Sampling
+
+    return listed(Sampling).values()
+
+
+Command = command_with(fields)
 
 
 def generate(
+    ctx: typer.Context,
     run: options.Run = None,
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the text begins with.")] = "",
     length: Annotated[int, typer.Option(metavar="N", help="How many tokens to write.")] = 100,
     num: Annotated[int, typer.Option(metavar="N", help="How many texts to write.")] = 1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)] = None,
-    temperature: Annotated[float, typer.Option(metavar="X", help="Below 1 surer, above 1 wilder; 0 is --greedy.")] = 1.0,
-    top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K most probable tokens only.", show_default=False)] = None,
-    top_p: Annotated[
-        float | None, typer.Option(metavar="P", help="Draw from the fewest tokens that have P of the probability.", show_default=False)
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option(metavar="P", help="Only tokens at least P times as probable as the most probable.", show_default=False)
-    ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the most probable token.")] = False,
-    repetition_penalty: Annotated[
-        float, typer.Option(metavar="R", help="Above 1: what stands in the text already becomes less probable.")
-    ] = 1.0,
     beam: Annotated[
         int | None,
         typer.Option(metavar="W", help="Draw nothing: search for the most probable text, W at a time.", show_default=False),
@@ -55,13 +56,12 @@ def generate(
 
     Example: nlm generate --prompt "students opened their" --probs 5
     """
-    from nlmcli.engine.generate import next_words
-    from nlmcli.engine.sampling import Sampling
-    from nlmcli.engine.settings import at_least
+    from nlmcli.engine.writing.generate import next_words
+    from nlmcli.engine.writing.sampling import Sampling
 
     for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1), ("choose", choose, 1)):
-        at_least(name, value, least)
-    sampling = Sampling(temperature, top_k, top_p, min_p, greedy, repetition_penalty)
+        check_at_least(name, value, least)
+    sampling = Sampling(**given(ctx))
     sampling.check()
     options.refuse_together(beam=beam, choose=choose, interactive=interactive, probs=probs)
     if beam is not None and (num > 1 or sampling != Sampling()):
@@ -98,7 +98,7 @@ class Writing:
 
     def read(self, prompt: str) -> str:
         """The prompt as the model can read it, what is special about that said."""
-        from nlmcli.engine.generate import readable
+        from nlmcli.engine.writing.generate import readable
 
         prompt, notes = readable(self.lm, prompt)
         for note in () if self.quiet else notes:
@@ -107,8 +107,8 @@ class Writing:
 
     def pieces(self, prompt: str) -> Iterator[tuple[int, str]]:
         """(which text, what it goes on with), piece by piece."""
-        from nlmcli.engine.beam import beam_search
-        from nlmcli.engine.generate import write
+        from nlmcli.engine.writing.beam import beam_search
+        from nlmcli.engine.writing.generate import write
 
         prompt = self.read(prompt)
         if self.beam is None:
@@ -170,7 +170,7 @@ def asked(question: str) -> Iterator[str]:
 
 def choosing(lm: Any, prompt: str, k: int, length: int, sampling: Any) -> None:
     """Show what comes next and have a person choose it, until the end of what they type, or of the text."""
-    from nlmcli.engine.choose import Choosing
+    from nlmcli.engine.writing.choose import Choosing
 
     text = Choosing(lm, prompt, sampling)
     answers = asked(f"1 to {k}, or text of your own; Enter takes 1, Ctrl-D ends: ")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.models import neural_names
 
 
 def gradcheck(
@@ -58,11 +59,10 @@ def gradcheck(
 
 def rows(named: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator[tuple[str, Any]]:
     """(run, model or layer; its row) of all that are named, or of every layer and every model."""
-    from nlmcli import models
-    from nlmcli.engine import gradcheck as engine
+    from nlmcli.engine.checking import gradcheck as engine
 
     asked = [(kind, name) for kind, name in named.items() if name is not None]
-    everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in models.neural_names()]
+    everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in neural_names()]
     for kind, name in asked or everything:
         what: dict[str, Any] = {kind: name}
         for row in engine.check(**what, dtype=dtype, tolerance=tolerance):
@@ -71,7 +71,7 @@ def rows(named: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator
 
 def worked_example(name: str, json: bool) -> None:
     """The lines of an example: what, value, and the numeric value beside it."""
-    from nlmcli.engine.examples import example
+    from nlmcli.engine.checking.examples import example
 
     lines = example(name)
     if json:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.options import check_at_least
 
 ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))
 
@@ -28,10 +29,9 @@ def inspect(
 
     Example: nlm inspect --neighbors students
     """
-    from nlmcli.engine import inspect as look
-    from nlmcli.engine.settings import at_least
+    from nlmcli.engine.viewing import inspect as look
 
-    at_least("top", top, 1)
+    check_at_least("top", top, 1)
     lm = options.load(run)
     if plot:
         look.plot_embeddings(lm, plot)

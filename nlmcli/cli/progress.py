@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nlmcli import models, optim
 from nlmcli.cli import options, report
 from nlmcli.cli.dashboard import INTERRUPTED, SAMPLE, Dashboard
-from nlmcli.engine.evaluate import perplexity
-from nlmcli.engine.records import Compiled, Evaluated, Finished, RolledBack, Started
-from nlmcli.engine.settings import Settings
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.scoring.evaluate import perplexity
+from nlmcli.engine.training.records import Compiled, Evaluated, Finished, RolledBack, Started
+from nlmcli.models import MODELS
+from nlmcli.optim import OPTIMIZERS
 
 REFRESH = 4  # times a second
 PIPE = 80  # cells of a line where no terminal says how many it has
@@ -25,7 +26,7 @@ class Progress:
 
     def __init__(self, settings: Settings, quiet: bool):
         self.settings, self.quiet = settings, quiet
-        self.counting = not models.model_class(settings.model).neural
+        self.counting = not MODELS.get(settings.model).neural
         self.explained = False  # what the star at a loss means
         self.console = Console(stderr=True)
         self.dashboard = Dashboard(self.console, self.counting)
@@ -129,7 +130,7 @@ class Progress:
     def advice(self) -> str:
         """What to try with a run that was given up."""
         s = self.settings
-        rate = min(self.run.lr / 100, optim.optimizer_class(s.optimizer).lr)
+        rate = min(self.run.lr / 100, OPTIMIZERS.get(s.optimizer).lr)
         return f"try --lr {rate:g}, or --clip {s.clip / 10 or 1:g}"
 
     def say(self, line: str) -> None:

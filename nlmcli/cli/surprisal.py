@@ -43,7 +43,7 @@ def shown(token: dict[str, Any]) -> str:
 
 def conditions(listed: Iterable[dict[str, Any]], lm: Any) -> Iterator[str]:
     """What the model has read before each token, as far as there is room; read by line, each line begins with nothing."""
-    from nlmcli.text.whitespace import Whitespace
+    from nlmcli.text.tokenizers.whitespace import Whitespace
 
     before: list[str] = []
     line_end = lm.tokenizer.piece(lm.tokenizer.newline) if lm.settings.by == "line" else None

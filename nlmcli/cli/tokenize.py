@@ -1,20 +1,32 @@
 """nlm tokenize: what a text falls into."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.cli.command import command_with, given
+from nlmcli.options import Listed
+
+FIELDS = ("tokenizer", "vocab_size", "min_count", "lowercase", "encoding")
+
+
+def fields() -> Iterator[Listed]:
+    """The options of a run that concern its tokenizer."""
+    from nlmcli.engine.run.settings import own_options
+
+    return (replace(each, option=replace(each.option, panel=None)) for name, each in own_options().items() if name in FIELDS)
+
+
+Command = command_with(fields)
 
 
 def tokenize(
+    ctx: typer.Context,
     corpus: options.Corpus = None,
-    tokenizer: options.Tokenizer = "word",
-    vocab_size: options.VocabSize = None,
-    min_count: options.MinCount = None,
-    lowercase: options.Lowercase = False,
-    encoding: options.Encoding = "utf-8",
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Show the pieces of this string instead.", show_default=False)] = None,
     top: Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")] = 10,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tokenizer to this .json file.", show_default=False)] = None,
@@ -26,10 +38,11 @@ def tokenize(
 
     Example: nlm tokenize --text "the blue ants hated the red ants."
     """
-    from nlmcli.engine.tokens import count, fit, pieces_of, save
+    from nlmcli.engine.reading.tokens import count, fit, pieces_of, save
+    from nlmcli.engine.run.settings import Settings
 
     options.announce_compiling(quiet)
-    whole, fitted = fit(tuple(corpus or ()), tokenizer, vocab_size, min_count, lowercase, encoding, text)
+    whole, fitted = fit(Settings.of(corpus=tuple(corpus or ()), **given(ctx)), text)
     if out is not None:
         save(fitted, out)
         if not quiet:

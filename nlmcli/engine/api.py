@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from nlmcli import models
-from nlmcli.engine import inspect
-from nlmcli.engine.atomic import write_atomically
-from nlmcli.engine.count import Counting
-from nlmcli.engine.evaluate import each_token, evaluate
-from nlmcli.engine.generate import next_words, readable, write
-from nlmcli.engine.language_model import LanguageModel, newest_run
-from nlmcli.engine.records import Finished, Record
-from nlmcli.engine.runs import make_folder
-from nlmcli.engine.sampling import Sampling
-from nlmcli.engine.settings import Settings, options_of
-from nlmcli.engine.train import Training
+from nlmcli.engine.run.atomic import write_atomically
+from nlmcli.engine.run.language_model import LanguageModel, newest_run
+from nlmcli.engine.run.settings import Settings, options_of
+from nlmcli.engine.scoring.evaluate import each_token, evaluate
+from nlmcli.engine.training.count import Counting
+from nlmcli.engine.training.records import Finished, Record
+from nlmcli.engine.training.runs import make_folder
+from nlmcli.engine.training.train import Training
+from nlmcli.engine.viewing import inspect
+from nlmcli.engine.writing.generate import next_words, readable, write
+from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
+from nlmcli.models import MODELS
+from nlmcli.options import long_name
 
 
 class Trained:
@@ -101,7 +102,7 @@ def train(
     options: those of `nlm train`, such as model="rnn", batch_size=32.  Raises InputError for bad ones, and where training
     ends no better than guessing.
     """
-    settings, folder = Settings(**by_field(options)), None if out is None else Path(out)
+    settings, folder = Settings.of(**by_field(options)), None if out is None else Path(out)
     if isinstance(text, str):
         settings.check()
         refuse_name(text)
@@ -121,12 +122,12 @@ def resume(
 
 def by_field(options: dict[str, Any]) -> dict[str, Any]:
     """Options as Settings holds them.  Raises InputError for a name there is not, or a value of another kind."""
-    return options_of({name.replace("_", "-"): value for name, value in options.items()})
+    return options_of({long_name(name): value for name, value in options.items()})
 
 
 def begin(settings: Settings, out: Path | None = None, threads: int | None = None) -> Training | Counting:
     """A run that has not started yet."""
-    return (Training if models.model_class(settings.model).neural else Counting)(settings, out, threads)
+    return (Training if MODELS.get(settings.model).neural else Counting)(settings, out, threads)
 
 
 def follow(training: Training | Counting, on_record: Callable[[Record], object] | None) -> Trained:

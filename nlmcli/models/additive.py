@@ -14,7 +14,7 @@ from nlmcli.nn.embedding import look_back, scatter_add
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    context: int = 3
+    context: int = base.context(3)
 
 
 class Additive(base.Model):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.activations import tanh, tanh_backward
 from nlmcli.nn.causal import close_gates, convolve, convolve_backward, open_gates, rows_of
@@ -29,12 +28,8 @@ from nlmcli.nn.pair import pair
 class Config(base.Config):
     """context: how many tokens y_t depends on; how many layers there are follows from it."""
 
-    hidden: int = 64
-    context: int = 16
-
-    def __post_init__(self):
-        if self.context < 2:
-            raise InputError(f"--context {self.context} leaves model cnn nothing to look back on; give 2 or more")
+    hidden: int = base.hidden(64)
+    context: int = base.context(16, least=2)
 
     def dilations(self):
         """1, 2, 4, ..., the last one shortened so that they add up to context - 1: together the layers see context tokens."""

@@ -9,7 +9,7 @@ those of r, of z and of n; q is the part of n that comes from the state.
 
 import numpy as np
 
-from nlmcli.models.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import add_rows

@@ -8,7 +8,7 @@ Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with bias 1 at fir
 
 import numpy as np
 
-from nlmcli.models.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import scatter_add

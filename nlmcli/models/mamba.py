@@ -32,8 +32,8 @@ SLOWEST, FASTEST = 1e-3, 1e-1  # Δ at the beginning
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    hidden: int | None = None  # channels; None: twice embed
-    layers: int = 1
+    hidden: int | None = base.hidden(None, default_text="2 x embed")  # channels
+    layers: int = base.layers(1)
 
 
 class Mamba(base.Model):

@@ -27,15 +27,17 @@ from nlmcli.nn.embedding import look_back
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngrams import find, is_tree, side_by_side, tree
 from nlmcli.nn.params import Params
+from nlmcli.options import option
 
 NOTHING = -1  # stands before the beginning of a text
+ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smoothing)."
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where there are too few n-grams to estimate them
 
 
 @dataclass(frozen=True)
 class Config:
-    context: int = 5
-    add_k: float | None = None
+    context: int = base.context(5)
+    add_k: float | None = option(None, ADD_K, "X", least=0, default_text="Kneser-Ney smoothing")
 
 
 class Counts(Params):

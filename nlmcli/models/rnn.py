@@ -5,7 +5,7 @@ h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
 
 import numpy as np
 
-from nlmcli.models.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
 from nlmcli.nn.embedding import scatter_add

@@ -29,15 +29,16 @@ from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_ba
 from nlmcli.nn.linear import add_gradients, add_weight_gradients
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.params import Params
+from nlmcli.options import option
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    hidden: int = 0  # of the MLP; 0: 4 embed
-    layers: int = 4
-    heads: int = 4
-    context: int = 64
-    tie: bool = True
+    hidden: int | None = base.hidden(None, default_text="4 x embed")  # of the MLP
+    layers: int = base.layers(4)
+    heads: int = option(4, "Attention heads.", "N", least=1)
+    context: int = base.context(64)
+    tie: bool = option(True, "Weight tying: one matrix serves as input and output embeddings.")
 
     def __post_init__(self):
         if self.embed % self.heads:

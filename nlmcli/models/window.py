@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.models import base
-from nlmcli.nn.cross_entropy import BLOCK
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import look_back
 from nlmcli.nn.window import add_gradients, whole_step, window
@@ -16,14 +15,15 @@ from nlmcli.nn.window import add_gradients, whole_step, window
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    hidden: int = 256
-    context: int = 8
+    hidden: int = base.hidden(256)
+    context: int = base.context(8)
 
 
 class Window(base.Model):
     """h_t = tanh([e_{t-n+1}; ...; e_t] W1 + b1).  State: the ids of the last n-1 words (n-1,B)."""
 
     Config = Config
+    has_fused_step = True
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
@@ -43,9 +43,7 @@ class Window(base.Model):
         (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
         add_gradients(dh, window_cache, G.E, G.W1, G.b1)
 
-    def step(self, P, x, targets, state, scale, G, rng=None):
-        if (rng and self.config.dropout) or not x.size > self.V or x.size * self.V > BLOCK:
-            return super().step(P, x, targets, state, scale, G, rng)
+    def fused_step(self, P, x, targets, state, scale, G):
         ids, before = look_back(state[0], x)
         given = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))
         return whole_step(*given, G.E, G.W1, G.b1, *self.head(G)), (before,)

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base import optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
 
 
 @dataclass(frozen=True)
 class Config:
-    epsilon: float = 1e-10
+    epsilon: float = optimizer.epsilon(1e-10)
 
 
 class AdaGrad(Optimizer):

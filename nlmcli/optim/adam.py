@@ -7,14 +7,15 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base import optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
 
 
 @dataclass(frozen=True)
 class Config:
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    beta1: float = optimizer.beta1(0.9)
+    beta2: float = optimizer.beta2(0.999)
+    epsilon: float = optimizer.epsilon(1e-8)
 
 
 class Adam(Optimizer):

@@ -8,12 +8,13 @@ Decay that comes as part of the gradient, λ θ, is divided by √v̂ like all o
 from dataclasses import dataclass
 
 from nlmcli.optim import adam
-from nlmcli.optim.base import ALL
+from nlmcli.optim.base import optimizer
+from nlmcli.optim.base.optimizer import ALL
 
 
 @dataclass(frozen=True)
 class Config(adam.Config):
-    weight_decay: float = 0.1
+    weight_decay: float = optimizer.weight_decay(0.1)
 
 
 class AdamW(adam.Adam):

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
+from nlmcli.options import option
 
 
 @dataclass(frozen=True)
 class Config:
-    beta: float = 0.1
+    beta: float = option(0.1, "β: weight of the newest gradient in the moving average.", "X", least=0, below=1)
 
 
 class Momentum(Optimizer):

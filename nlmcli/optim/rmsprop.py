@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base import optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
 
 
 @dataclass(frozen=True)
 class Config:
-    beta2: float = 0.99
-    epsilon: float = 1e-8
+    beta2: float = optimizer.beta2(0.99)
+    epsilon: float = optimizer.epsilon(1e-8)
 
 
 class RMSProp(Optimizer):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
 
 
 @dataclass(frozen=True)

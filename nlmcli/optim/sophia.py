@@ -11,17 +11,19 @@ is on average is the diagonal of the Gauss-Newton matrix (1/n) Σ Jᵀ (diag(p) 
 from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.optim.base import ALL, Optimizer
+from nlmcli.optim.base import optimizer
+from nlmcli.optim.base.optimizer import ALL, Optimizer
+from nlmcli.options import option
 
 
 @dataclass(frozen=True)
 class Config:
-    beta1: float = 0.96
-    beta2: float = 0.99
-    epsilon: float = 1e-12
-    weight_decay: float = 0.2
-    gamma: float = 0.05
-    every: int = 10
+    beta1: float = optimizer.beta1(0.96)
+    beta2: float = optimizer.beta2(0.99)
+    epsilon: float = optimizer.epsilon(1e-12)
+    weight_decay: float = optimizer.weight_decay(0.2)
+    gamma: float = option(0.05, "γ: the larger, the more parameters move by their curvature and not by the longest step.", "X", above=0)
+    curvature_every: int = option(10, "Steps between two estimates of the curvature.", "N", least=1)
 
 
 class Sophia(Optimizer):
@@ -39,7 +41,7 @@ class Sophia(Optimizer):
             update(theta[some], g[some], m[some], h[some], number(factor), *constants)
 
     def wants_curvature(self, t):
-        return (t - 1) % self.config.every == 0
+        return (t - 1) % self.config.curvature_every == 0
 
     def measure(self, g, n, part=ALL):
         number = g.dtype.type

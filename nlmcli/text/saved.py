@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import cast
 
-from nlmcli import text as registry
 from nlmcli.errors import InputError
 from nlmcli.text import corpus
 from nlmcli.text.tokenizer import Tokenizer
+from nlmcli.text.tokenizers import TOKENIZERS, from_dict
 
 ENDING = ".json"
 
@@ -25,7 +25,7 @@ def load(path: str) -> Tokenizer:
 
         return from_json(saved, path)
     try:
-        return registry.from_dict(saved)
+        return from_dict(saved)
     except (TypeError, ValueError) as error:
         why = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(f"'{path}' holds no tokenizer{why}; give a file that nlm tokenize --out has written") from None
@@ -34,7 +34,8 @@ def load(path: str) -> Tokenizer:
 def to_json(tokenizer: Tokenizer) -> str:
     """The contents of its file."""
     if tokenizer.name == "bpe":
-        from nlmcli.text import bpe, tokenizer_json
+        from nlmcli.text import tokenizer_json
+        from nlmcli.text.tokenizers import bpe
 
         return json.dumps(tokenizer_json.to_json(cast(bpe.Bpe, tokenizer)), ensure_ascii=False, indent=1) + "\n"
     return json.dumps(tokenizer.to_dict(), indent=1) + "\n"
@@ -42,7 +43,7 @@ def to_json(tokenizer: Tokenizer) -> str:
 
 def learns(name: str) -> bool:
     """Whether the tokenizer of this name has to learn from a text what pieces there are.  Raises InputError for an unknown one."""
-    return not name.endswith(ENDING) and registry.tokenizer_class(name).learned
+    return not name.endswith(ENDING) and TOKENIZERS.get(name).learned
 
 
 def fit(
@@ -53,7 +54,7 @@ def fit(
     Raises InputError for an unknown name, and for options that a file has decided.
     """
     if not name.endswith(ENDING):
-        return registry.tokenizer_class(name).fit(text, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
+        return TOKENIZERS.get(name).fit(text, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
     for option, given in (("--vocab-size", vocab_size), ("--min-count", min_count), ("--lowercase", lowercase or None)):
         if given is not None:
             raise InputError(f"{option} is for a tokenizer that is yet to be fitted; '{name}' has its own, so leave it out")

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.text.char import CODE_POINTS
 from nlmcli.text.strings import Bytes, class_at
+from nlmcli.text.tokenizers.char import CODE_POINTS
 
 OTHER, LETTER, NUMBER, BLANK = range(4)
 CLASSES = {"L": LETTER, "N": NUMBER, "Z": BLANK}  # by the first letter of the category

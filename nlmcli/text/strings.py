@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.text.byte import utf8
 from nlmcli.text.tokenizer import Ids
+from nlmcli.text.tokenizers.byte import utf8
 
 Bytes = npt.NDArray[np.uint8]
 Cut = Callable[[Bytes], tuple[npt.NDArray[Any], npt.NDArray[Any]]]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.errors import InputError
-from nlmcli.text.bpe import ALPHABET, PRINTABLE, Bpe, text_of
+from nlmcli.text.tokenizers.bpe import ALPHABET, PRINTABLE, Bpe, text_of
 
 LETTERS = [*map(chr, PRINTABLE), *map(chr, range(0x100, 0x200 - len(PRINTABLE)))]  # in the order of ALPHABET
 LETTER_OF = dict(zip(ALPHABET.tolist(), LETTERS, strict=True))

@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a shard; read when N
 import numpy as np
 import pytest
 
-from nlmcli.engine.gradcheck import all_pairs
+from nlmcli.engine.checking.gradcheck import all_pairs
 from nlmcli.nn.kernel import JIT
 from nlmcli.nn.pair import is_differentiable
 from nlmcli.nn.philox import Philox

@@ -11,9 +11,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 import numpy as np
 import pytest
 
-from nlmcli import models
-from nlmcli.engine.settings import Settings
-from nlmcli.engine.train import Training
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.training.train import Training
+from nlmcli.models import neural_names
 from nlmcli.nn.kernel import JIT
 
 pytestmark = [
@@ -38,9 +38,9 @@ def text(tmp_path_factory):
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "word"])
-@pytest.mark.parametrize("model", models.neural_names())
+@pytest.mark.parametrize("model", neural_names())
 def test_step(benchmark, text, tmp_path, model, tokenizer):
-    training = Training(Settings(corpus=(str(text),), model=model, tokenizer=tokenizer), tmp_path / "run")
+    training = Training(Settings.of(corpus=(str(text),), model=model, tokenizer=tokenizer), tmp_path / "run")
     batch = training.data.batch(0)
     training.warm_up()
     training.update(batch, lr=0.0)

@@ -10,9 +10,9 @@ import statistics
 import sys
 import time
 
-from nlmcli import text as registry
 from nlmcli.nn.kernel import JIT
 from nlmcli.text import corpus, saved
+from nlmcli.text.tokenizers import TOKENIZERS, from_dict
 
 VOCAB_SIZE = 8192
 ROUNDS = 5
@@ -30,7 +30,7 @@ def encoding(fitted, text):
     kept = fitted.to_dict()
 
     def run():
-        tokenizer = registry.from_dict(kept)
+        tokenizer = from_dict(kept)
         return seconds(lambda: tokenizer.encode(text))
 
     return run
@@ -38,7 +38,7 @@ def encoding(fitted, text):
 
 def ours(text):
     """What is measured of nlm: name -> a function that gives seconds."""
-    fitted = {name: saved.fit(name, text, VOCAB_SIZE if name == "bpe" else None) for name in registry.names()}
+    fitted = {name: saved.fit(name, text, VOCAB_SIZE if name == "bpe" else None) for name in TOKENIZERS.names()}
     found = {f"encode, {name}": encoding(tokenizer, text) for name, tokenizer in fitted.items()}
     return found | {"learn, bpe": lambda: seconds(lambda: saved.fit("bpe", text, VOCAB_SIZE))}
 

@@ -43,8 +43,8 @@ def train(corpus, model, minutes, options, folder):
 
 def writing_speed(folder):
     """Tokens per second of one text."""
-    from nlmcli.engine.generate import write
-    from nlmcli.engine.language_model import LanguageModel
+    from nlmcli.engine.run.language_model import LanguageModel
+    from nlmcli.engine.writing.generate import write
 
     lm = LanguageModel.load(folder)
     for length in (20, WRITTEN):  # the first time for the kernels

@@ -9,9 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from nlmcli import models, optim
 from nlmcli.cli.app import main
 from nlmcli.errors import InputError
+from nlmcli.models import neural_names
+from nlmcli.optim import OPTIMIZERS
 
 
 @pytest.fixture
@@ -86,9 +87,9 @@ TRAIN = {
     "--lr nan": "--lr nan is not a number",
     "--epochs inf": "--epochs inf is not a finite number",
     "--clip nan": "--clip nan is not a number",
-    "--dropout 1": "--dropout 1.0 is out of range",
-    "--dropout -0.1": "--dropout -0.1 is out of range",
-    "--valid-fraction 1": "out of range",
+    "--dropout 1": "--dropout 1.0 is too large; give a number below 1",
+    "--dropout -0.1": "--dropout -0.1 is too small; give 0 or more",
+    "--valid-fraction 1": "--valid-fraction 1.0 is too large; give a number below 1",
     "--clip -1": "--clip -1.0 is too small",
     "--seed -1": "--seed -1 is too small",
     "--vocab-size 1": "vocab-size 1 is too small",
@@ -136,11 +137,11 @@ OTHERS = {
 }
 
 SAMPLING = {
-    "--temperature -1": "--temperature -1.0 is out of range",
+    "--temperature -1": "--temperature -1.0 is too small; give 0 or more",
     "--temperature nan": "--temperature nan is not a number",
     "--top-k 0": "--top-k 0 is too small",
-    "--top-p 1.5": "--top-p 1.5 is out of range",
-    "--min-p 0": "--min-p 0.0 is out of range",
+    "--top-p 1.5": "--top-p 1.5 is too large; give 1 or less",
+    "--min-p 0": "--min-p 0.0 is too small; give a number above 0",
     "--length -1": "--length -1",
     "--num 0": "--num 0",
     "--num -1": "--num -1",
@@ -250,13 +251,13 @@ def test_a_disk_that_is_full_or_forbidden_is_one_sentence(folder, capsys, monkey
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.csv")
 
-    monkeypatch.setattr("nlmcli.engine.train.open_at", full)
+    monkeypatch.setattr("nlmcli.engine.training.train.open_at", full)
     assert main(["train", "ants.txt", *TINY, "--out", "run", "--quiet"]) == 2
     assert capsys.readouterr().err == "nlm: cannot read or write run/metrics.csv (no space left on device)\n"
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", models.neural_names())
+@pytest.mark.parametrize("model", neural_names())
 def test_a_learning_rate_of_a_hundred_ends_explained(folder, capsys, model, optimizer):
     (folder / "lines.txt").write_text(
         "".join(f"the {a} ants sat on the {b} .\n" for a in ("red", "blue", "old") for b in ("mat", "cat")) * 10
@@ -283,7 +284,7 @@ def test_a_learning_rate_of_a_hundred_ends_explained(folder, capsys, model, opti
     assert back == [f"{100 / 2**k:g}" for k in range(1, len(back) + 1)] and not re.search(r"\b(nan|inf)\b", out + err)
     assert code == (1 if len(back) == 4 else 0)
     if code:
-        rate = optim.optimizer_class(optimizer).lr
+        rate = OPTIMIZERS.get(optimizer).lr
         assert f"given up: training gets no better than guessing; try --lr {min(rate, 1):g}, or --clip 0.1" in err
         assert "training loss" not in out and "saved in run" in out
     assert main(["generate", "--run", "run", "--length", "5"]) == 0
@@ -306,7 +307,7 @@ def test_an_interrupt_that_comes_upon_a_kernel_is_one_too(folder, capsys, monkey
         except KeyboardInterrupt as error:
             raise SystemError("returned a result with an exception set") from error
 
-    monkeypatch.setattr("nlmcli.engine.evaluate.score_text", interrupted)
+    monkeypatch.setattr("nlmcli.engine.scoring.evaluate.score_text", interrupted)
     assert main(["train", "ants.txt", *TINY, "--out", "run", "--quiet"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -401,7 +402,7 @@ def test_out_of_memory_is_a_sentence_too(folder, capsys, monkeypatch):
     def no_more(*_):
         raise MemoryError
 
-    monkeypatch.setattr("nlmcli.engine.tokens.count", no_more)
+    monkeypatch.setattr("nlmcli.engine.reading.tokens.count", no_more)
     refused(capsys, "tokenize ants.txt", "out of memory")
 
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from nlmcli import models
 from nlmcli.cli import report, scores, surprisal
 from nlmcli.cli.app import main
-from nlmcli.engine import dynamic
+from nlmcli.engine.scoring import dynamic
+from nlmcli.models import neural_names
 
 SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", "--tokenizer", "char", "--threads", "1"]
 
@@ -139,7 +139,7 @@ FINISHED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", models.neural_names())
+@pytest.mark.parametrize("model", neural_names())
 def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
     given = {f"--{option}": value for option, value in sizes(model).items()}
     own = [word for option, value in given.items() for word in ([option] if value is True else [option, value])]
@@ -413,7 +413,7 @@ def test_gradients_are_listed_with_a_verdict(nlm, document):
     assert found["passed"] is True
     assert set(found["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
     everything = {(row["kind"], row["of"]) for row in document("gradcheck")["rows"]}
-    assert everything >= {("layer", "linear"), *(("model", name) for name in models.neural_names())}
+    assert everything >= {("layer", "linear"), *(("model", name) for name in neural_names())}
     assert "relative error" in out and max(map(len, out.splitlines())) <= 80
 
 
@@ -454,7 +454,7 @@ def test_prompts_are_asked_for_until_there_are_no_more(run, process):
         (("--beam", "2", "--num", "2"), "--beam draws nothing"),
         (("--beam", "2", "--top-k", "2"), "--beam draws nothing"),
         (("--beam", "0"), "--beam 0 is too small"),
-        (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is out of range"),
+        (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is too small; give a number above 0"),
     ],
 )
 def test_ways_of_writing_that_cannot_be_meant(run, arguments, said, capsys):

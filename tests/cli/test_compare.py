@@ -8,7 +8,7 @@ import pytest
 
 from nlmcli.cli.app import main
 from nlmcli.cli.curves import Curve, plot
-from nlmcli.engine.compare import read
+from nlmcli.engine.viewing.compare import read
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from nlmcli.cli.app import main
-from nlmcli.engine import memory
-from nlmcli.engine.checkpoint import load
-from nlmcli.engine.presets import presets
-from nlmcli.engine.settings import read_options
+from nlmcli.engine.run.checkpoint import load
+from nlmcli.engine.run.config import read_options
+from nlmcli.engine.run.presets import presets
+from nlmcli.engine.training import memory
 
 SMALL = {
     "model": "lstm",

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from nlmcli.cli.curves import POINTS, Means
 from nlmcli.cli.dashboard import Dashboard
-from nlmcli.engine.metrics import COLUMNS
-from nlmcli.engine.records import Evaluated, RolledBack, Started, Stepped
+from nlmcli.engine.training.metrics import COLUMNS
+from nlmcli.engine.training.records import Evaluated, RolledBack, Started, Stepped
 
 STARTED = Started(Path("run"), "rnn", 1234567, 1000, 10**6, 10**5, 0.01, 50_000, 2048, 64, 0.002, "the ants")
 STEPPED = Stepped(12_345, 1.5, 123.456, 0.002, 0.875, 1_234_567.0, 4000.0, 12_000.0)

@@ -6,9 +6,12 @@ from dataclasses import fields
 
 import pytest
 
-from nlmcli import models, optim, text
 from nlmcli.cli.app import app, main
-from nlmcli.optim.schedule import DECAYS
+from nlmcli.engine.run.settings import options
+from nlmcli.models import MODELS
+from nlmcli.optim import OPTIMIZERS
+from nlmcli.optim.base.schedule import DECAYS
+from nlmcli.text.tokenizers import TOKENIZERS
 
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
 SMALL = ["--steps", "2", "--batch-size", "4", "--seq-len", "8", "--embed", "4", "--hidden", "4", "--valid-fraction", "0.001"]
@@ -64,18 +67,22 @@ def test_defaults_are_shown(words):
 
 def test_names_come_from_the_registries(words):
     shown = words("train")
-    for names in (models.names(), optim.names(), text.names(), list(DECAYS)):
-        assert f"{', '.join(names[:-1])} or {names[-1]}" in shown
+    for names in (MODELS.names(), OPTIMIZERS.names(), TOKENIZERS.names(), list(DECAYS)):
+        assert ", ".join(names) in shown
 
 
-@pytest.mark.parametrize("option", ["hidden", "layers", "heads", "context", "add-k", "tie"])
-def test_an_option_of_some_models_names_them_and_one_of_none_is_hidden(words, option):
-    options = {name: {field.name.replace("_", "-") for field in fields(models.model_class(name).Config)} for name in models.names()}
-    having = [name for name in models.names() if option in options[name]]
-    found = re.search(rf"--{option} (?:[A-Z]|--no-{option}) (.*?) \[default", words("train"))
-    assert bool(found) == bool(having)
-    if found:
-        assert sorted(re.findall(r"\w+", found[1].split(";")[1])) == having
+@pytest.mark.parametrize("name", [name for name, each in options().items() if each.owner == "model"])
+def test_an_option_of_some_models_names_them(words, name):
+    having = [model for model in MODELS.names() if name in {field.name for field in fields(MODELS.get(model).Config)}]
+    lacking = sorted(set(MODELS.names()) - set(having))
+    named = f"all but {lacking[0]}" if len(lacking) == 1 else ", ".join(having)
+    assert re.search(rf"--{name.replace('_', '-')} [^(]*( \(1: [^)]*\))? \({named}\)\. \[default: ", words("train"))
+
+
+@pytest.mark.parametrize("name", [name for name in options() if name != "corpus"])
+def test_every_option_is_described_in_a_sentence(words, name):
+    shown = re.search(rf"--{name.replace('_', '-')} (.*?)(?= --|$)", words("train"))
+    assert shown and re.search(r"[A-Zβγε].*\.", shown[1]), name
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])

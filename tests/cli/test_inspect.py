@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nlmcli.cli.app import main
-from nlmcli.engine.inspect import neighbors, parameters, principal_components, type_of
-from nlmcli.engine.language_model import LanguageModel
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.viewing.inspect import neighbors, parameters, principal_components, type_of
 from nlmcli.errors import InputError
 
 

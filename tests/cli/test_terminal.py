@@ -15,9 +15,9 @@ from rich.cells import cell_len
 from nlmcli.cli import report, surprisal
 from nlmcli.cli.app import main
 from nlmcli.cli.progress import Progress
-from nlmcli.engine.language_model import LanguageModel
-from nlmcli.engine.records import Compiled, Evaluated, Started, Stepped
-from nlmcli.engine.settings import Settings
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.training.records import Compiled, Evaluated, Started, Stepped
 from nlmcli.nn.kernel import JIT
 
 SMALL = ["--embed", "4", "--hidden", "4", "--batch-size", "4", "--seq-len", "8", "--tokenizer", "char", "--threads", "1"]

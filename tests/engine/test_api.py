@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import nlmcli
-from nlmcli.engine.evaluate import evaluate
-from nlmcli.engine.language_model import LanguageModel
-from nlmcli.engine.records import Finished, Stepped
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.scoring.evaluate import evaluate
+from nlmcli.engine.training.records import Finished, Stepped
 
 TEXT = "the students opened their books .\nthe students opened their laptops .\na cat sat on the mat .\n" * 20
 SMALL = {"embed": 8, "hidden": 8, "batch_size": 4, "seq_len": 8, "steps": 30, "eval_every": 30}

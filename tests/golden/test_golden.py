@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from whole import loss_and_gradient
 
-from nlmcli import models, optim
-from nlmcli.engine.gradcheck import all_pairs
+from nlmcli.engine.checking.gradcheck import all_pairs
+from nlmcli.models import MODELS, neural_names
 from nlmcli.nn.params import Params
+from nlmcli.optim import OPTIMIZERS
 
 FOLDER = Path(__file__).parent
 FILES = sorted(file.stem for file in FOLDER.glob("*_[12].npz"))
@@ -55,12 +56,12 @@ def compare(found, gold, tolerance):
 @pytest.mark.parametrize("file", FILES)
 def test_recurrent_models(file, dtype, tolerance):
     name, layers = file.split("_")
-    if name not in models.neural_names():
+    if name not in neural_names():
         pytest.skip(f"there is no model {name}")
     gold = golden(file)
     theta = part(gold, "theta.")
     (size, D), H = theta["E"].shape, len(theta["U"])
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(embed=D, hidden=H, layers=int(layers)), size, newline=0)
     P = filled(model, theta, dtype)
     state = tuple(value.astype(dtype) for value in part(gold, "state.").values())
@@ -72,7 +73,7 @@ def test_a_wavenet(dtype, tolerance):
     gold = golden("cnn")
     theta = part(gold, "theta.")
     (size, D), H = theta["E"].shape, len(theta["U"])
-    Architecture = models.model_class("cnn")
+    Architecture = MODELS.get("cnn")
     model = Architecture(Architecture.Config(embed=D, hidden=H, context=int(gold["context"])), size, newline=0)
     P = filled(model, theta, dtype)
     agrees(model, P, model.start(gold["x"].shape[1], dtype), gold, tolerance)
@@ -98,7 +99,7 @@ def test_embedding(dtype, tolerance):
 
 @PRECISIONS
 def test_adamw(dtype, tolerance):
-    gold, AdamW = golden("adamw"), optim.optimizer_class("adamw")
+    gold, AdamW = golden("adamw"), OPTIMIZERS.get("adamw")
     config = AdamW.Config(beta1=0.8, beta2=0.95, epsilon=1e-6, weight_decay=0.3)
     theta = gold["theta"].astype(dtype)
     optimizer = AdamW(config, theta.size, dtype, decayed=[slice(0, 6), slice(9, 14)])
@@ -121,7 +122,7 @@ def mamba_of(gold, dtype):
     """The model of the golden file, and its parameters."""
     theta = part(gold, "theta.")
     (size, D), (layers, _, H) = theta["E"].shape, theta["Wx"].shape
-    Architecture = models.model_class("mamba")
+    Architecture = MODELS.get("mamba")
     model = Architecture(Architecture.Config(embed=D, hidden=H, layers=layers), size, newline=0)
     P = Params(model.shapes(), dtype=dtype)
     assert set(P.shapes) == {*theta, "b2"}  # theirs has no b2; ours stays 0
@@ -187,6 +188,6 @@ def test_gpt2(tie, dtype, tolerance):
     gold = golden("gpt2_tied" if tie else "gpt2_untied")
     theta = part(gold, "theta.")
     (size, D), (layers, _, hidden), context = theta["E"].shape, theta["W1"].shape, len(theta["Ep"])
-    Architecture = models.model_class("transformer")
+    Architecture = MODELS.get("transformer")
     model = Architecture(Architecture.Config(embed=D, hidden=hidden, layers=layers, heads=2, context=context, tie=tie), size, newline=0)
     agrees(model, filled(model, theta, dtype), model.start(gold["x"].shape[1], dtype), gold, tolerance)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nlmcli.cli.app import main
-from nlmcli.engine.gradcheck import SMALL, check_small
+from nlmcli.engine.checking.gradcheck import SMALL, check_small
 from nlmcli.models.cnn import CNN, Config
 
 V, CONTEXTS = 5, [2, 3, 4, 6, 8, 16, 21]
@@ -41,4 +41,4 @@ def test_every_gradient_of_one_layer_and_of_three(context):
 
 def test_a_context_of_one_is_refused(corpus, capsys):
     assert main(["train", str(corpus), "--model", "cnn", "--context", "1"]) == 2
-    assert "--context 1 leaves model cnn nothing to look back on; give 2 or more" in " ".join(capsys.readouterr().err.split())
+    assert "--context 1 is too small; give 2 or more" in " ".join(capsys.readouterr().err.split())

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from whole import loss_and_gradient
 
-from nlmcli import models
-from nlmcli.engine import parallel
-from nlmcli.engine.data import Batch
-from nlmcli.engine.gradcheck import all_pairs, check_model
-from nlmcli.engine.language_model import LanguageModel
-from nlmcli.engine.parallel import Team
+from nlmcli.engine.checking.gradcheck import all_pairs, check_model
+from nlmcli.engine.gradient import team
+from nlmcli.engine.gradient.team import Team
+from nlmcli.engine.reading.batches import Batch
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.models import MODELS, neural_names
 from nlmcli.models.base import Model
 from nlmcli.nn.philox import Philox
 
-pytestmark = pytest.mark.parametrize("name", models.neural_names())
+pytestmark = pytest.mark.parametrize("name", neural_names())
 
 V, T, B = 7, 6, 4
 
@@ -30,7 +30,7 @@ DEAD: dict[tuple[str, str], str] = {}
 @pytest.fixture
 def small(name, sizes):
     """A small model in float64 with random parameters."""
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name)), V, newline=1)
     rng = np.random.default_rng(3)
     P = model.initialise(rng, np.float64)
@@ -125,7 +125,7 @@ def test_gradients_are_added_to_what_is_there(name, small):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_step_in_one_kernel_is_the_step_of_its_parts(name, sizes, layers, dtype):
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     chosen = sizes(name) | ({"layers": layers} if "layers" in sizes(name) else {})
     model = Architecture(Architecture.Config(**chosen), V, newline=1)
     rng = np.random.default_rng(5)
@@ -163,7 +163,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, training):
         trained = training(name, threads, steps=5, layers=2, dropout=0.3, batch_size=6)
         for _ in trained.run():
             pass
-        seen.add((trained.lm.P.flat.tobytes(), tuple(trained.losses)))
+        seen.add((trained.lm.P.flat.tobytes(), tuple(trained.progress.losses)))
     assert len(seen) == 1
 
 
@@ -172,12 +172,12 @@ BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), few and man
 
 def ties(name):
     """The ways to have an output matrix: its own, or that of the embeddings too, where a model has both."""
-    return (True, False) if "tie" in {field.name for field in fields(models.model_class(name).Config)} else (False,)
+    return (True, False) if "tie" in {field.name for field in fields(MODELS.get(name).Config)} else (False,)
 
 
 def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
     """A model, its parameters, and (batch, loss, G, |G|) of several batches that go through one Team, the state carried over."""
-    Architecture, dropout = models.model_class(name), given.get("dropout")
+    Architecture, dropout = MODELS.get(name), given.get("dropout")
     model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
     P = model.initialise(np.random.default_rng(3), dtype)
     team, G, rng, found, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
@@ -194,7 +194,7 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
 
 @pytest.mark.parametrize(("vocabulary", "large"), [(7, 1024), (7, 5), (60, 1024), (1200, 1024)])
 def test_shards_add_up_to_the_gradient_of_the_whole_batch(name, sizes, monkeypatch, vocabulary, large):
-    monkeypatch.setattr(parallel, "LARGE", large)
+    monkeypatch.setattr(team, "LARGE", large)
     for tie in ties(name):
         model, P, found = team_gradients(name, sizes, vocabulary, 1, np.float64, tie=tie)
         state = ()
@@ -224,7 +224,7 @@ def test_it_can_learn_twenty_characters_by_heart(name, training, tmp_path):
     trained = training(name, **options, **sizes)
     for _ in trained.run():
         pass
-    assert trained.losses[-1] < 0.05
+    assert trained.progress.losses[-1] < 0.05
 
 
 def test_a_seed_decides_the_first_ten_losses(name, training):
@@ -233,7 +233,7 @@ def test_a_seed_decides_the_first_ten_losses(name, training):
         trained = training(name, steps=10, eval_every=0, seed=seed)
         for _ in trained.run():
             pass
-        losses.append(trained.losses)
+        losses.append(trained.progress.losses)
     assert len(losses[0]) == 10
     assert losses[0] == losses[1] != losses[2]
 
@@ -253,7 +253,7 @@ def test_no_parameter_is_dead_that_is_not_listed(name, small):
 
 @pytest.mark.parametrize("vocabulary", [28, 2000])
 def test_the_first_loss_is_that_of_guessing(name, vocabulary):
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(), vocabulary, newline=0)
     P = model.initialise(np.random.default_rng(0))
     x, y = np.random.default_rng(1).integers(0, vocabulary, (2, 4, 4))
@@ -263,7 +263,7 @@ def test_the_first_loss_is_that_of_guessing(name, vocabulary):
 
 
 def test_dropout_is_for_training_only_and_follows_its_generator(name, sizes):
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name, dropout=0.5)), V, newline=1)
     P = model.initialise(np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, V, (T, B))

@@ -1,26 +1,34 @@
 """A new architecture is one new file: put into models/, the commands have it."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import nlmcli
+from nlmcli.engine.run.checkpoint import load
 from nlmcli.text.corpus import shipped
 
 TOY = '''
-"""A bigram model: y_t = e_t U + b2."""
+"""A bigram model: y_t = A e_t U + b2."""
 
 from dataclasses import dataclass
 
 from nlmcli.models import base
 from nlmcli.nn.embedding import embedding, embedding_backward
+from nlmcli.options import option
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    pass
+    loudness: float = option(2.0, "Loudness of the embeddings.", "A", above=0, below=100)
+    plain: int = 1  # an option without a help text
 
 
 class Toy(base.Model):
@@ -34,10 +42,10 @@ class Toy(base.Model):
 
     def forward(self, P, x, state, rng=None):
         e, cache = embedding(P.E, x)
-        return e, (), cache
+        return self.config.loudness * e, (), cache
 
-    def backward(self, de, cache, G):
-        G.E += embedding_backward(de, cache)[0]
+    def backward(self, dh, cache, G):
+        G.E += embedding_backward(self.config.loudness * dh, cache)[0]
 '''
 
 
@@ -72,3 +80,36 @@ def test_a_file_in_models_is_all_it_takes(process, house, corpus):
 
     done = nlm("train", corpus, "--model", "toy", "--hidden", 5)
     assert done.returncode == 2 and "model toy has no --hidden" in done.stderr
+
+
+def test_a_field_of_its_config_is_an_option_everywhere(process, house, corpus, tmp_path):
+    def nlm(*arguments):
+        return process(*arguments, path=house, env={"NUMBA_DISABLE_JIT": "1", "COLUMNS": "200"})
+
+    shown = nlm("train", "--help").stdout
+    assert re.search(r"--loudness +A +Loudness of the embeddings \(toy\)\. \[default: 2\]", shown)
+    assert re.search(r"--plain .*\(toy\)\. \[default: 1\]", shown)
+
+    small = ("--tokenizer", "char", "--embed", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3, "--quiet")
+    typed = nlm("train", corpus, "--model", "toy", *small, "--loudness", 3.5, "--out", "typed")
+    assert typed.returncode == 0, typed.stderr
+    (tmp_path / "toy.yaml").write_text("model: toy\nloudness: 3.5\n")
+    read = nlm("train", corpus, "--config", "toy.yaml", *small, "--out", "read")
+    assert read.returncode == 0, read.stderr
+    assert yaml.safe_load((tmp_path / "read" / "config.yaml").read_text())["loudness"] == 3.5
+    options = "tokenizer='char', embed=6, batch_size=4, seq_len=8, steps=3, out='called'"
+    code = f"import nlmcli, pathlib; nlmcli.train(pathlib.Path({str(corpus)!r}), model='toy', loudness=3.5, {options})"
+    environment = os.environ | {"PYTHONPATH": str(house), "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)
+    kept = [load(tmp_path / name / "last.npz")[0]["E"].tobytes() for name in ("typed", "read", "called")]
+    assert len(set(kept)) == 1
+    default = nlm("train", corpus, "--model", "toy", *small, "--out", "default")
+    assert default.returncode == 0 and load(tmp_path / "default" / "last.npz")[0]["E"].tobytes() != kept[0]
+
+    refused = nlm("train", corpus, "--model", "toy", "--loudness", 100)
+    assert (refused.returncode, refused.stderr) == (2, "nlm: --loudness 100.0 is too large; give a number below 100\n")
+    refused = nlm("train", corpus, "--model", "rnn", "--loudness", 1)
+    assert refused.returncode == 2 and "model rnn has no --loudness; its options: --embed, --dropout, --hidden" in refused.stderr
+    (tmp_path / "toy.yaml").write_text("model: toy\nloudness: very\n")
+    refused = nlm("train", corpus, "--config", "toy.yaml")
+    assert refused.returncode == 2 and "option 'loudness' is 'very', which is not a number" in refused.stderr

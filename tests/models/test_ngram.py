@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlmcli.engine import checkpoint, evaluate
-from nlmcli.engine.generate import write
-from nlmcli.engine.language_model import LanguageModel
-from nlmcli.engine.train import Compiled, Evaluated, Finished, Started, Stepped
+from nlmcli.engine.run import checkpoint
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.scoring import evaluate
+from nlmcli.engine.training.train import Compiled, Evaluated, Finished, Started, Stepped
+from nlmcli.engine.writing.generate import write
 from nlmcli.errors import InputError
 from nlmcli.models.ngram import FALLBACK, Config, NGram, discounts
 from nlmcli.nn.ngrams import distinct
@@ -149,7 +150,7 @@ def test_what_is_saved_is_loaded_to_the_bit(training):
         loaded = LanguageModel.load(trained.folder / name)
         for letter, array in trained.lm.P.items():
             assert loaded.P[letter].tobytes() == array.tobytes() and loaded.P[letter].dtype == array.dtype
-        assert evaluate.score_text(loaded, trained.texts.valid) == evaluate.score_text(trained.lm, trained.texts.valid)
+        assert evaluate.score_text(loaded, trained.dataset.texts.valid) == evaluate.score_text(trained.lm, trained.dataset.texts.valid)
 
 
 def change(name, place, value):
@@ -211,7 +212,7 @@ def test_a_run_counts_once_and_says_so(training, by):
     assert math.isnan(done.train_loss) and done.valid_loss == records[-2].valid_loss
     assert sorted(path.name for path in trained.folder.iterdir()) == ["best.npz", "config.yaml", "last.npz", "metrics.csv"]
     assert (trained.folder / "metrics.csv").read_text().splitlines()[1].startswith(f"1,1,,{done.valid_loss:.6g},0,0,")
-    score = evaluate.score_text(trained.lm, trained.texts.valid)
+    score = evaluate.score_text(trained.lm, trained.dataset.texts.valid)
     assert done.valid_loss == score.nats / score.tokens
 
 
@@ -226,7 +227,7 @@ def test_the_score_of_a_text_is_that_of_the_definition(training, monkeypatch, by
         parts = [line + "\n" for line in text.removesuffix("\n").split("\n")] if by == "line" else [text]
         return [tokenizer.encode(part).tolist() for part in parts]
 
-    texts, definition = in_parts(str(trained.texts.train)), naive.kneser_ney if add_k is None else naive.add_k
+    texts, definition = in_parts(str(trained.dataset.texts.train)), naive.kneser_ney if add_k is None else naive.add_k
     nll = []
     for ids in in_parts(text):
         for t, w in enumerate(ids):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlmcli.engine.gradcheck import all_pairs, check_pair
+from nlmcli.engine.checking.gradcheck import all_pairs, check_pair
 from nlmcli.nn.philox import Philox
 
 PAIRS = all_pairs()

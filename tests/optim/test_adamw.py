@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from nlmcli import models
+from nlmcli.models import MODELS
 from nlmcli.optim.adam import Adam
 from nlmcli.optim.adamw import AdamW, Config
 
@@ -86,7 +86,7 @@ def test_parts_of_the_vector_are_the_whole_to_the_bit(dtype):
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_matrices_and_embeddings_are_decayed_and_biases_are_not(name, sizes):
-    Architecture = models.model_class(name)
+    Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name)), 7, newline=1)
     assert model.matrices() == MATRICES[name]
     P = model.initialise(np.random.default_rng(0))
@@ -106,5 +106,5 @@ def test_a_run_decays_its_weights(training):
     adam, adamw = (run.lm.P for run in runs)
     start = type(adam)(adam.shapes, before)
     for letter, value in adamw.items():
-        shrunk = 0.01 * 0.1 * start[letter] if letter in runs[0].model.matrices() else 0
+        shrunk = 0.01 * 0.1 * start[letter] if letter in runs[0].lm.model.matrices() else 0
         np.testing.assert_allclose(adam[letter] - value, shrunk, atol=1e-7)

@@ -4,51 +4,45 @@ import itertools
 
 import pytest
 
-from nlmcli.engine import evaluate
-from nlmcli.engine.evaluate import Score
-from nlmcli.engine.length import Steps
-from nlmcli.engine.records import Evaluated, Stepped
-from nlmcli.optim.schedule import DECAYS, Schedule, decay_of
+from nlmcli.engine.scoring import evaluate
+from nlmcli.engine.scoring.evaluate import Score
+from nlmcli.engine.training.length import Steps
+from nlmcli.engine.training.records import Evaluated, Stepped
+from nlmcli.optim.base.schedule import DECAYS, Schedule
 
 ENDS = {"constant": (1, 1, 1), "linear": (1, 0.55, 0.1), "cosine": (1, 0.55, 0.1), "plateau": (1, 1, 1)}
 
 
 @pytest.mark.parametrize("name", DECAYS)
 def test_a_schedule_at_its_beginning_middle_and_end(name):
-    decay = decay_of(name)
-    assert [decay(p) for p in (0, 0.5, 1)] == pytest.approx(ENDS[name])
+    assert [DECAYS[name](p) for p in (0, 0.5, 1)] == pytest.approx(ENDS[name])
 
 
 @pytest.mark.parametrize("name", DECAYS)
 def test_a_schedule_warms_up_to_its_peak_and_never_rises_after(name):
-    schedule, steps = Schedule(name, 0.4, 4), Steps(20, 4)
-    rates = [schedule.rate(step, steps.progress(step, 0.0)) for step in range(20)]
+    schedule, steps = Schedule(name, 4), Steps(20, 4)
+    rates = [schedule.rate(0.4, step, steps.progress(step, 0.0)) for step in range(20)]
     assert rates[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
     assert all(a >= b > 0 for a, b in itertools.pairwise(rates[4:]))
 
 
 def test_a_plateau_divides_the_rate_by_four_each_time_it_is_no_better():
-    schedule, rates = Schedule("plateau", 0.8), []
+    schedule, peak, rates = Schedule("plateau"), 0.8, []
     for step, better in enumerate([True, False, True, True, False, False], 1):
-        schedule.evaluated(step, better)
-        rates.append(schedule.rate(step, step / 6))
+        peak = schedule.peak_after(peak, step, better)
+        rates.append(schedule.rate(peak, step, step / 6))
     assert rates == [0.8, 0.2, 0.2, 0.2, 0.05, 0.0125]
 
 
 @pytest.mark.parametrize("name", sorted(set(DECAYS) - {"plateau"}))
 def test_the_other_schedules_do_not_look_at_validation(name):
-    seen, unseen = Schedule(name, 0.8), Schedule(name, 0.8)
-    seen.evaluated(1, better=False)
-    assert seen.rate(1, 0.3) == unseen.rate(1, 0.3)
+    assert Schedule(name).peak_after(0.8, 1, better=False) == 0.8
 
 
 def test_a_plateau_does_not_count_the_warm_up():
-    schedule = Schedule("plateau", 0.8, warmup=4)
-    for step in (2, 4):
-        schedule.evaluated(step, better=False)
-    assert [schedule.rate(step, 0.0) for step in (3, 4)] == [0.8, 0.8]
-    schedule.evaluated(6, better=False)
-    assert schedule.rate(6, 0.0) == 0.2
+    schedule = Schedule("plateau", warmup=4)
+    assert [schedule.peak_after(0.8, step, better=False) for step in (2, 4, 6)] == [0.8, 0.8, 0.2]
+    assert [schedule.rate(0.8, step, 0.0) for step in (3, 4)] == [0.8, 0.8]
 
 
 @pytest.fixture
@@ -77,6 +71,6 @@ def test_patience_ends_a_run(training, scripted, patience, steps):
     scripted([3.0, 2.0, 2.5, 1.9, 1.9, 2.1, 1.8, 1.9])
     trained = training(patience=patience, steps=8, eval_every=1)
     *records, done = trained.run()
-    assert (trained.step, done.steps, done.interrupted) == (steps, steps, False)
+    assert (trained.progress.step, done.steps, done.interrupted) == (steps, steps, False)
     evaluations = [record for record in records if isinstance(record, Evaluated)]
     assert [record.waited for record in evaluations] == [0, 0, 1, 0, 1, 2, 0, 1][:steps]

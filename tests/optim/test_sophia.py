@@ -4,10 +4,10 @@ import naive
 import numpy as np
 import pytest
 
-from nlmcli import models
-from nlmcli.engine.data import Batch
-from nlmcli.engine.parallel import Team
-from nlmcli.engine.records import Stepped
+from nlmcli.engine.gradient.team import Team
+from nlmcli.engine.reading.batches import Batch
+from nlmcli.engine.training.records import Stepped
+from nlmcli.models import MODELS
 from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.optim.sophia import Config, Sophia
 
@@ -107,7 +107,7 @@ def test_a_head_may_be_the_embeddings_turned_over_and_have_no_bias():
 @pytest.fixture
 def small(sizes):
     """An rnn in float64, a batch of it with padding, and states that are not the start."""
-    RNN = models.model_class("rnn")
+    RNN = MODELS.get("rnn")
     model = RNN(RNN.Config(**sizes("rnn", layers=1, embed=3, hidden=4)), V, newline=1)
     rng = np.random.default_rng(3)
     P = model.initialise(rng, np.float64)
@@ -161,7 +161,7 @@ def test_a_draw_is_of_the_batch_and_leaves_it_alone(small):
 
 
 def test_the_words_drawn_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
-    Additive = models.model_class("additive")
+    Additive = MODELS.get("additive")
     model = Additive(Additive.Config(**sizes("additive")), 1200, newline=1)
     P = model.initialise(np.random.default_rng(0))
     x, y = np.random.default_rng(1).integers(0, 1200, (2, 5, 9))
@@ -179,14 +179,14 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(training, name, given):
         trained = training(name, threads, steps=12, batch_size=6, optimizer="sophia", **given)
         for _ in trained.run():
             pass
-        seen.add((trained.lm.P.flat.tobytes(), trained.optimizer.memory["h"].tobytes(), tuple(trained.losses)))
+        seen.add((trained.lm.P.flat.tobytes(), trained.learner.optimizer.memory["h"].tobytes(), tuple(trained.progress.losses)))
     assert len(seen) == 1
 
 
 def test_a_run_measures_before_every_tenth_step_and_its_own_gradient_is_not_changed_by_that(training):
     plain, measured = training(optimizer="sgd", steps=1, eval_every=0), training(optimizer="sophia", steps=25, eval_every=0)
-    at, measure = [], measured.measure
-    measured.measure = lambda *given: (at.append(measured.step), measure(*given))
+    at, measure = [], measured.learner.measure_curvature
+    measured.learner.measure_curvature = lambda *given: (at.append(measured.progress.step), measure(*given))
     lengths = [[r.gradient_norm for r in run.run() if isinstance(r, Stepped)] for run in (plain, measured)]
-    assert lengths[0][0] == lengths[1][0] and plain.losses[0] == measured.losses[0]
-    assert at == [0, 10, 20] and (measured.optimizer.memory["h"] > 0).any()
+    assert lengths[0][0] == lengths[1][0] and plain.progress.losses[0] == measured.progress.losses[0]
+    assert at == [0, 10, 20] and (measured.learner.optimizer.memory["h"] > 0).any()

@@ -11,12 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nlmcli.errors import InputError
-from nlmcli.text import bpe, corpus, saved
+from nlmcli.text import corpus, saved
 from nlmcli.text import tokenizer as tokenizer_module
-from nlmcli.text.bpe import ALPHABET, Bpe, bytes_of
-from nlmcli.text.byte import utf8
 from nlmcli.text.split import split
 from nlmcli.text.tokenizer_json import LETTER_OF, from_json, to_json
+from nlmcli.text.tokenizers import bpe
+from nlmcli.text.tokenizers.bpe import ALPHABET, Bpe, bytes_of
+from nlmcli.text.tokenizers.byte import utf8
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "bpe.json").read_text(encoding="utf-8"))
 ANTS = "the blue ants hated the red ants.\n\nthe ants' anthill isn't theirs\n"

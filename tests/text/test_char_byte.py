@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlmcli.errors import InputError
-from nlmcli.text.byte import Byte
-from nlmcli.text.char import Char
+from nlmcli.text.tokenizers.byte import Byte
+from nlmcli.text.tokenizers.char import Char
 
 
 @given(st.text(st.characters()))

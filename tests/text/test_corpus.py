@@ -93,7 +93,7 @@ def npz():
 @pytest.mark.parametrize(
     "data, said",
     [
-        (gzip.compress(b"text"), "looks like a gzip archive"),
+        (gzip.compress(b"text", mtime=0), "looks like a gzip archive"),
         (npz(), "looks like a zip archive (as .npz"),
         (b"\x93NUMPY\1\0", "looks like a NumPy array"),
         (b"%PDF-1.7\n", "looks like a PDF document"),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlmcli import text as registry
 from nlmcli.errors import InputError, near, suggest
 from nlmcli.text import tokenizer as tokenizer_module
 from nlmcli.text.tokenizer import AFTER_BLANK, AFTER_LINE_END, cut
+from nlmcli.text.tokenizers import TOKENIZERS, from_dict
 
 LECTURE = "the blue ants hated the red ants."
 TEXT = "Der Ameisenbär, 蚂蚁 und \U0001f41c!\n\n" + LECTURE + "\n"
@@ -21,21 +21,21 @@ with_unknown = pytest.mark.parametrize("name", ("char", "whitespace", "word"))
 
 
 def fit(name, text=TEXT, **options):
-    return registry.tokenizer_class(name).fit(text, **options)
+    return TOKENIZERS.get(name).fit(text, **options)
 
 
 def test_the_folder_is_the_registry():
-    assert set(OWN) <= set(registry.names())
-    assert registry.names() == sorted(registry.names())
-    for name in registry.names():
-        assert registry.tokenizer_class(name).name == name
+    assert set(OWN) <= set(TOKENIZERS.names())
+    assert TOKENIZERS.names() == sorted(TOKENIZERS.names())
+    for name in TOKENIZERS.names():
+        assert TOKENIZERS.get(name).name == name
 
 
 def test_an_unknown_name_is_answered_with_a_near_one():
     with pytest.raises(InputError, match=r"^unknown tokenizer 'wrod'; did you mean 'word'\?$"):
-        registry.tokenizer_class("wrod")
+        TOKENIZERS.get("wrod")
     with pytest.raises(InputError, match=r"known: .*byte, char"):
-        registry.tokenizer_class("corpus")
+        TOKENIZERS.get("corpus")
 
 
 def test_suggestions():
@@ -83,7 +83,7 @@ def test_counts_are_those_of_the_encoded_training_text(name, options):
 def test_saving_through_json_gives_the_same_tokenizer(name, lowercase):
     first = fit(name, lowercase=lowercase)
     saved = first.to_dict()
-    second = registry.from_dict(json.loads(json.dumps(saved)))
+    second = from_dict(json.loads(json.dumps(saved)))
     assert type(second) is type(first) and second.to_dict() == saved
     assert (second.unknown, second.newline) == (first.unknown, first.newline)
     assert second.encode(TEXT).tolist() == first.encode(TEXT).tolist()
@@ -93,21 +93,21 @@ def test_saving_through_json_gives_the_same_tokenizer(name, lowercase):
 def test_a_damaged_dictionary_is_refused(name):
     saved = fit(name).to_dict()
     with pytest.raises(InputError, match="does not fit 3 counts"):
-        registry.from_dict({**saved, "counts": [1, 2, 3]})
+        from_dict({**saved, "counts": [1, 2, 3]})
     with pytest.raises(InputError, match="lacks its counts"):
-        registry.from_dict({key: saved[key] for key in saved if key != "counts"})
+        from_dict({key: saved[key] for key in saved if key != "counts"})
     with pytest.raises(InputError, match=r"begins with|what each merge makes"):
-        registry.from_dict({**saved, "vocabulary": saved["vocabulary"][::-1]})
+        from_dict({**saved, "vocabulary": saved["vocabulary"][::-1]})
     with pytest.raises(InputError, match="'elmo'"):
-        registry.from_dict({**saved, "name": "elmo"})
+        from_dict({**saved, "name": "elmo"})
     with pytest.raises(InputError, match="is not a"):
-        registry.tokenizer_class(name).from_dict({**saved, "name": "other"})
+        TOKENIZERS.get(name).from_dict({**saved, "name": "other"})
 
 
 @pytest.mark.parametrize("saved", [{}, {"name": 3}, []])
 def test_what_is_no_saved_tokenizer_is_refused(saved):
     with pytest.raises(InputError, match="needs a 'name'"):
-        registry.from_dict(saved)
+        from_dict(saved)
 
 
 @with_unknown

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from nlmcli.text.byte import utf8
 from nlmcli.text.strings import Memory, Strings
-from nlmcli.text.whitespace import Whitespace, between_blanks
-from nlmcli.text.word import Word
+from nlmcli.text.tokenizers.byte import utf8
+from nlmcli.text.tokenizers.whitespace import Whitespace, between_blanks
+from nlmcli.text.tokenizers.word import Word
 
 LECTURE = "the blue ants hated the red ants."
 

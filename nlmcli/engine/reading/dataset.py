@@ -1,0 +1,42 @@
+"""A corpus as a run reads it: a tokenizer fitted to the training part, and both parts as ids."""
+
+from dataclasses import dataclass
+
+from nlmcli.engine.reading.batches import Lines, Stream
+from nlmcli.engine.reading.encoded import Encoded, encode
+from nlmcli.engine.reading.texts import Texts, read_texts
+from nlmcli.engine.run.settings import Settings
+from nlmcli.errors import InputError
+from nlmcli.text import saved
+from nlmcli.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The texts, the tokenizer, and the ids of what is trained on and what is held out."""
+
+    texts: Texts
+    tokenizer: Tokenizer
+    train: Encoded
+    held_out: Encoded
+
+    def batches(self, settings: Settings) -> Stream | Lines:
+        """The training part, batch by batch.  Raises InputError where it is too short for a batch."""
+        s, newline = settings, self.tokenizer.newline
+        if s.by == "stream":
+            return Stream(self.train.ids, newline, s.batch_size, s.seq_len, s.seed)
+        return Lines(self.train.lines(), newline, s.batch_size, s.seq_len, s.seed)
+
+    def unknown_rate(self) -> float:
+        """The share of the training part's tokens that are <unk>."""
+        tokenizer = self.tokenizer
+        return tokenizer.counts[tokenizer.unknown] / tokenizer.counts.sum() if tokenizer.unknown is not None else 0.0
+
+
+def read_dataset(settings: Settings) -> Dataset:
+    """Read the corpus of a run.  Raises InputError where nothing is left to train on, or for what is not a text."""
+    s, texts = settings, read_texts(settings)
+    if not texts.train:
+        raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
+    tokenizer = saved.fit(s.tokenizer, texts.train, s.vocab_size, s.min_count, s.lowercase)
+    return Dataset(texts, tokenizer, *(encode(tokenizer, part, s.by) for part in (texts.train, texts.valid)))

@@ -1,0 +1,99 @@
+"""A checkpoint is one .npz that `numpy.load` reads with allow_pickle=False.
+
+Parameters stand under their letters, everything else under a prefix (`optimizer.m`, `state.0.0`), and `about` is a JSON
+text: format version, model, sizes, tokenizer, settings, counters, and for each array the CRC-32 of its .npy (dtype, shape
+and bytes). That is the checksum by which the zip guards each of its members, `about` too; kept twice, it also tells whether
+all arrays are of one checkpoint. So whatever bit is turned, a file is refused, or it is one of those that say nothing (dates,
+attributes, the second copies of sizes and names) and the same arrays come back.
+"""
+
+import json
+import math
+import os
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from nlmcli.engine.run.atomic import write_atomically
+from nlmcli.errors import InputError
+
+FORMAT = 2  # 1 had no checksums; it is refused
+
+# What reading a file that is no zip of ours, or no longer a whole one, may raise; NotImplementedError is a RuntimeError.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile)
+
+
+class Damaged(InputError):
+    """A file that is not, or no longer, a whole checkpoint."""
+
+
+def save(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write arrays by name, and what they are.  Raises InputError where that fails; what was there before is kept."""
+    write_atomically(path, lambda file: write(file, arrays, about))
+
+
+def write(file: IO[bytes], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """The same into an open file."""
+    with zipfile.ZipFile(file, "w") as archive:
+        checksums = {name: write_array(archive, name, value) for name, value in arrays.items()}
+        write_array(archive, "about", np.array(json.dumps({"format": FORMAT, **about, "checksums": checksums})))
+
+
+def write_array(archive: zipfile.ZipFile, name: str, value: np.ndarray) -> int:
+    """Add an array to the zip.  -> the CRC-32 of its .npy"""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, value, allow_pickle=False)
+    return archive.getinfo(f"{name}.npy").CRC
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and what they are.  Raises Damaged for a file that is none or not whole, InputError for another format's."""
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            return read(archive, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError:
+        raise InputError(f"no checkpoint at {path}") from None
+    except InputError as error:
+        raise type(error)(f"{path} {error}") from None
+    except UNREADABLE as error:
+        raise Damaged(f"{path} is not a whole nlm checkpoint ({error or type(error).__name__})") from None
+
+
+def read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file of that size and what they are.  Raises InputError whose subject is the file, or one of UNREADABLE."""
+    about = json.loads(str(read_array(archive, "about", size)))
+    if not isinstance(about, dict):
+        raise Damaged("is not a whole nlm checkpoint (it does not say what it is)")
+    if about.get("format") != FORMAT:
+        raise InputError(f"has checkpoint format {about.get('format')}; this nlm reads format {FORMAT}; train the model again")
+    checksums = dict(about.pop("checksums"))
+    there = {name.removesuffix(".npy") for name in archive.namelist()} - {"about"}
+    for name in there ^ set(checksums):
+        raise Damaged(f"is damaged: array {name} is {'missing' if name in checksums else 'none of its own'}")
+    return {name: read_array(archive, name, size, checksum) for name, checksum in checksums.items()}, about
+
+
+def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | None = None) -> np.ndarray:
+    """One array of a file of that size. Nothing is unpickled, and no more memory taken than the file is large.
+
+    Raises Damaged where it does not match its checksum, one of UNREADABLE for what is no plain array.
+    """
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
+        raise ValueError(f"{name} is packed in another way")
+    try:
+        data, matches = bytearray(archive.read(member)), checksum in (None, member.CRC)
+    except zipfile.BadZipFile:
+        matches = False
+    if not matches:
+        raise Damaged(f"is damaged: array {name} does not match its checksum")
+    header = BytesIO(data[: 1 << 12])
+    if np.lib.format.read_magic(header) != (1, 0):
+        raise ValueError(f"{name} is of another .npy version")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - header.tell():
+        raise ValueError(f"{name} is no array of numbers, or not of its size")
+    return np.ndarray(shape, dtype, data, header.tell(), order="F" if fortran else "C")

@@ -1,0 +1,62 @@
+"""Dynamic evaluation: the model goes on learning while it reads, a step of gradient descent for each segment of the text.
+
+    segment s is scored with θ_s;   then θ_{s+1} = θ_s - η g,  g = dL_s/dθ
+
+L_s is the mean -ln P of the segment's tokens, and g is clipped as it was in training. What a text repeats, its names and its
+subject, becomes more probable on the way. No token is predicted from parameters or from a state that saw it: both are those
+of the tokens before. The parameters are a copy; the run stays as it is.  Mikolov et al. 2010; Krause et al. 2018
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nlmcli.engine.gradient.team import Team
+from nlmcli.engine.reading.batches import Batch
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.errors import InputError
+from nlmcli.models import neural_names
+from nlmcli.models.base import State
+from nlmcli.nn.params import Params
+from nlmcli.optim.base.clip import clip_scale
+from nlmcli.optim.sgd import SGD, Config
+
+RATE, SEGMENT = 0.03, 20  # η; tokens. Where a model reads by line, a segment ends with its line
+
+
+class Dynamic:
+    """What evaluation needs of a language model. It is to be given one segment of one text at a time."""
+
+    def __init__(self, lm: LanguageModel, lr: float = RATE, segment: int = SEGMENT, threads: int = 1):
+        """Raises InputError for a model without gradients, or a rate or a length that is none."""
+        if not lm.model.neural:
+            named = ", ".join(neural_names())
+            raise InputError(f"model {lm.settings.model} counts, and has no gradient to learn by; models that have: {named}")
+        if not 0 < lr < np.inf:
+            raise InputError(f"--dynamic-lr {lr} is out of range; give a number above 0")
+        if segment < 1:
+            raise InputError(f"--dynamic-segment {segment} is too small; give 1 or more")
+        self.trained, self.lr, self.segment = lm, lr, segment
+        self.tokenizer, self.settings = lm.tokenizer, lm.settings
+        self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was learnt while reading."""
+        self.steps, self.lm = 0, replace(self.trained, P=Params(self.trained.P.shapes, self.trained.P.flat.copy()))
+
+    def start(self, batch: int) -> State:
+        return self.lm.start(batch)
+
+    def score(self, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """nll and rank of the targets, and the state after x; then learn from them.  x, targets (T,1)"""
+        nll, rank, after = self.lm.score(x, targets, state)
+        self.learn(Batch(x, targets, fresh=False), state)
+        return nll, rank, after
+
+    def learn(self, batch: Batch, state: State) -> None:
+        """θ ← θ - η g, |g| at most what training allowed."""
+        _, length, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
+        self.steps += 1
+        scale = clip_scale(length, self.settings.clip)
+        self.sgd.step(self.lm.P.flat, self.G.flat, scale, self.lr, self.steps)

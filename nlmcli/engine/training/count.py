@@ -1,0 +1,118 @@
+"""A model that counts: the text is read once. The same files are left and the same records told as by a training in steps."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nlmcli.engine.gradient.threads import MOST_THREADS
+from nlmcli.engine.reading.dataset import read_dataset
+from nlmcli.engine.run.language_model import LanguageModel, build
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.scoring import evaluate
+from nlmcli.engine.training import memory
+from nlmcli.engine.training.length import every
+from nlmcli.engine.training.metrics import Metrics, open_at
+from nlmcli.engine.training.progress import finite
+from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, Started, Stepped
+from nlmcli.engine.training.runs import floor_perplexity, new_folder, prompt_of, sample_of
+from nlmcli.engine.writing.generate import next_words
+from nlmcli.options import check_at_least
+
+
+class Counting:
+    """A run of one step. One thread does it, however many there are."""
+
+    def __init__(self, settings: Settings, out: Path | None = None, threads: int | None = None):
+        settings.check()
+        check_at_least("threads", threads, 1, MOST_THREADS)
+        self.settings, self.out = settings, out
+        self.dataset = read_dataset(settings)
+        self.model = build(settings, self.dataset.tokenizer)
+        self.tokens = int(self.dataset.tokenizer.counts.sum())
+        self.stop = False  # set it, and the run ends when all is counted
+        self.train_loss = self.valid_loss = math.nan
+
+    def run(self) -> Iterator[Record]:
+        """Count, save, score what is held out, or, where nothing is, what was counted; tell how it went."""
+        self.folder = new_folder(self.out, self.settings)
+        yield self.started()
+        begun = time.perf_counter()
+        counted = self.count()
+        self.lm.save(self.folder / "last.npz")
+        yield counted
+        compile_seconds = self.warm_up()
+        yield Compiled(compile_seconds)
+        interrupted = self.stop
+        if not interrupted:
+            yield from self.score()
+        with open_at(self.folder / "metrics.csv", -1) as file:
+            metrics = Metrics(file, every(1))
+            metrics.last = counted
+            metrics.row(*(None if math.isnan(loss) else loss for loss in (self.train_loss, self.valid_loss)))
+        yield self.finished(counted, time.perf_counter() - begun - compile_seconds, compile_seconds, interrupted)
+
+    def count(self) -> Stepped:
+        start = time.perf_counter()
+        train = replace(self.dataset.train, ids=self.dataset.train.ids.astype(np.int32))
+        P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
+        self.lm = LanguageModel(self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1})
+        seconds = time.perf_counter() - start
+        self.lm.about |= {"parameters": P.flat.size, "tokens_per_second": self.tokens / seconds, "seconds": seconds}
+        return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
+
+    def warm_up(self) -> float:
+        """Have the kernels compiled, or read from the cache, by a token that is scored and one that is written.  -> seconds"""
+        start = time.perf_counter()
+        evaluate.score_text(self.lm, "\n")
+        next_words(self.lm, "", 1)
+        return time.perf_counter() - start
+
+    def score(self) -> Iterator[Evaluated]:
+        score = evaluate.score_text(self.lm, self.dataset.held_out or self.dataset.train)
+        if not self.dataset.held_out:
+            self.train_loss = score.nats / score.tokens
+            return
+        self.valid_loss = score.nats / score.tokens
+        bits = score.nats / math.log(2) / score.characters
+        self.lm.about |= {"valid_loss": finite(self.valid_loss), "best": finite(self.valid_loss), "bits_per_character": finite(bits)}
+        for name in ("best.npz", "last.npz"):
+            self.lm.save(self.folder / name)
+        yield Evaluated(1, math.nan, self.valid_loss, True, sample_of(self.lm))
+
+    def started(self) -> Started:
+        return Started(
+            run=self.folder,
+            model=self.settings.model,
+            parameters=0,
+            vocabulary=len(self.dataset.tokenizer),
+            train_tokens=self.tokens,
+            valid_tokens=len(self.dataset.held_out),
+            unknown_rate=self.dataset.unknown_rate(),
+            steps=1,
+            tokens_per_step=self.tokens,
+            threads=1,
+            lr=0.0,
+            prompt=prompt_of(self.dataset.texts, self.settings),
+        )
+
+    def finished(self, counted: Stepped, seconds: float, compile_seconds: float, interrupted: bool) -> Finished:
+        valid = None if math.isnan(self.valid_loss) else self.valid_loss
+        return Finished(
+            run=str(self.folder),
+            model=self.settings.model,
+            parameters=self.lm.P.flat.size,
+            steps=1,
+            train_loss=self.train_loss,
+            valid_loss=valid,
+            perplexity=None if valid is None else evaluate.perplexity(valid),
+            floor_perplexity=floor_perplexity(self.dataset.texts, len(self.dataset.held_out)),
+            tokens_per_second=counted.tokens_per_second,
+            seconds=seconds,
+            compile_seconds=compile_seconds,
+            peak_memory_bytes=memory.peak(),
+            interrupted=interrupted,
+        )

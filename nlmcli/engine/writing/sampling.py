@@ -1,0 +1,62 @@
+"""The distribution that the next token is drawn from.
+
+p_i = softmax(z / temperature)_i, kept only where every filter keeps it, and divided by what is left
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.nn.activations import softmax
+from nlmcli.options import listed, option
+
+TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0 is greedy."
+TOP_P = "Nucleus sampling: draw from the fewest tokens that together have probability P."
+MIN_P = "Min-p sampling: draw from tokens at least P times as probable as the most probable one."
+REPETITION_PENALTY = "Repetition penalty: above 1, tokens that occur in the text already become less probable."
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.  temperature 1: as the model says; below 1: surer; 0 or greedy: always the most probable.
+
+    repetition_penalty r: the logits of tokens that stand in the text already are divided by r where they are positive and
+    multiplied by r where they are negative (Keskar et al. 2019).
+    """
+
+    temperature: float = option(1.0, TEMPERATURE, "X", least=0)
+    top_k: int | None = option(None, "Top-k sampling: draw from the K most probable tokens only.", "K", least=1)
+    top_p: float | None = option(None, TOP_P, "P", above=0, most=1)
+    min_p: float | None = option(None, MIN_P, "P", above=0, most=1)
+    greedy: bool = option(False, "Greedy decoding: always take the most probable token.")
+    repetition_penalty: float = option(1.0, REPETITION_PENALTY, "R", above=0)
+
+    def check(self) -> None:
+        """Raises InputError for a value out of range."""
+        for name, each in listed(Sampling).items():
+            each.option.check(name, getattr(self, name))
+
+    def shape(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
+        """The distribution that is drawn from.  z (B,V) logits, seen (B,V): in the text already -> p (B,V) float64, rows sum to 1."""
+        z = z.astype(np.float64)
+        if seen is not None and self.repetition_penalty != 1:
+            z = np.where(seen, np.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty), z)
+        if self.greedy or self.temperature == 0:
+            return np.eye(z.shape[1])[z.argmax(1)]
+        p, _ = softmax(z / self.temperature)
+        if self.top_k is not None:
+            p = keep_most_probable(p, np.arange(p.shape[1]) < self.top_k)
+        if self.top_p is not None:
+            ordered = -np.sort(-p, axis=1)
+            p = keep_most_probable(p, ordered.cumsum(1) - ordered < self.top_p)
+        if self.min_p is not None:
+            p = np.where(p >= self.min_p * p.max(1, keepdims=True), p, 0)
+        return p / p.sum(1, keepdims=True)
+
+
+def keep_most_probable(p: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """p with only the k-th most probable entries kept where keep[..., k] holds; equals in the order of their ids."""
+    order = np.argsort(-p, axis=1, kind="stable")
+    kept = np.zeros_like(p)
+    np.put_along_axis(kept, order, np.take_along_axis(p, order, 1) * keep, 1)
+    return kept

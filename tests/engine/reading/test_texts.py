@@ -1,0 +1,275 @@
+"""Texts read part by part: the same, to the bit, as a text that stands in memory whole; and their ids in a mapped file."""
+
+import io
+import mmap
+import os
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlmcli.engine.reading import encoded
+from nlmcli.engine.reading.encoded import encode
+from nlmcli.engine.reading.texts import of_string, read_corpus, read_texts
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.scoring import evaluate
+from nlmcli.errors import InputError
+from nlmcli.text import corpus
+from nlmcli.text.tokenizers import TOKENIZERS
+
+PROSE = "The ants, 蚂蚁 und Bär \U0001f41c!\r\n\r\nstudents opened\rtheir books .\n a b  c\u3000d\n<eos> e\n" * 4
+ODD = st.text(st.sampled_from("ab \n\r\u3000ä蚁\ufeff"), max_size=40)
+
+
+@pytest.fixture(params=[4, 7, 50])
+def small_parts(request, monkeypatch):
+    """So few bytes are read at once."""
+    monkeypatch.setattr(corpus, "PART", request.param)
+
+
+def whole(data, encoding="utf-8"):
+    """What a text is: decoded at once, without its mark, every line ending in LF."""
+    return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+# parts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "gb18030", "utf-7"])
+@pytest.mark.parametrize("part", [4, 5, 7, 64])
+def test_the_parts_are_the_text(tmp_path, monkeypatch, encoding, part):
+    monkeypatch.setattr(corpus, "PART", part)
+    (tmp_path / "a.txt").write_bytes(PROSE.encode(encoding))
+    assert corpus.read(tmp_path / "a.txt", encoding) == whole(PROSE.encode(encoding), encoding)
+
+
+def test_utf_16_without_a_mark_is_in_this_machines_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "PART", 5)
+    for encoding in ("utf-16", "utf-32"):
+        data = PROSE.encode(encoding)[2 if encoding == "utf-16" else 4 :]
+        (tmp_path / "a.txt").write_bytes(data)
+        assert corpus.read(tmp_path / "a.txt", encoding) == whole(data, encoding)
+
+
+@given(text=ODD, part=st.integers(4, 9))
+def test_so_they_are_wherever_they_are_cut(tmp_path_factory, text, part):
+    path = tmp_path_factory.getbasetemp() / "odd.txt"
+    path.write_bytes(text.encode())
+    before, corpus.PART = corpus.PART, part
+    try:
+        if text.removeprefix("\ufeff").strip():
+            assert corpus.read(path) == whole(text.encode())
+        else:
+            with pytest.raises(InputError, match=r"empty|white space"):
+                corpus.read(path)
+    finally:
+        corpus.PART = before
+
+
+@pytest.mark.parametrize("part", [8, 9, 10, 11, 12, 13, 1 << 20])
+def test_what_is_wrong_is_said_with_its_place_in_the_file(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(corpus, "PART", part)
+    for data, said in [
+        (b"0123456789\xe4x", "is not valid UTF-8 at byte 10 (0xE4); give the encoding"),
+        ("012345678蚁".encode()[:-1], "is not valid UTF-8 at byte 9 (0xE8)"),
+        (b"0123456789\xed\xa0\x80x", "at byte 10 (0xED), half a surrogate pair; mend the file"),
+        (b"0123456789 123\0x", "looks binary, with a NUL at byte 14"),
+    ]:
+        (tmp_path / "a.txt").write_bytes(data)
+        with pytest.raises(InputError) as caught:
+            corpus.read(tmp_path / "a.txt")
+        assert said in str(caught.value)
+
+
+# a corpus
+
+
+def test_files_follow_each_other_on_lines_of_their_own(tmp_path):
+    names = []
+    for i, text in enumerate(["a", "b\n", "c"]):
+        (tmp_path / f"{i}.txt").write_text(text)
+        names.append(str(tmp_path / f"{i}.txt"))
+    assert str(read_corpus(tuple(names))) == "a\nb\nc"
+    assert read_corpus(tuple(names)).characters == 5
+
+
+@pytest.mark.parametrize("fraction", [0, 0.1, 0.35, 0.9])
+def test_a_corpus_is_split_as_its_text_is(tmp_path, small_parts, fraction):
+    (tmp_path / "a.txt").write_bytes(PROSE.encode())
+    text = whole(PROSE.encode())
+    settings = {"corpus": (str(tmp_path / "a.txt"),), "valid_fraction": fraction}
+    stream, line = (read_texts(Settings.of(by=by, **settings)) for by in ("stream", "line"))
+    assert (str(stream.train), str(stream.valid)) == corpus.split(text, fraction)
+    sides = corpus.split_lines(text, fraction)
+    assert [str(line.train), str(line.valid)] == ["".join(f"{one}\n" for one in side) for side in sides]
+    for part in (stream.train, stream.valid, line.train, line.valid):
+        assert bool(part) == bool(str(part))
+
+
+@pytest.mark.parametrize("name", ["byte", "char", "whitespace", "word"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_a_tokenizer_is_fit_to_parts_as_to_the_text(tmp_path, small_parts, name, lowercase):
+    (tmp_path / "a.txt").write_bytes(PROSE.encode())
+    text, Tokenizer = whole(PROSE.encode()), TOKENIZERS.get(name)
+    by_parts = Tokenizer.fit(read_corpus((str(tmp_path / "a.txt"),)), lowercase=lowercase)
+    assert by_parts.to_dict() == Tokenizer.fit(text, lowercase=lowercase).to_dict()
+
+
+class Pipe:
+    """A stdin whose bytes come once."""
+
+    def __init__(self, data):
+        self.buffer = io.BytesIO(data)
+
+
+@pytest.mark.parametrize("limit", [10, 1 << 20])
+def test_a_pipe_may_be_read_more_than_once(monkeypatch, limit):
+    monkeypatch.setattr(corpus, "PIPE", limit)
+    monkeypatch.setattr("sys.stdin", Pipe(PROSE.encode()))
+    text = read_corpus(("-",))
+    assert str(text) == str(text) == whole(PROSE.encode())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_so_may_one_with_a_name(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(PROSE.encode(),))
+    writer.start()
+    text = read_corpus((str(tmp_path / "pipe"),))
+    writer.join()
+    assert str(text) == str(text) == whole(PROSE.encode())
+
+
+def test_a_file_that_changes_between_two_readings_is_said(tmp_path):
+    (tmp_path / "a.txt").write_text("the ants sat\n")
+    text = read_corpus((str(tmp_path / "a.txt"),))
+    (tmp_path / "a.txt").write_text("the ants\n")
+    with pytest.raises(InputError, match=r"a\.txt' changed while it was read; try again$"):
+        str(text)
+
+
+def test_no_more_than_parts_of_a_text_stand_in_memory(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"the ants sat on the cat .\n" * 1_000_000)
+    tracemalloc.start()
+    try:
+        texts = read_texts(Settings.of(corpus=(str(tmp_path / "a.txt"),), tokenizer="char"))
+        assert sum(map(len, texts.train)) + sum(map(len, texts.valid)) == 26_000_000
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
+
+
+# ids
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Every text is long enough for a file, in a cache of its own.  -> its folder"""
+    monkeypatch.setattr(encoded, "LARGE", 1)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    return lambda: sorted((tmp_path / "cache").rglob("*.ids"))
+
+
+@pytest.fixture
+def prose(tmp_path):
+    """A text of 26,000 characters and its tokenizer."""
+    (tmp_path / "a.txt").write_bytes(PROSE.encode() * 80)
+    text = read_corpus((str(tmp_path / "a.txt"),))
+    return TOKENIZERS.get("word").fit(text, min_count=1), text
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+def test_the_ids_of_a_file_are_those_in_memory(cache, prose, by, small_parts):
+    tokenizer, text = prose
+    found, again = encode(tokenizer, text, by), encode(tokenizer, text, by)
+    assert len(cache()) == 1 and isinstance(found.ids.base, mmap.mmap) and found.ids.dtype == np.uint8
+    expected = encode(tokenizer, of_string(str(text)), by)
+    np.testing.assert_array_equal(expected.ids, tokenizer.encode(str(text)))
+    assert (expected.characters, expected.bytes) == (len(str(text)), len(str(text).encode()))
+    for each in (found, again):
+        np.testing.assert_array_equal(each.ids, expected.ids)
+        np.testing.assert_array_equal(each.lengths, expected.lengths)
+        assert (each.characters, each.bytes) == (expected.characters, expected.bytes)
+        each.forget()
+        np.testing.assert_array_equal(np.concatenate(list(each.parts(1000))), expected.ids)
+    if by == "line":
+        lines = [tokenizer.encode(line + "\n") for line in str(text).removesuffix("\n").split("\n")]
+        assert [one.tolist() for one in found.lines()] == [one.tolist() for one in lines]
+
+
+@pytest.mark.parametrize(("types", "dtype"), [(256, np.uint8), (257, np.uint16), (1 << 16, np.uint16), ((1 << 16) + 1, np.int32)])
+def test_ids_take_as_few_bytes_as_hold_them(types, dtype):
+    words = [f"w{i}" for i in range(types - 2)]
+    tokenizer = TOKENIZERS.get("whitespace").fit(" ".join(words))
+    found = encode(tokenizer, of_string(" ".join(words)), "stream")
+    assert len(tokenizer) == types and found.ids.dtype == dtype and found.ids[-1] == types - 1
+
+
+def cut(data):
+    return data[:-1]
+
+
+def longer(data):
+    return data + b"\0"
+
+
+def header_flipped(data):
+    return data[:9] + bytes([data[9] ^ 1]) + data[10:]
+
+
+def id_flipped(data):
+    return data[:5000] + bytes([data[5000] ^ 64]) + data[5001:]
+
+
+@pytest.mark.parametrize("damage", [cut, longer, header_flipped, id_flipped, lambda data: b"", lambda data: data[:100]])
+def test_a_broken_file_is_made_anew(cache, prose, damage):
+    expected = encode(*prose, "line").ids.copy()
+    (path,) = cache()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    np.testing.assert_array_equal(encode(*prose, "line").ids, expected)
+    assert cache() == [path] and path.read_bytes() == whole
+
+
+def test_another_text_tokenizer_or_way_is_another_file(cache, prose, tmp_path, monkeypatch):
+    tokenizer, text = prose
+    encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")
+    encode(type(tokenizer).fit(text, min_count=50), text, "stream")
+    encode(tokenizer, text.cut(0, 100), "stream"), encode(tokenizer, text.cut(0, 101), "stream")
+    monkeypatch.setattr("nlmcli.kernel_cache.source_hash", lambda: "other sources")
+    encode(tokenizer, text, "stream")
+    assert len(cache()) == 6
+
+
+def test_what_nobody_used_for_a_month_is_removed(cache, prose):
+    tokenizer, text = prose
+    encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")
+    old, used = cache()
+    for path in (old, used):
+        os.utime(path, (1, 1))
+    stale = old.read_bytes()
+    encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")  # both are used again
+    assert len(cache()) == 2 and stale == old.read_bytes()
+    os.utime(old, (1, 1))
+    encode(tokenizer, text.cut(0, 50), "stream")
+    assert len(cache()) == 2 and used in cache() and old not in cache()
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+def test_training_from_files_is_training_from_memory(training, by, tmp_path, monkeypatch, request):
+    options = {"by": by, "steps": 12, "eval_every": 4, "valid_fraction": 0.3}
+    plain = training(**options)
+    list(plain.run())
+    cache = request.getfixturevalue("cache")
+    monkeypatch.setattr("nlmcli.engine.training.train.FORGET", 3)
+    monkeypatch.setattr(corpus, "PART", 64)
+    mapped = training(**options)
+    list(mapped.run())
+    assert len(cache()) == 2
+    assert mapped.progress.losses == plain.progress.losses and mapped.progress.valid_loss == plain.progress.valid_loss
+    assert mapped.lm.P.flat.tobytes() == plain.lm.P.flat.tobytes()
+    assert evaluate.evaluate(mapped.lm).score == evaluate.score_text(plain.lm, plain.dataset.held_out)

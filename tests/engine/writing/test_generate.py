@@ -1,0 +1,286 @@
+"""Text from a model."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.writing.generate import Decoder, Reader, generate, next_words, readable, write
+from nlmcli.engine.writing.sampling import Sampling
+from nlmcli.errors import InputError
+from nlmcli.text.tokenizers.bpe import Bpe
+from nlmcli.text.tokenizers.byte import Byte
+from nlmcli.text.tokenizers.char import Char
+from nlmcli.text.tokenizers.word import Word
+
+P = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
+ONE_IN_A_MILLION = {1: 23.9, 2: 27.6, 3: 30.7, 4: 33.4}  # chi-squared that is exceeded so rarely, by degrees of freedom
+
+SHAPES = {  # the distribution that is left of P
+    "as it is": (Sampling(), P),
+    "temperature 2": (Sampling(temperature=2), P**0.5 / (P**0.5).sum()),
+    "temperature 0.5": (Sampling(temperature=0.5), P**2 / (P**2).sum()),
+    "top-k 2": (Sampling(top_k=2), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
+    "top-k of all": (Sampling(top_k=9), P),
+    "top-p 0.6": (Sampling(top_p=0.6), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
+    "top-p 0.66": (Sampling(top_p=0.66), np.array([0.4, 0.25, 0.2, 0, 0]) / 0.85),
+    "top-p 1": (Sampling(top_p=1.0), P),
+    "a small top-p": (Sampling(top_p=0.01), np.array([1.0, 0, 0, 0, 0])),
+    "min-p 0.45": (Sampling(min_p=0.45), np.array([0.4, 0.25, 0.2, 0, 0]) / 0.85),
+    "top-k, then top-p of what is left": (Sampling(top_k=3, top_p=0.45), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
+    "min-p 1": (Sampling(min_p=1.0), np.array([1.0, 0, 0, 0, 0])),
+    "temperature 2, then min-p of what that leaves": (Sampling(2, min_p=0.6), np.array([0.4, 0.25, 0.2, 0, 0]) ** 0.5),
+    "a penalty where nothing was seen": (Sampling(repetition_penalty=3.0), P),
+    "greedy": (Sampling(greedy=True), np.array([1.0, 0, 0, 0, 0])),
+    "temperature 0": (Sampling(temperature=0), np.array([1.0, 0, 0, 0, 0])),
+}
+
+
+@pytest.fixture
+def constant(training):
+    """A model of five characters that says P of them whatever it has read; <unk> would be the most probable."""
+    lm = training("additive", steps=1).lm
+    tokenizer = Char.fit("abcd\n", min_count=1)
+    model = type(lm.model)(lm.model.config, len(tokenizer), tokenizer.newline)
+    theta = model.initialise(np.random.default_rng(0))
+    theta.flat[:] = 0
+    theta.b2[:] = np.log([0.9, *P])
+    return LanguageModel(model, theta, tokenizer, lm.settings, {})
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_filter_leaves_what_it_should(name):
+    sampling, expected = SHAPES[name]
+    order, expected = np.array([3, 0, 4, 1, 2]), expected / expected.sum()
+    p = sampling.shape(np.log([P, P[order]]) + 5)
+    np.testing.assert_allclose(p, [expected, expected[order]], atol=1e-12)
+
+
+def check_drawn(drawn, expected):
+    """Chi-squared of what was drawn, ids of five characters, against their distribution."""
+    counts = np.bincount(drawn, minlength=6)
+    assert counts[0] == 0  # <unk> is never written
+    counts, expected = counts[1:], expected / expected.sum() * len(drawn)
+    assert counts[expected == 0].sum() == 0
+    there = expected > 0
+    chi_squared = ((counts - expected)[there] ** 2 / expected[there]).sum()
+    assert chi_squared < ONE_IN_A_MILLION.get(there.sum() - 1, 1e-9)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_tokens_are_drawn_as_often_as_they_are_probable(constant, name):
+    sampling, expected = SHAPES[name]
+    length, num = (1, 4000) if sampling.repetition_penalty != 1 else (40, 100)  # with a penalty each token changes the next
+    check_drawn(np.concatenate(list(generate(constant, length=length, num=num, seed=4, sampling=sampling))), expected)
+
+
+PENALISED = [({}, 1), ({"temperature": 2.0}, 1), ({"top_k": 3}, [1, 1, 1, 0, 0]), ({"top_p": 0.5}, [0, 1, 1, 0, 0])]
+
+
+@pytest.mark.parametrize(("given_", "kept"), PENALISED)
+def test_what_stands_in_the_prompt_is_drawn_as_seldom_as_the_penalty_says(constant, given_, kept):
+    """The penalty of 2 first, then temperature and filters. The logits are ln P, all below 0: what was seen has p²."""
+    prompt, seen = "a\n", np.array([True, False, False, False, True])
+    z = np.log(np.where(seen, P**2, P)) / given_.get("temperature", 1)
+    sampling = Sampling(repetition_penalty=2.0, **given_)
+    (drawn,) = generate(constant, prompt, 1, 4000, seed=4, sampling=sampling)
+    check_drawn(drawn, np.exp(z) * kept)
+
+
+@given(st.lists(st.floats(-8, 8), min_size=2, max_size=12), st.integers(1, 12), st.floats(0.05, 1), st.floats(0.05, 1))
+@settings(max_examples=60)
+def test_filters_keep_the_most_probable_and_its_order(z, k, top_p, min_p):
+    z = np.array([z])
+    p = naive.softmax(z)[0]
+    for sampling in (Sampling(top_k=k), Sampling(top_p=top_p), Sampling(min_p=min_p), Sampling(0.7, k, top_p, min_p)):
+        q = sampling.shape(z)[0]
+        assert q.sum() == pytest.approx(1)
+        assert p[q.argmax()] == pytest.approx(p.max(), rel=1e-12)  # two may be equal but for rounding
+        assert min(p[q > 0]) >= max(p[q == 0], default=0) - 1e-12
+    assert (Sampling(top_k=k).shape(z) > 0).sum() == min(k, len(p))
+    assert p[Sampling(top_p=top_p).shape(z)[0] > 0].sum() >= top_p - 1e-9
+
+
+@pytest.mark.parametrize(
+    "wrong", [Sampling(-1), Sampling(math.nan), Sampling(top_k=0), Sampling(top_p=0), Sampling(top_p=1.1), Sampling(min_p=-0.1)]
+)
+def test_a_value_out_of_range_is_refused(wrong):
+    with pytest.raises(InputError, match=r"--(temperature|top-k|top-p|min-p) .*(; give|not a number)"):
+        wrong.check()
+
+
+def test_a_seed_writes_the_same_text_again(run):
+    lm = LanguageModel.load(run)
+    texts = ["".join(piece for _, piece in write(lm, "the", 40, seed=seed)) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    assert len(texts[0]) == 40
+
+
+def test_several_texts_differ_and_each_goes_on_from_the_prompt(run):
+    lm = LanguageModel.load(run)
+    texts = ["", "", ""]
+    for i, piece in write(lm, "the ", 30, num=3, seed=3):
+        texts[i] += piece
+    assert [len(text) for text in texts] == [30, 30, 30] and len(set(texts)) == 3
+    greedy = ["", ""]
+    for i, piece in write(lm, "the ", 10, num=2, sampling=Sampling(greedy=True)):
+        greedy[i] += piece
+    assert greedy[0] == greedy[1]
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 8])
+def test_a_full_window_slides_on_by_half(training, context):
+    lm = training("transformer", context=context).lm
+    lm.P.flat += 0.2 * np.random.default_rng(7).standard_normal(lm.P.flat.size, np.float32)
+    text = "the ants sat on the mat"
+    ids = [lm.tokenizer.newline, *lm.tokenizer.encode(text)]
+    reader, begin = Reader(lm, ""), 0
+    for end in range(1, len(ids)):
+        if end + 1 - begin > context:  # no room for one more
+            begin = end - context // 2
+        seen = np.array(ids[begin : end + 1])[:, None]
+        reader.read(seen[-1:])
+        h, _, _ = lm.model.forward(lm.P, seen, lm.model.start(1))
+        U, _ = lm.model.head(lm.P)
+        expected = h[-1] @ U
+        expected[:, lm.tokenizer.unknown] = -np.inf
+        np.testing.assert_allclose(reader.logits, expected, rtol=1e-4, atol=1e-5)
+        assert min(end + 1, context // 2 + 1) <= len(seen) <= context
+    np.testing.assert_allclose(Reader(lm, text).logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_greedy_takes_the_most_probable_each_time(run):
+    lm = LanguageModel.load(run)
+    text = "the"
+    for _ in range(8):
+        ((token, _),) = next_words(lm, text, 1)
+        text += {"␣": " ", "\\n": "\n"}.get(token, token)
+    assert "".join(piece for _, piece in write(lm, "the", 8, sampling=Sampling(greedy=True))) == text[3:]
+
+
+def test_the_next_words_are_the_models_distribution(run):
+    lm = LanguageModel.load(run)
+    x = np.array([lm.tokenizer.newline, *lm.tokenizer.encode("the an")])
+    h, _, _ = lm.model.forward(lm.P, x[:, None], lm.model.start(1))
+    p = naive.softmax((h[-1, 0] @ lm.P.U + lm.P.b2).astype(float))
+    p[lm.tokenizer.unknown] = 0
+    expected = {lm.tokenizer.piece(i): p[i] / p.sum() for i in range(len(p))}
+    found = next_words(lm, "the an", len(p) - 1)
+    assert dict(found) == pytest.approx({token: expected[token] for token, _ in found}, rel=1e-4)
+    assert [q for _, q in found] == sorted((q for _, q in found), reverse=True)
+    assert sum(q for _, q in found) == pytest.approx(1)
+
+
+def test_a_text_ends_before_its_stop_string(constant):
+    whole = "".join(piece for _, piece in write(constant, "", 200, seed=2))
+    for stop in ("a", "ba", "bab", "cab"):
+        assert stop in whole
+        assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=(stop,))) == whole[: whole.index(stop)]
+    both = min(whole.index("cd"), whole.index("dc"))
+    assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=("cd", "dc"))) == whole[:both]
+    assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=("zz",))) == whole
+
+
+def test_a_model_of_lines_ends_with_its_line(training):
+    lm = training("rnn", by="line").lm
+    texts = [""] * 5
+    for i, piece in write(lm, "the", 300, num=5, seed=1):
+        texts[i] += piece
+    assert all("\n" not in text for text in texts)
+
+
+def test_an_unknown_character_is_read_as_its_nearest_relative_or_left_out(run):
+    lm = LanguageModel.load(run)
+    assert readable(lm, "the ants") == ("the ants", [])
+    prompt, (note,) = readable(lm, "THÉ ｂook ☃s")
+    assert prompt == "the book s"
+    assert note == ('never seen in training: "T" read as "t", "H" read as "h", "É" read as "e", "ｂ" read as "b", "☃" left out')
+
+
+def test_an_unknown_word_is_quoted_visible_and_short(training):
+    lm = training("rnn", tokenizer="word").lm
+    prompt, (note,) = readable(lm, f"ants \x1b{'Q' * 30}")
+    assert prompt == f"ants \x1b{'Q' * 30}"
+    assert note == f'never seen in training, read as <unk>: "\\x1b", "{"Q" * 20}…"'
+    assert readable(lm, "a b c d e f g h i")[1][0].count('"') == 10 and " more" in readable(lm, "q w e r t y u")[1][0]
+
+
+def test_to_bpe_nothing_is_unknown(training):
+    lm = training("rnn", tokenizer="bpe").lm
+    assert readable(lm, "the Ω\ud800☃") == ("the Ω\ud800☃", [])
+    prompt, (note,) = readable(lm, "the ")
+    assert prompt == "the " and "ends with a blank" in note
+
+
+@pytest.mark.parametrize("name", ["rnn", "transformer", "ngram"])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 9, 0.9, 0.01, repetition_penalty=1.2), Sampling(greedy=True)])
+def test_a_text_is_the_same_however_many_there_are(training, name, sampling):
+    trained = training(name)
+    list(trained.run())
+
+    def texts(num):
+        out = [""] * num
+        for i, piece in write(trained.lm, "the ", 30, num=num, seed=3, sampling=sampling):
+            out[i] += piece
+        return out
+
+    together = texts(5)
+    assert [texts(num)[-1] for num in (1, 2, 3, 4, 5)] == together
+    assert len(set(together)) == (1 if sampling.greedy else 5)
+
+
+def test_a_seed_writes_the_same_text_whatever_the_threads(training):
+    """Of a model that was trained on one thread or on two, and in threads that write at the same time."""
+    trained = [training("lstm", threads=threads) for threads in (1, 2)]
+    for one in trained:
+        list(one.run())
+
+    def text(lm):
+        return "".join(piece for _, piece in write(lm, "the ", 60, seed=7))
+
+    expected = text(trained[0].lm)
+    assert text(trained[1].lm) == expected
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(text, [one.lm for one in trained] * 4)) == {expected}
+
+
+def test_a_repetition_penalty_makes_what_stands_there_less_probable(constant):
+    z = np.log(P[None]) + 1
+    seen = np.array([[True, False, True, False, False]])
+    found = Sampling(repetition_penalty=2.0).shape(z, seen)
+    expected = np.exp(np.where(seen, np.where(z > 0, z / 2, z * 2), z))
+    np.testing.assert_allclose(found, expected / expected.sum())
+    np.testing.assert_array_equal(Sampling().shape(z, seen), Sampling().shape(z))
+    plain, penalised = (
+        np.concatenate(list(generate(constant, length=5, num=400, seed=1, sampling=Sampling(repetition_penalty=r)))).reshape(5, 400)
+        for r in (1.0, 1e6)
+    )
+    assert all(len(set(text)) == 5 for text in penalised.T)  # five types, five tokens: none twice
+    assert any(len(set(text)) < 5 for text in plain.T)
+
+
+TEXTS = ["", "the ants sat .", "“quoted” don't , well ( a b ) !", "naïve café 日本語 👍🏽 é", "a\nb\n\nc"]
+
+
+@given(st.one_of(st.sampled_from(TEXTS), st.text(max_size=30)), st.sampled_from([Word, Char, Byte, Bpe]), st.integers(0, 10))
+@settings(max_examples=80)
+def test_what_streams_is_what_the_whole_decodes_to(text, Tokenizer, prompt):
+    tokenizer = Tokenizer.fit(text + "\n", min_count=1) if Tokenizer is not Byte else Byte.fit(text)
+    ids = tokenizer.encode(text).tolist()
+    first = tokenizer.decode(ids[:prompt])
+    if tokenizer.encode(first).tolist() != ids[:prompt]:
+        first, prompt = "", 0  # a prompt that ends within a character is no prompt
+    decoder = Decoder(tokenizer, first, ())
+    streamed = "".join(decoder.add(i) for i in ids[prompt:]) + decoder.rest()
+    assert first + streamed == tokenizer.decode(ids)
+
+
+def test_half_a_character_waits_for_its_other_half():
+    tokenizer = Byte.fit("é")
+    decoder = Decoder(tokenizer, "", ())
+    assert [decoder.add(i) for i in tokenizer.encode("aé!")] == ["a", "", "é", "!"]
