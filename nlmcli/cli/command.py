@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,7 +15,10 @@ GIVEN = "given"  # under this name the context keeps the options that were typed
 class Command(TyperCommand):
     """A command, and the options it has besides those in its function's signature; `given` tells which of them were typed."""
 
-    fields: ClassVar[Callable[[], Iterable[Listed]]] = staticmethod(lambda: ())
+    @staticmethod
+    def fields() -> Iterable[Listed]:
+        """The options that come from dataclasses."""
+        return ()
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [untyped(param) for param in (*self.more(), *super().get_params(ctx))]

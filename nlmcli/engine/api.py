@@ -19,7 +19,7 @@ from nlmcli.engine.run.settings import Settings, options_of
 from nlmcli.engine.scoring.evaluate import each_token, evaluate
 from nlmcli.engine.training.count import Counting
 from nlmcli.engine.training.records import Finished, Record
-from nlmcli.engine.training.runs import make_folder
+from nlmcli.engine.training.runs import first_free, make_folder
 from nlmcli.engine.training.train import Training
 from nlmcli.engine.viewing import inspect
 from nlmcli.engine.writing.generate import next_words, readable, write
@@ -106,7 +106,8 @@ def train(
     if isinstance(text, str):
         settings.check()
         refuse_name(text)
-        folder = make_folder(folder, "text", settings.model)
+        folder = folder or first_free("text", settings.model)
+        make_folder(folder)
         settings, text = replace(settings, encoding="utf-8"), kept(text, folder)
     paths = () if text is None else (text,) if isinstance(text, Path) else tuple(text)
     return follow(begin(replace(settings, corpus=tuple(map(str, paths))), folder, threads), on_record)

@@ -10,6 +10,7 @@ Before a text there are zeros. Nothing reads the x that the last layer would mak
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Config(base.Config):
 
     def dilations(self):
         """1, 2, 4, ..., the last one shortened so that they add up to context - 1: together the layers see context tokens."""
-        found, left = [], self.context - 1
+        found: list[int] = []
+        left = self.context - 1
         while left > 0:
             found.append(min(2 ** len(found), left))
             left -= found[-1]
@@ -83,7 +85,7 @@ class CNN(base.Model):
     def start(self, batch, dtype=np.float32):
         return (np.zeros((self.config.context - 1, batch, self.config.hidden), dtype),)
 
-    def layers(self, P):
+    def layers(self, P) -> tuple[Any, Any, Any, Any, Any, Any]:
         """W1, b1, Wr, br, Ws, bs; a single layer has no Wr and br."""
         single = len(P.Ws) == 1
         return P.W1, P.b1, *((P.Ws[1:], P.Ws[1:, 0]) if single else (P.Wr, P.br)), P.Ws, P.bs
@@ -92,7 +94,8 @@ class CNN(base.Model):
         e, _ = embedding(P.E, x)
         rows, input_cache = linear(rows_of(e), P.We, P.be)
         keep = kept((len(P.Ws), *x.shape, self.config.hidden), self.config.dropout, rng, P.E.dtype)
-        (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), *state, self.config.dilations(), *self.layers(P), keep)
+        (before,) = state
+        (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), before, self.config.dilations(), *self.layers(P), keep=keep)
         h, tanh_cache = tanh(s)
         return h, (after,), (x, input_cache, layers_cache, tanh_cache)
 

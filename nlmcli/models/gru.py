@@ -48,7 +48,7 @@ def gru_backward(dy, cache):
 @kernel
 def whole_step(x, targets, scale, h0, E, We, Wh, bn, b1, U, b2, dE, dWe, dWh, dbn, db1, dU, db2):
     """One layer, forward, head and backward.  -> Σ nll, h_T (B,H)"""
-    T, B, H = *x.shape, Wh.shape[0]
+    (T, B), H = x.shape, Wh.shape[0]
     hs, gates = np.empty((T + 1, B, H), E.dtype), np.empty((T, B, 4 * H), E.dtype)
     hs[0] = h0
     scan(table_of(E, We, b1), x, Wh, bn, gates, hs)

@@ -47,7 +47,7 @@ def lstm_backward(dy, cache):
 @kernel
 def whole_step(x, targets, scale, h0, c0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
     """One layer, forward, head and backward.  -> Σ nll, h_T (B,H), c_T (B,H)"""
-    T, B, H = *x.shape, Wh.shape[0]
+    (T, B), H = x.shape, Wh.shape[0]
     hs, cs = np.empty((T + 1, B, H), E.dtype), np.empty((T + 1, B, H), E.dtype)
     hs[0], cs[0] = h0, c0
     gates = np.empty((T, B, 4 * H), E.dtype)

@@ -58,7 +58,7 @@ class Mamba(base.Model):
     def initialise(self, rng, dtype=np.float32):
         """As in the paper: the numbers of a channel decay at the rates 1 to 16, and at steps of very different length."""
         P = super().initialise(rng, dtype)
-        P.E *= 2  # RMSNorm is the steeper, the shorter what it divides
+        P.E[...] *= 2  # RMSNorm is the steeper, the shorter what it divides
         P.g[...] = P.gf[...] = P.D[...] = 1
         P.lnA[...] = np.log(np.arange(1, N + 1))[:, None]
         delta = np.exp(rng.uniform(np.log(SLOWEST), np.log(FASTEST), P.b1.shape))

@@ -66,16 +66,18 @@ class NGram(base.Model):
 
     def count(self, texts):
         kneser_ney = self.config.add_k is None
-        word, counts, first = tree(*side_by_side(texts, self.newline), self.config.context, self.V, before=kneser_ney)
+        tokens, place = side_by_side(texts, self.newline)
+        word, counts, first = tree(tokens, place, self.config.context, self.V, before=kneser_ney)
         discount = [discounts(count) if kneser_ney else np.zeros(4) for count in counts]
         return Counts(word, np.concatenate(counts, dtype=np.int32), first, np.array(discount))
 
     def restore(self, arrays):
-        n, found = self.config.context, [arrays.get(name, np.empty(0)) for name in ("word", "count", "first", "discount")]
-        typed = [array.dtype for array in found] == [np.int32, np.int32, np.int32, np.float64]
-        if not typed or found[3].shape != (n, 4) or not is_tree(*found[:3], n, self.V):
+        n = self.config.context
+        word, count, first, discount = (arrays.get(name, np.empty(0)) for name in ("word", "count", "first", "discount"))
+        typed = word.dtype == count.dtype == first.dtype == np.int32 and discount.dtype == np.float64
+        if not typed or discount.shape != (n, 4) or not is_tree(word, count, first, n, self.V):
             raise InputError(f"no counts of the {n}-grams of {self.V} types")
-        return Counts(*found)
+        return Counts(word, count, first, discount)
 
     def score(self, P, x, targets, state):
         h, state, _ = self.forward(P, x, state)
@@ -119,7 +121,7 @@ def discounts(count):
 
 def seen_types(counts):
     """u: alike for all types that were seen; those that were not share as much as one token more would have.  counts (types,)"""
-    seen, some = counts > 0, np.count_nonzero(counts)
+    seen, some = counts > 0, int(np.count_nonzero(counts))
     rest = 1 / (counts.sum() + 1) if some < len(counts) else 0.0
     return np.where(seen, (1 - rest) / max(1, some), rest / max(1, len(counts) - some))
 

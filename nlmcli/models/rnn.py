@@ -40,7 +40,7 @@ def elman_backward(dy, cache):
 @kernel
 def whole_step(x, targets, scale, h0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
     """One layer, forward, head and backward.  -> Σ nll, h_T (B,H)"""
-    T, B, H = *x.shape, Wh.shape[0]
+    (T, B), H = x.shape, Wh.shape[0]
     hs = np.empty((T + 1, B, H), E.dtype)
     hs[0] = h0
     scan(table_of(E, We, b1), x, Wh, hs)

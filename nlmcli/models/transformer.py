@@ -28,7 +28,7 @@ from nlmcli.nn.kernel import kernel
 from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise, rescale
 from nlmcli.nn.linear import add_gradients, add_weight_gradients
 from nlmcli.nn.matmul import multiply
-from nlmcli.nn.params import Params
+from nlmcli.nn.params import Params, Shapes
 from nlmcli.options import option
 
 
@@ -183,7 +183,9 @@ class Transformer(base.Model):
         N = B * T
         one, prob = (L, N, D), (L, B, heads, T, n)
         used = prob if keep.prob.size else (0,)
-        shapes = Made(one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H))._asdict()
+        shapes: Shapes = dict(
+            zip(Made._fields, (one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H)), strict=True)
+        )
         room = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
         return Made(*(room[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
 

@@ -23,7 +23,6 @@ class Window(base.Model):
     """h_t = tanh([e_{t-n+1}; ...; e_t] W1 + b1).  State: the ids of the last n-1 words (n-1,B)."""
 
     Config = Config
-    has_fused_step = True
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
@@ -42,6 +41,10 @@ class Window(base.Model):
         window_cache, keep = cache
         (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
         add_gradients(dh, window_cache, G.E, G.W1, G.b1)
+
+    @property
+    def has_fused_step(self):
+        return True
 
     def fused_step(self, P, x, targets, state, scale, G):
         ids, before = look_back(state[0], x)

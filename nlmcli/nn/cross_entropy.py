@@ -211,7 +211,7 @@ def softmax_cross_entropy(z, targets):
     """L = -(1/n) Σ ln softmax(z)[target], n the targets that are not padding.  z (N,V), targets (N,) -> L, a scalar."""
     dz = z.copy()
     nll = np.empty(len(z), z.dtype)
-    n = max(1, np.count_nonzero(targets >= 0))
+    n = max(1, int(np.count_nonzero(targets >= 0)))
     softmax_nll(dz, targets, z.dtype.type(1 / n), nll)
     return nll.sum() / n, dz
 
@@ -263,7 +263,7 @@ def linear_cross_entropy(h, U, b2, targets):
 
     L is a scalar, so its gradients for dL = 1 are made in the forward pass while the logits are there.
     """
-    n = max(1, np.count_nonzero(targets >= 0))
+    n = max(1, int(np.count_nonzero(targets >= 0)))
     dU, db2 = np.zeros_like(U), np.zeros_like(b2)
     total, dh = head_gradient(h, U, b2, targets, 1 / n, dU, db2)
     return total / n, (dh, dU, db2)

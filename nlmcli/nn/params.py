@@ -28,7 +28,7 @@ class Params:
         for name, shape in shapes.items():
             self.offsets[name] = at
             end = at + math.prod(shape)
-            setattr(self, name, self.flat[at:end].reshape(shape))
+            vars(self)[name] = self.flat[at:end].reshape(shape)
             at = end
 
     def __getattr__(self, name: str) -> np.ndarray:  # only for names that __init__ did not set

@@ -138,7 +138,7 @@ LANES = {types.float32: Lanes(ir.FloatType(), 4), types.float64: Lanes(ir.Double
 
 def counted_loop(builder, count, values, body):
     """for k in range(count): values = body(k, values); returns the last values (they live in registers)."""
-    before, test, run, after = builder.block, *(builder.append_basic_block() for _ in range(3))
+    before, (test, run, after) = builder.block, (builder.append_basic_block() for _ in range(3))
     builder.branch(test)
     builder.position_at_end(test)
     k, *carried = (builder.phi(x.type) for x in (count, *values))
@@ -408,7 +408,7 @@ def compile_once(function, signatures):
     # Numba takes the arguments' names and number from the signature; *given would arrive as one tuple.
     parameters = inspect.signature(function).parameters
     typing = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    call.__signature__ = inspect.Signature([typing, *parameters.values()])
+    call.__signature__ = inspect.Signature([typing, *parameters.values()])  # type: ignore[attr-defined]
     return intrinsic(call)
 
 

@@ -25,8 +25,11 @@ class Adam(Optimizer):
     lr = 2e-3
     remembers = ("m", "v")
 
-    def step(self, theta, g, scale, lr, t, part=ALL, kept=1.0):
-        """kept: the factor by which a decayed θ shrinks before the step."""
+    def step(self, theta, g, scale, lr, t, part=ALL):
+        self.move(theta, g, scale, lr, t, part, kept=1.0)
+
+    def move(self, theta, g, scale, lr, t, part, kept):
+        """A step before which a θ that decays is multiplied by `kept`."""
         c, number = self.config, theta.dtype.type
         rate, root = lr / (1 - c.beta1**t), 1 / math.sqrt(1 - c.beta2**t)
         constants = [number(constant) for constant in (scale, rate, root, 1 - c.beta1, 1 - c.beta2, c.epsilon)]

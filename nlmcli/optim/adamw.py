@@ -23,4 +23,4 @@ class AdamW(adam.Adam):
     Config = Config
 
     def step(self, theta, g, scale, lr, t, part=ALL):
-        super().step(theta, g, scale, lr, t, part, kept=1 - lr * self.config.weight_decay)
+        self.move(theta, g, scale, lr, t, part, kept=1 - lr * self.config.weight_decay)

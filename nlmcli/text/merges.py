@@ -53,7 +53,7 @@ def learn(store, bounds, counts, alphabet, vocab_size, min_count):
         left, right, new = pair >> 32, pair & 0xFFFFFFFF, len(alphabet) + len(merges)
         merges.append(pair)
         while node != NONE:
-            w, node = nodes[node]
+            w, node = nodes[node]  # type: ignore[assignment]
             word = ids[bounds[w] : bounds[w] + lengths[w]]
             lengths[w] = merge(word, left, right, new, counts[w], w, how_often, newest, nodes)
     return np.array(merges, dtype=np.int64)
@@ -113,8 +113,8 @@ def merge_all(word, pairs, ranks, news):
     """Merge, in place, whatever there is to merge in a word.  -> how many ids are left."""
     before, after = np.arange(-1, len(word) - 1), np.arange(1, len(word) + 1)
     heap = [(np.int64(0), np.int64(0)) for _ in range(0)]  # rank, where
-    for i in range(len(word) - 1):
-        offer(i, word, after, pairs, ranks, heap)
+    for start in range(len(word) - 1):
+        offer(start, word, after, pairs, ranks, heap)
     while heap:
         rank, i = heapq.heappop(heap)
         k = known(i, word, after, pairs)
@@ -128,9 +128,9 @@ def merge_all(word, pairs, ranks, news):
         if before[i] >= 0:
             offer(before[i], word, after, pairs, ranks, heap)
     size = 0
-    for i in range(len(word)):
-        if word[i] != NONE:
-            word[size] = word[i]
+    for start in range(len(word)):
+        if word[start] != NONE:
+            word[size] = word[start]
             size += 1
     return size
 

@@ -146,7 +146,7 @@ def number(data, starts, ends, numbers, done, size, slots, hashes, bounds, store
 @kernel
 def hash_of(data, start, end):
     """31 bits of the hash FNV-1a.  Fowler, Noll and Vo 1991."""
-    code = 0x11C9DC5
+    code = np.int64(0x11C9DC5)
     for i in range(start, end):
         code = ((code ^ np.int64(data[i])) * 0x1000193) & 0x7FFFFFFF
     return code

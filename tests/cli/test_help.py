@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 
 import pytest
@@ -105,3 +107,10 @@ def test_the_examples_work_as_printed(tmp_path, monkeypatch, capsys):
         if command != "train":
             assert main(arguments) == 0, command
             assert capsys.readouterr().out
+
+
+def test_python_m_is_the_command(tmp_path):
+    commands = [[sys.executable, "-m", "nlmcli"], [sys.executable, "-c", "from nlmcli.cli.app import run; run()"]]
+    for arguments in (["--version"], ["--help"], ["train", "--help"], ["frobnicate"]):
+        done = [subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path) for command in commands]
+        assert (done[0].returncode, done[0].stdout, done[0].stderr) == (done[1].returncode, done[1].stdout, done[1].stderr)

@@ -18,7 +18,7 @@ from nlmcli.engine.training.length import every
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import finite
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, Started, Stepped
-from nlmcli.engine.training.runs import floor_perplexity, new_folder, prompt_of, sample_of
+from nlmcli.engine.training.runs import floor_perplexity, fresh_folder, new_folder, prompt_of, sample_of
 from nlmcli.engine.writing.generate import next_words
 from nlmcli.options import check_at_least
 
@@ -26,10 +26,10 @@ from nlmcli.options import check_at_least
 class Counting:
     """A run of one step. One thread does it, however many there are."""
 
-    def __init__(self, settings: Settings, out: Path | None = None, threads: int | None = None):
+    def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None):
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
-        self.settings, self.out = settings, out
+        self.settings, self.folder = settings, folder or fresh_folder(settings)
         self.dataset = read_dataset(settings)
         self.model = build(settings, self.dataset.tokenizer)
         self.tokens = int(self.dataset.tokenizer.counts.sum())
@@ -38,7 +38,7 @@ class Counting:
 
     def run(self) -> Iterator[Record]:
         """Count, save, score what is held out, or, where nothing is, what was counted; tell how it went."""
-        self.folder = new_folder(self.out, self.settings)
+        new_folder(self.folder, self.settings)
         yield self.started()
         begun = time.perf_counter()
         counted = self.count()

@@ -33,25 +33,28 @@ def floor_perplexity(texts: Texts, tokens: int) -> float | None:
     return evaluate.perplexity(texts.floor / tokens) if texts.floor else None
 
 
-def new_folder(out: Path | None, settings: Settings) -> Path:
-    """The run's folder, made, with its config.yaml.  Raises InputError where there is a run already, or no folder can be made."""
+def fresh_folder(settings: Settings) -> Path:
+    """The first folder under ./runs named after the corpus and the model that does not exist yet."""
     corpus = Path(settings.corpus[0]).stem if settings.corpus else "students"
-    folder = make_folder(out, corpus, settings.model)
-    write_config(folder, settings)
-    return folder
+    return first_free(corpus, settings.model)
 
 
-def make_folder(out: Path | None, corpus: str, model: str) -> Path:
-    """This folder, or the first under ./runs named after the corpus and the model that there is not yet.
-
-    Raises InputError where there is a run already, or no folder can be made.
-    """
+def first_free(corpus: str, model: str) -> Path:
     numbered = (RUNS / f"{corpus}-{model}-{n}" for n in itertools.count(1))
-    folder = out or next(path for path in numbered if not path.exists())
+    return next(path for path in numbered if not path.exists())
+
+
+def new_folder(folder: Path, settings: Settings) -> None:
+    """Make a run's folder, with its config.yaml.  Raises InputError as `make_folder` does."""
+    make_folder(folder)
+    write_config(folder, settings)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for a run.  Raises InputError where there is a run already, or the folder cannot be made."""
     if (folder / "last.npz").exists():
         raise InputError(f"{folder} holds a run already; go on with --resume, or give another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
-    return folder

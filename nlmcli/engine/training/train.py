@@ -25,7 +25,7 @@ from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import Progress, finite
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
 from nlmcli.engine.training.resume import settings_of
-from nlmcli.engine.training.runs import floor_perplexity, new_folder, prompt_of, sample_of
+from nlmcli.engine.training.runs import floor_perplexity, fresh_folder, new_folder, prompt_of, sample_of
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
@@ -49,7 +49,7 @@ class Training:
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
         self.settings = s = replace(settings, lr=settings.lr or default_rate(settings))
-        self.folder, self.stop, self.resumes = folder, False, False
+        self.folder, self.stop, self.resumes = folder or fresh_folder(settings), False, False
         self.dataset = read_dataset(s)
         self.batches = self.dataset.batches(s)
         self.lm = first_model(s, self.dataset.tokenizer)
@@ -89,7 +89,7 @@ class Training:
         if self.resumes:
             write_config(self.folder, self.settings)  # its length may be another
         else:
-            self.folder = new_folder(self.folder, self.settings)
+            new_folder(self.folder, self.settings)
         yield self.started()
         compile_seconds = self.learner.warm_up(self.batches.batch(0))
         yield Compiled(compile_seconds, self.learner.warm_up(self.batches.batch(0)))
@@ -198,7 +198,7 @@ class Training:
 
     def save(self, name: str) -> None:
         """Write a checkpoint; last.npz has all that is needed to go on."""
-        p, arrays = self.progress, {}
+        p, arrays = self.progress, dict[str, np.ndarray]()
         p.pending = len(self.metrics.losses)
         self.lm.about = {
             "step": p.step,
@@ -233,7 +233,7 @@ class Training:
             steps=self.length.steps,
             tokens_per_step=round(batches.tokens / batches.steps_per_epoch),
             threads=self.learner.team.threads,
-            lr=self.settings.lr,
+            lr=self.settings.lr or 0.0,
             prompt=prompt_of(dataset.texts, self.settings),
             memory=memory_of(self.settings, self.lm.P.flat.size),
             memory_free=memory.free(),

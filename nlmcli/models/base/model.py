@@ -23,14 +23,22 @@ class Model:
     """
 
     Config: ClassVar[type]
-    window: int | None = None  # how many tokens it reads before it begins afresh, if it does
     lr_scale: ClassVar[float] = 1.0  # of an optimizer's own learning rate, that takes it further in a thousand steps
-    has_fused_step: bool = False  # `fused_step` is defined
     neural: ClassVar[bool] = True  # trained by its gradients; one that is not has `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
         """vocabulary: V.  newline: the id of a line end, which stands before the first token of every text."""
         self.config, self.V, self.newline = config, vocabulary, newline
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens it reads before it begins afresh, if it does."""
+        return None
+
+    @property
+    def has_fused_step(self) -> bool:
+        """Whether `fused_step` is defined."""
+        return False
 
     def shapes(self) -> Shapes:
         """name -> shape of every parameter, in θ order."""
