@@ -8,42 +8,48 @@ import typer
 from nlmcli.cli import options, report, scores, surprisal
 from nlmcli.errors import InputError
 
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="FILE", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False),
+]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help=f"{options.RUN} Given again: a table of the runs.", show_default=False),
+]
+GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)]
+Mix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN:WEIGHT",
+        help="Mix in another run's probabilities, so much of them; without :WEIGHT what suits the first run's held-out text best.",
+        show_default=False,
+    ),
+]
+Tokens = Annotated[
+    bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product; with --json, one a line.")
+]
+NoEos = Annotated[bool, typer.Option("--no-eos", help="Read line ends, but count neither them nor their characters in any figure.")]
+DynamicEvaluation = Annotated[
+    bool, typer.Option("--dynamic", help="Go on learning while reading: a step of gradient descent after each segment.")
+]
+DynamicRate = Annotated[
+    float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.03.", show_default=False)
+]
+Segment = Annotated[
+    int | None, typer.Option(metavar="N", help="With --dynamic: so many tokens are a segment. Default: 20.", show_default=False)
+]
+
 
 def eval(
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False
-        ),
-    ] = None,
-    run: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH", help=f"{options.RUN} Given again: a table of the runs.", show_default=False),
-    ] = None,
-    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)] = None,
-    mix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN:WEIGHT",
-            help="Mix in another run's probabilities, so much of them; without :WEIGHT what suits the first run's held-out text best.",
-            show_default=False,
-        ),
-    ] = None,
-    tokens: Annotated[
-        bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product; with --json, one a line.")
-    ] = False,
-    no_eos: Annotated[
-        bool, typer.Option("--no-eos", help="Read line ends, but count neither them nor their characters in any figure.")
-    ] = False,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Go on learning while reading: a step of gradient descent after each segment.")
-    ] = False,
-    dynamic_lr: Annotated[
-        float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.03.", show_default=False)
-    ] = None,
-    dynamic_segment: Annotated[
-        int | None, typer.Option(metavar="N", help="With --dynamic: so many tokens are a segment. Default: 20.", show_default=False)
-    ] = None,
+    texts: Texts = None,
+    run: Runs = None,
+    text: GivenText = None,
+    mix: Mix = None,
+    tokens: Tokens = False,
+    no_eos: NoEos = False,
+    dynamic: DynamicEvaluation = False,
+    dynamic_lr: DynamicRate = None,
+    dynamic_segment: Segment = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -75,7 +81,7 @@ def eval(
         return
     (one,) = scored
     if tokens:
-        listed = each_token(one.learner or mixture or one.lm, one.result.text)
+        listed = each_token(one.learner or mixture or one.lm, one.result.text, one.result.ids)
         surprisal.lines(listed) if json else surprisal.show(list(listed), one.lm if text is not None else None)
     report.document(one.report()) if json else scores.facts(one, text, quiet)
 

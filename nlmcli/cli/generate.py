@@ -23,31 +23,37 @@ def fields() -> Iterable[Listed]:
 Command = command_with(fields)
 
 
+Prompt = Annotated[str, typer.Option(metavar="TEXT", help="What the text begins with.")]
+Length = Annotated[int, typer.Option(metavar="N", help="How many tokens to write.")]
+Num = Annotated[int, typer.Option(metavar="N", help="How many texts to write.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)]
+Beam = Annotated[
+    int | None,
+    typer.Option(metavar="W", help="Draw nothing: search for the most probable text, W at a time.", show_default=False),
+]
+LengthPenalty = Annotated[float, typer.Option(metavar="A", help="With --beam: above 0, longer texts lose less.")]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="End before this; may be given again. A model of lines ends at the line's end.", show_default=False),
+]
+Probs = Annotated[int | None, typer.Option(metavar="K", help="Write nothing; show the K most probable next tokens.", show_default=False)]
+Interactive = Annotated[bool, typer.Option("--interactive", "-i", help="Ask for a prompt, again and again.")]
+Choose = Annotated[int | None, typer.Option(metavar="K", help="You choose each next token, from the K most probable.", show_default=False)]
+
+
 def generate(
     ctx: typer.Context,
     run: options.Run = None,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the text begins with.")] = "",
-    length: Annotated[int, typer.Option(metavar="N", help="How many tokens to write.")] = 100,
-    num: Annotated[int, typer.Option(metavar="N", help="How many texts to write.")] = 1,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)] = None,
-    beam: Annotated[
-        int | None,
-        typer.Option(metavar="W", help="Draw nothing: search for the most probable text, W at a time.", show_default=False),
-    ] = None,
-    length_penalty: Annotated[float, typer.Option(metavar="A", help="With --beam: above 0, longer texts lose less.")] = 0.6,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT", help="End before this; may be given again. A model of lines ends at the line's end.", show_default=False
-        ),
-    ] = None,
-    probs: Annotated[
-        int | None, typer.Option(metavar="K", help="Write nothing; show the K most probable next tokens.", show_default=False)
-    ] = None,
-    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Ask for a prompt, again and again.")] = False,
-    choose: Annotated[
-        int | None, typer.Option(metavar="K", help="You choose each next token, from the K most probable.", show_default=False)
-    ] = None,
+    prompt: Prompt = "",
+    length: Length = 100,
+    num: Num = 1,
+    seed: Seed = None,
+    beam: Beam = None,
+    length_penalty: LengthPenalty = 0.6,
+    stop: Stop = None,
+    probs: Probs = None,
+    interactive: Interactive = False,
+    choose: Choose = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

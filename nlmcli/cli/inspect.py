@@ -11,16 +11,22 @@ from nlmcli.options import check_at_least
 ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))
 
 
+Run = Annotated[Path | None, typer.Argument(metavar="RUN", help=options.RUN, show_default=False)]
+Neighbors = Annotated[
+    str | None, typer.Option(metavar="WORD", help="The words whose embeddings are most like this one's.", show_default=False)
+]
+Top = Annotated[int, typer.Option(metavar="K", help="How many neighbours.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw the embeddings in two dimensions into a .png or .svg file.", show_default=False),
+]
+
+
 def inspect(
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help=options.RUN, show_default=False)] = None,
-    neighbors: Annotated[
-        str | None, typer.Option(metavar="WORD", help="The words whose embeddings are most like this one's.", show_default=False)
-    ] = None,
-    top: Annotated[int, typer.Option(metavar="K", help="How many neighbours.")] = 10,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the embeddings in two dimensions into a .png or .svg file.", show_default=False),
-    ] = None,
+    run: Run = None,
+    neighbors: Neighbors = None,
+    top: Top = 10,
+    plot: Plot = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

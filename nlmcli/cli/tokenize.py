@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,12 +24,17 @@ def fields() -> Iterator[Listed]:
 Command = command_with(fields)
 
 
+GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Show the pieces of this string instead.", show_default=False)]
+Top = Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tokenizer to this .json file.", show_default=False)]
+
+
 def tokenize(
     ctx: typer.Context,
     corpus: options.Corpus = None,
-    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Show the pieces of this string instead.", show_default=False)] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")] = 10,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tokenizer to this .json file.", show_default=False)] = None,
+    text: GivenText = None,
+    top: Top = 10,
+    out: Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -59,6 +64,11 @@ def tokenize(
     if json:
         report.document(found)
         return
+    show(found, quiet)
+
+
+def show(found: dict[str, Any], quiet: bool) -> None:
+    """The counts of a text, and its most frequent types."""
     report.facts(
         [
             ("tokens", f"{found['tokens']:,}"),

@@ -21,7 +21,7 @@ class Additive(base.Model):
     """o_t = Σ_{j<n} E[x_{t-j}].  State: the ids of the last n-1 words (n-1,B)."""
 
     Config = Config
-    lr_scale = 4.0
+    lr_scale = 11.0
 
     def shapes(self):
         D = self.config.embed

@@ -74,7 +74,7 @@ class CNN(base.Model):
     """State: the rows that each layer read last, d of them, layer after layer (context - 1, B, H)."""
 
     Config = Config
-    lr_scale = 2.0
+    lr_scale = 10.0
 
     def shapes(self):
         D, H, L = self.config.embed, self.config.hidden, len(self.config.dilations())

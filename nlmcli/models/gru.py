@@ -64,7 +64,8 @@ class GRU(Recurrent):
 
     Config = Config
     gates = 3
-    lr_scale = 2.0
+    lr_scale = 10.0
+    overfits = True
     whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(gru), staticmethod(gru_backward)
 

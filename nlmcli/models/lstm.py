@@ -64,7 +64,7 @@ class LSTM(Recurrent):
 
     Config = Config
     gates, memories = 4, 2
-    lr_scale = 4.0
+    lr_scale = 10.0
     whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
 

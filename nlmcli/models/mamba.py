@@ -40,7 +40,8 @@ class Mamba(base.Model):
     """State: the last three x of each layer (L,B,3,H), and its h (L,B,N,H)."""
 
     Config = Config
-    lr_scale = 2.0
+    lr_scale = 15.0
+    overfits = True
 
     def channels(self):
         return self.config.hidden or 2 * self.config.embed

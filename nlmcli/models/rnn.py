@@ -56,6 +56,8 @@ class RNN(Recurrent):
 
     Config = Config
     gates = 1
+    lr_scale = 5.5
+    overfits = True
     whole_step = staticmethod(whole_step)
     recur, recur_backward = staticmethod(elman), staticmethod(elman_backward)
 

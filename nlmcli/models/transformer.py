@@ -91,6 +91,7 @@ class Transformer(base.Model):
     """State: keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
 
     Config = Config
+    lr_scale = 2.5
 
     @property
     def window(self):

@@ -23,6 +23,8 @@ class Window(base.Model):
     """h_t = tanh([e_{t-n+1}; ...; e_t] W1 + b1).  State: the ids of the last n-1 words (n-1,B)."""
 
     Config = Config
+    lr_scale = 8.5
+    overfits = True
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden

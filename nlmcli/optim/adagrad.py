@@ -17,7 +17,7 @@ class AdaGrad(Optimizer):
     """s ← s + g²;  θ ← θ - η g / (√s + ε).  Duchi, Hazan & Singer 2011, with the square root and ε that slides drop."""
 
     Config = Config
-    lr = 0.05
+    lr = 5e-3
     remembers = ("s",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):

@@ -22,7 +22,7 @@ class Adam(Optimizer):
     """θ ← θ - η m̂ / (√v̂ + ε).  Kingma & Ba 2015, with the root, ε and bias correction that slides drop."""
 
     Config = Config
-    lr = 2e-3
+    lr = 1e-3
     remembers = ("m", "v")
 
     def step(self, theta, g, scale, lr, t, part=ALL):

@@ -19,7 +19,7 @@ class Momentum(Optimizer):
     """
 
     Config = Config
-    lr = 0.5
+    lr = 0.2
     remembers = ("change",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):

@@ -18,7 +18,7 @@ class RMSProp(Optimizer):
     """s ← β₂ s + (1 - β₂) g²;  θ ← θ - η g / (√s + ε).  Tieleman & Hinton 2012; ε stands outside the root."""
 
     Config = Config
-    lr = 1e-3
+    lr = 5e-4
     remembers = ("s",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):

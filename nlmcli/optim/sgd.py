@@ -15,7 +15,7 @@ class SGD(Optimizer):
     """θ ← θ - η g.  Robbins & Monro 1951."""
 
     Config = Config
-    lr = 0.5
+    lr = 0.2
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         update(theta[part], g[part], theta.dtype.type(lr * scale))

@@ -30,7 +30,7 @@ class Sophia(Optimizer):
     """θ ← (1 - η λ) θ - η clip(m / max(γ h, ε), 1), the paper's Algorithm 3 with its Gauss-Newton-Bartlett estimate."""
 
     Config = Config
-    lr = 2e-3
+    lr = 1e-3
     remembers = ("m", "h")
 
     def step(self, theta, g, scale, lr, t, part=ALL):

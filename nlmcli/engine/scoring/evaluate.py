@@ -86,10 +86,11 @@ def score_lines(lm: Predictor, lines: list[np.ndarray], chunk: int) -> tuple[np.
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A text, its score, and, where it is known, the -ln P of the grammar that made it."""
+    """A text, its token ids, its score, and, where it is known, the -ln P of the grammar that generated it."""
 
     name: str
     source: Text
+    ids: Encoded
     score: Score
     floor: float | None = None
 
@@ -104,7 +105,7 @@ class Evaluation:
 
     def scored_by(self, lm: Predictor) -> "Evaluation":
         """The evaluation of the same text by another model."""
-        return replace(self, score=score_text(lm, self.source, self.score.line_ends_counted))
+        return replace(self, score=score_text(lm, self.ids, self.score.line_ends_counted))
 
 
 def evaluate(
@@ -123,7 +124,8 @@ def evaluate(
             raise InputError("training held nothing out; give a file or --text")
     if not source:
         raise InputError("there is no text to score; give a file or --text")
-    return Evaluation(name, source, score_text(lm, source, eos), floor)
+    ids = encoded(lm, source)
+    return Evaluation(name, source, ids, score_text(lm, ids, eos), floor)
 
 
 def evaluate_all(lms: Iterable[Predictor], paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True) -> Iterator[Evaluation]:
@@ -132,15 +134,15 @@ def evaluate_all(lms: Iterable[Predictor], paths: tuple[str, ...] = (), text: st
     return (evaluate(lm, paths, text, eos, read) for lm in lms)
 
 
-def each_token(lm: Predictor, text: str) -> Iterator[dict[str, Any]]:
+def each_token(lm: Predictor, text: str, ids: Encoded | None = None) -> Iterator[dict[str, Any]]:
     """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
 
-    piece: what stood in the text where the token is <unk>.
+    ids: the text's, where they are known already.  piece, in what is yielded: the text that a token stands for, <unk> too.
     """
     parts = lines_of(text) if lm.settings.by == "line" else [text]
     pieces = chain.from_iterable(map(lm.tokenizer.pieces, parts))
-    for ids, nll, rank in token_scores(lm, text):
-        for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
+    for part, nll, rank in token_scores(lm, ids or text):
+        for i, nats, place in zip(part.tolist(), nll.tolist(), rank.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)
             yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": place + 1}
@@ -161,5 +163,6 @@ def mixture_of(lm: LanguageModel, wanted: str) -> Mixture:
     held_out = read_texts(lm.settings).valid
     if not held_out:
         raise InputError(f"training held nothing out to find a weight with; give one: --mix {name}:0.5")
-    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, encoded(each, held_out))]) for each in (lm, other)]
+    ids = encoded(lm, held_out)
+    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, ids)]) for each in (lm, other)]
     return Mixture(lm, other, best_weight(*nlls), name, fitted=True)

@@ -11,10 +11,11 @@ from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.models.base import State
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.clip import clip_scale
+from nlmcli.optim.base.schedule import Schedule
 
 
 class Learner:
-    """Parameters, their gradient, the optimizer, the threads, and the states carried from batch to batch.
+    """Parameters, their gradient, the optimizer, its schedule, the threads, and the states carried from batch to batch.
 
     Everything random is drawn from the seed and the number of the step: with the same arrays, it learns the same.
     """
@@ -22,7 +23,7 @@ class Learner:
     def __init__(self, lm: LanguageModel, threads: int):
         s = lm.settings
         self.P, self.G, self.seed, self.clip = lm.P, lm.P.zeros_like(), s.seed, s.clip
-        self.drops = lm.model.config.dropout > 0
+        self.drops, self.schedule = lm.model.config.dropout > 0, Schedule(s.schedule, s.warmup)
         Optimizer = OPTIMIZERS.get(s.optimizer)
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
         self.team = Team(lm.model, threads)

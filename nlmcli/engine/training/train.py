@@ -23,13 +23,12 @@ from nlmcli.engine.training.learner import Learner
 from nlmcli.engine.training.length import every, length_of
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import Progress, finite
+from nlmcli.engine.training.rate import default_rate
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
 from nlmcli.engine.training.resume import settings_of
 from nlmcli.engine.training.runs import floor_perplexity, fresh_folder, new_folder, prompt_of, sample_of
 from nlmcli.errors import InputError
-from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
-from nlmcli.optim.base.schedule import Schedule
 from nlmcli.options import check_at_least
 from nlmcli.text.tokenizer import Tokenizer
 
@@ -48,15 +47,15 @@ class Training:
         """folder: where the run is kept; None: a new one.  Raises InputError for settings or a text that cannot be used."""
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
-        self.settings = s = replace(settings, lr=settings.lr or default_rate(settings))
         self.folder, self.stop, self.resumes = folder or fresh_folder(settings), False, False
-        self.dataset = read_dataset(s)
-        self.batches = self.dataset.batches(s)
-        self.lm = first_model(s, self.dataset.tokenizer)
+        self.dataset = read_dataset(settings)
+        self.batches = self.dataset.batches(settings)
+        self.length = length_of(settings, self.batches.steps_per_epoch)
+        lr = settings.lr or default_rate(settings, self.length.steps, self.batches.steps_per_epoch)
+        self.settings = replace(settings, lr=lr)
+        self.lm = first_model(self.settings, self.dataset.tokenizer)
         self.learner = Learner(self.lm, threads or available_threads())
-        self.length = length_of(s, self.batches.steps_per_epoch)
-        self.schedule = Schedule(s.schedule, s.warmup)
-        self.progress = Progress(peak=s.lr or 0.0)
+        self.progress = Progress(peak=lr)
         self.speeds: list[float] = []  # tokens per second of every step
         self.check_validation()
 
@@ -132,7 +131,7 @@ class Training:
         """One step: batch, forward, backward, clip, update."""
         start, p = time.perf_counter(), self.progress
         batch = self.batches.batch(p.step)
-        lr = self.schedule.rate(p.peak, p.step, self.length.progress(p.step, start - self.begun))
+        lr = self.learner.schedule.rate(p.peak, p.step, self.length.progress(p.step, start - self.begun))
         loss, norm = self.learner.update(batch, p.step, lr)
         seconds = time.perf_counter() - start
         p.stepped(loss, seconds)
@@ -151,7 +150,7 @@ class Training:
             score = evaluate.score_text(self.lm, self.dataset.held_out)
         loss = score.nats / score.tokens
         better = p.evaluated(loss, score.nats / math.log(2) / score.characters)
-        p.peak = self.schedule.peak_after(p.peak, p.step, better)
+        p.peak = self.learner.schedule.peak_after(p.peak, p.step, better)
         sample = sample_of(self.lm)
         p.evaluating = time.perf_counter() - start
         p.seconds += p.evaluating
@@ -258,11 +257,6 @@ class Training:
             interrupted=not self.ended(),
             diverged=self.given_up(),
         )
-
-
-def default_rate(s: Settings) -> float:
-    """The learning rate where none is given: the optimizer's, times the model's factor."""
-    return OPTIMIZERS.get(s.optimizer).lr * MODELS.get(s.model).lr_scale
 
 
 def memory_of(s: Settings, parameters: int) -> int:

@@ -23,7 +23,8 @@ class Model:
     """
 
     Config: ClassVar[type]
-    lr_scale: ClassVar[float] = 1.0  # of an optimizer's own learning rate, that takes it further in a thousand steps
+    lr_scale: ClassVar[float] = 5.0  # the multiple of an optimizer's own learning rate that suits it, over 1,000 steps
+    overfits: ClassVar[bool] = False  # a lower learning rate suits it where a text is read many times
     neural: ClassVar[bool] = True  # trained by its gradients; one that is not has `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
