@@ -6,6 +6,7 @@ every file begins with the hash of its contents: one that was cut off or changed
 one that calls by name what is not there, as after a compilation that was interrupted: to link it would end the process.
 """
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -40,7 +41,8 @@ def user_cache() -> Path:
         return home / "Library" / "Caches" / "nlm"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home)) / "nlm"
-    return Path(os.environ.get("XDG_CACHE_HOME", home / ".cache")) / "nlm"
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(chosen if os.path.isabs(chosen) else home / ".cache") / "nlm"  # one that is relative is not to be used
 
 
 def writable_folder(name: str, chosen: str | None = None) -> str | None:
@@ -122,6 +124,10 @@ class CheckedCache(FunctionCache):
         if found is None:
             announce()
         return found
+
+    def save_overload(self, sig, data):
+        with contextlib.suppress(OSError):  # what cannot be kept, for want of room, is compiled again
+            super().save_overload(sig, data)
 
 
 class NothingKept(NullCache):

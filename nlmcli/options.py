@@ -80,6 +80,11 @@ def check_at_least(name: str, value: float | None, least: float, most: float = M
     Option(least=least, most=most).check(name, value)
 
 
+def check_whole(name: str, value: Any, least: float) -> None:
+    """Raises InputError where the value is neither None nor a whole number of at least that."""
+    check_at_least(name, of_kind(name, value, int, optional=True), least)
+
+
 def dashed(name: str) -> str:
     """An option as it is typed on the command line."""
     return "--" + long_name(name)

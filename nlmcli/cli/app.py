@@ -86,15 +86,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, ClickException, MemoryError, OSError) as error:
         if wishes.get("debug") and not isinstance(error, ClickException):
             raise
-        if said := sentence(error):
+        if said := sentence(error, str(wishes.get("command", ""))):
             report.message(f"nlm: {report.printable(said)}")
         return 2
 
 
-def sentence(error: BaseException) -> str:
-    """What went wrong. Empty where the help was printed instead."""
+# What makes a command need less memory.
+ROOM = {
+    "train": "try a smaller --batch-size, --seq-len, --hidden or --vocab-size",
+    "tokenize": "try a smaller --vocab-size, or a part of the text",
+    "generate": "try a smaller --num, --beam or --length, or a smaller model",
+    "eval": "try a part of the text, or a smaller model",
+}
+
+
+def sentence(error: BaseException, command: str = "") -> str:
+    """What went wrong in a command. Empty where the help was printed instead."""
     if isinstance(error, MemoryError):
-        return "out of memory; try a smaller --batch-size, --seq-len, --hidden or --vocab-size"
+        return f"out of memory; {ROOM.get(command, 'close other programs')}"
     if isinstance(error, OSError):
         return f"cannot read or write {error.filename or 'a file'} ({(error.strerror or str(error)).lower()})"
     return error.format_message() if isinstance(error, Worded) else str(error)
@@ -104,4 +113,7 @@ def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before we began
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        report.write_anything(getattr(sys, name))
+    if not os.environ.get("COLUMNS", "1").isdigit() or not int(os.environ.get("COLUMNS", "1")):
+        del os.environ["COLUMNS"]  # no width that anything could be shown in
     sys.exit(main())

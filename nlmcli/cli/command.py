@@ -31,6 +31,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         values = {param.name: ctx.params.pop(param.name) for param in self.more()}
+        ctx.ensure_object(dict)["command"] = self.name
         ctx.meta[GIVEN] = {name: value for name, value in values.items() if value is not None}
         return super().invoke(ctx)
 

@@ -45,6 +45,8 @@ def compare(
     marks = [MARKS[k] if k < len(MARKS) else " " for k in range(len(found))]
     for line in report.columns([head, *map(row, marks, found)], right=range(3, 8)):
         report.data(line)
+    if len({run.held_out for run in found}) > 1 and not quiet:
+        report.message("these runs held out different texts; to compare them on the same: nlm eval FILE --run A --run B")
     lines = curves.plot([curves.Curve(mark, run.valid) for mark, run in zip(marks, found, strict=True)], unit=" s")
     if lines and not quiet:
         report.data("\nvalidation loss, nats per token, by seconds of training\n")

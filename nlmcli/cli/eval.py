@@ -1,5 +1,6 @@
 """nlm eval: how well a model predicts a text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,10 @@ Texts = Annotated[
 Runs = Annotated[
     list[Path] | None,
     typer.Option(metavar="PATH", help=f"{options.RUN} Given again: a table of the runs.", show_default=False),
+]
+Corpus = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help="Where the run's corpus lies now; may be given again. It must be the same text.", show_default=False),
 ]
 GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)]
 Mix = Annotated[
@@ -43,6 +48,7 @@ Segment = Annotated[
 def eval(
     texts: Texts = None,
     run: Runs = None,
+    corpus: Corpus = None,
     text: GivenText = None,
     mix: Mix = None,
     tokens: Tokens = False,
@@ -72,6 +78,10 @@ def eval(
     options.announce_compiling(quiet)
     runs: list[Path | None] = [*run] if run else [None]
     lms = [options.load(path) for path in runs]
+    if corpus:
+        options.refuse_with("corpus", text=text, FILE=texts)
+        for lm in lms:
+            lm.settings = replace(lm.settings, corpus=tuple(corpus))
     mixture = mixture_of(lms[0], mix) if mix else None
     learners = [learner(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
     static = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)

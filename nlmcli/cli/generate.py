@@ -23,15 +23,17 @@ def fields() -> Iterable[Listed]:
 Command = command_with(fields)
 
 
-Prompt = Annotated[str, typer.Option(metavar="TEXT", help="What the text begins with.")]
-Length = Annotated[int, typer.Option(metavar="N", help="How many tokens to write.")]
-Num = Annotated[int, typer.Option(metavar="N", help="How many texts to write.")]
+Prompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What the text begins with.", show_default=False)]
+Length = Annotated[int | None, typer.Option(metavar="N", help="How many tokens to write. Default: 100.", show_default=False)]
+Num = Annotated[int | None, typer.Option(metavar="N", help="How many texts to write. Default: 1.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed writes the same text.", show_default=False)]
 Beam = Annotated[
     int | None,
     typer.Option(metavar="W", help="Draw nothing: search for the most probable text, W at a time.", show_default=False),
 ]
-LengthPenalty = Annotated[float, typer.Option(metavar="A", help="With --beam: above 0, longer texts lose less.")]
+LengthPenalty = Annotated[
+    float | None, typer.Option(metavar="A", help="With --beam: above 0, longer texts lose less. Default: 0.6.", show_default=False)
+]
 Stop = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help="End before this; may be given again. A model of lines ends at the line's end.", show_default=False),
@@ -41,15 +43,24 @@ Interactive = Annotated[bool, typer.Option("--interactive", "-i", help="Ask for 
 Choose = Annotated[int | None, typer.Option(metavar="K", help="You choose each next token, from the K most probable.", show_default=False)]
 
 
+# Ways of writing, each with the options that could not act in it.
+IDLE = {
+    "beam": ("num", "seed"),
+    "choose": ("num", "seed", "stop", "json"),
+    "interactive": ("prompt", "json"),
+    "probs": ("num", "seed", "stop"),
+}
+
+
 def generate(
     ctx: typer.Context,
     run: options.Run = None,
-    prompt: Prompt = "",
-    length: Length = 100,
-    num: Num = 1,
+    prompt: Prompt = None,
+    length: Length = None,
+    num: Num = None,
     seed: Seed = None,
     beam: Beam = None,
-    length_penalty: LengthPenalty = 0.6,
+    length_penalty: LengthPenalty = None,
     stop: Stop = None,
     probs: Probs = None,
     interactive: Interactive = False,
@@ -62,21 +73,20 @@ def generate(
 
     Example: nlm generate --prompt "students opened their" --probs 5
     """
+    from nlmcli.engine.writing.beam import LENGTH_PENALTY
     from nlmcli.engine.writing.generate import next_words
     from nlmcli.engine.writing.sampling import Sampling
 
-    for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0), ("probs", probs, 1), ("choose", choose, 1)):
-        check_at_least(name, value, least)
     sampling = Sampling(**given(ctx))
     sampling.check()
-    options.refuse_together(beam=beam, choose=choose, interactive=interactive, probs=probs)
-    if beam is not None and (num > 1 or sampling != Sampling()):
-        raise InputError("--beam draws nothing: leave out --num, --temperature and the other options of drawing")
+    refuse_idle(ctx.params, sampling != Sampling())
     options.announce_compiling(quiet)
     lm = options.load(run)
-    writing = Writing(lm, length, num, seed, sampling, tuple(stop or ()), beam, length_penalty, quiet)
+    penalty = LENGTH_PENALTY if length_penalty is None else length_penalty
+    writing = Writing(lm, 100 if length is None else length, num or 1, seed, sampling, tuple(stop or ()), beam, penalty, quiet)
+    prompt = prompt or ""
     if choose is not None:
-        choosing(lm, writing.read(prompt), choose, length, sampling)
+        choosing(lm, writing.read(prompt), choose, writing.length, sampling)
     elif interactive:
         for line in asked("prompt: "):
             writing.show(line)
@@ -86,6 +96,22 @@ def generate(
         report.document({"prompt": prompt, "texts": writing.texts(prompt)})
     else:
         writing.show(prompt)
+
+
+def refuse_idle(typed: dict[str, Any], draws: bool) -> None:
+    """Raises InputError for values out of range, and for options that could not act together.  draws: options of sampling are given."""
+    for name, least in (("length", 0), ("num", 1), ("seed", 0), ("probs", 1), ("choose", 1), ("beam", 1)):
+        check_at_least(name, typed[name], least)
+    if "" in (typed["stop"] or ()):
+        raise InputError("--stop is empty; give the text before which to end")
+    ways = {name: typed[name] for name in IDLE}
+    options.refuse_together(**ways)
+    for way in (name for name, value in ways.items() if value):
+        options.refuse_with(way, **{name: typed[name] for name in IDLE[way]})
+    if not typed["beam"]:
+        options.refuse_without("beam", length_penalty=typed["length_penalty"])
+    elif draws:
+        raise InputError("--beam draws nothing: leave out --temperature and the other options of drawing")
 
 
 @dataclass(frozen=True)
@@ -132,15 +158,16 @@ class Writing:
     def show(self, prompt: str) -> None:
         """Write to stdout: one text while it comes, several when they are there."""
         if self.num == 1:
-            report.data(report.printable(prompt), end="")
-            for _, piece in self.pieces(prompt):
-                report.data(report.printable(piece), end="")
+            pieces = self.pieces(prompt)  # says what is special about the prompt before it is shown
+            report.data(report.written(prompt), end="")
+            for _, piece in pieces:
+                report.data(report.written(piece), end="")
             report.data()
             return
         for i, text in enumerate(self.texts(prompt), 1):
             if i > 1 and self.lm.settings.by == "stream":
                 report.data(f"--- {i} of {self.num} ---")
-            report.data(report.printable(text))
+            report.data(report.written(text))
 
 
 def show_next(prompt: str, found: list[tuple[str, float]], json: bool) -> None:
@@ -192,4 +219,4 @@ def choosing(lm: Any, prompt: str, k: int, length: int, sampling: Any) -> None:
             text.take(int(answer) if answer.strip() else 1)
         else:
             text.add(answer)
-    report.data(report.printable(text.written))
+    report.data(report.written(text.written))

@@ -41,6 +41,13 @@ def refuse_together(**given: object) -> None:
         raise InputError(f"{' and '.join(names)} do not go together; give one of them")
 
 
+def refuse_with(way: str, **given: object) -> None:
+    """Raises InputError for the first of these options that was given: it could not act together with another."""
+    for name, value in given.items():
+        if value not in (None, False, [], ()):
+            raise InputError(f"{dashed(name)} has no effect together with {dashed(way)}; leave it out")
+
+
 def refuse_without(other: str, **given: object) -> None:
     """Raises InputError for the first of these options that was given: they are about another, which was not."""
     for name, value in given.items():

@@ -1,8 +1,8 @@
 """What `nlm train` says while it runs: lines that stay, and on a terminal a panel below them that goes with the run."""
 
 import math
-import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -83,6 +83,8 @@ class Progress:
             self.say("much of this text is unknown to the model; try --min-count 1 or --tokenizer char")
         held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
         self.say(f"{report.number_of(r.train_tokens, 'token')} to train on, {held_out}, by {s.by}")
+        if s.valid and Path(s.valid).resolve() in [Path(path).resolve() for path in s.corpus]:
+            self.say(f"--valid {report.printable(s.valid)} is trained on too: its loss does not tell what a new text would have")
         if not r.valid_tokens and s.valid_fraction:
             self.say("too few lines to hold some out; raise --valid-fraction, or give --valid FILE")
         if not self.counting:
@@ -156,5 +158,5 @@ class Progress:
         report.data(f"{done} in {report.duration(seconds)}, {r.tokens_per_second:,.0f} tokens/s{memory}")
         report.data(f"saved in {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
         if r.interrupted and not self.counting:
-            report.data(report.printable(f"go on: nlm train --resume --out {shlex.quote(r.run)}"))
-        report.data(report.printable(f"next: nlm generate --run {shlex.quote(r.run)} --prompt {report.quoted(self.run.prompt)}"))
+            report.data(f"go on: nlm train --resume --out {report.shell_word(r.run)}")
+        report.data(f"next: nlm generate --run {report.shell_word(r.run)} --prompt {report.printable(report.quoted(self.run.prompt))}")

@@ -1,5 +1,6 @@
 """How results are printed: data on stdout, progress and messages on stderr, and nothing raw from a corpus or a model."""
 
+import codecs
 import json
 import math
 import os
@@ -7,9 +8,42 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+# What nlm draws with, in ASCII, for a stream that cannot take it: a line, a corner, a bar, a dot of a curve.
+DRAWN = {"─": "-", "━": "-", "│": "|", "┃": "|", "…": "...", "·": ".", "␣": "_", "–": "-", "—": "-", "→": "->", "≤": "<=", "π": "pi"}
+PLAIN = "plain.ascii"  # the name of the error handler
+
+
+def plain_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a stream's encoding lacks: a drawing in ASCII, or an escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(ascii_of, error.object[error.start : error.end])), error.end
+
+
+def ascii_of(c: str) -> str:
+    if c in DRAWN:
+        return DRAWN[c]
+    if "\u2500" <= c <= "\u257f":  # corners and crossings
+        return "+"
+    if "\u2580" <= c <= "\u259f":  # blocks
+        return "#"
+    if "\u2800" <= c <= "\u28ff":  # braille
+        return " " if c == "\u2800" else "*"
+    return c.encode("unicode_escape").decode()
+
+
+codecs.register_error(PLAIN, plain_ascii)
+
+
+def write_anything(stream: TextIO) -> None:
+    """Have a stream take every text, whatever its encoding: what that lacks is drawn in ASCII, or is an escape."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors=PLAIN)
 
 
 def data(line: str = "", end: str = "\n") -> None:
@@ -33,7 +67,7 @@ def discard(stream: TextIO) -> None:
 def document(values: dict[str, Any]) -> None:
     """One JSON document on one line, on stdout. What is not finite is null; what a terminal might obey is an escape."""
     text = json.dumps(plain(values), ensure_ascii=False)
-    data("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+    data(OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
 def plain(value: Any) -> Any:
@@ -47,9 +81,31 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+# What a terminal may obey: control characters but for tab and line feed, directions of writing, and halves of pairs, which
+# cannot even be written. Everything else, such as blanks and joiners that show nothing, is text.
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
 def printable(text: str) -> str:
-    """The text with its control characters, line ends and tabs excepted, as escapes a terminal does not obey."""
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """The text with what a terminal may obey as escapes."""
+    return OBEYED.sub(escaped, text)
+
+
+def written(text: str) -> str:
+    """The text as it goes to stdout: unaltered into a file or a pipe, printable in a terminal."""
+    return printable(text) if sys.stdout.isatty() else text
+
+
+def shell_word(path: str) -> str:
+    """A path as a shell takes it for one word, whatever its bytes are; $'...' where they do not print."""
+    if not OBEYED.search(path):
+        return shlex.quote(path)
+    letters = (chr(b) if 0x20 <= b < 0x7F and b not in b"'\\" else f"\\x{b:02x}" for b in os.fsencode(path))
+    return f"$'{''.join(letters)}'"
 
 
 def quoted(text: str) -> str:

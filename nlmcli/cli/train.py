@@ -11,7 +11,7 @@ from nlmcli.cli import options, report
 from nlmcli.cli.command import command_with, given
 from nlmcli.options import Listed
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 
 CONFIG = "YAML file of options by their long names, such as a run's config.yaml; what is typed takes precedence."
 RESUME = "Continue the run in --out, or the newest one, from its last checkpoint: the same bits as if it had never stopped."

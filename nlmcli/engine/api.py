@@ -15,18 +15,19 @@ import numpy as np
 
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.engine.run.language_model import LanguageModel, newest_run
+from nlmcli.engine.run.ownership import claimed
 from nlmcli.engine.run.settings import Settings, options_of
 from nlmcli.engine.scoring.evaluate import each_token, evaluate
 from nlmcli.engine.training.count import Counting
 from nlmcli.engine.training.records import Finished, Record
-from nlmcli.engine.training.runs import first_free, make_folder
+from nlmcli.engine.training.runs import check_free
 from nlmcli.engine.training.train import Training
 from nlmcli.engine.viewing import inspect
 from nlmcli.engine.writing.generate import next_words, readable, write
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
-from nlmcli.options import long_name
+from nlmcli.options import check_whole, long_name
 
 
 class Trained:
@@ -44,21 +45,21 @@ class Trained:
         return f"<{self.lm.settings.model} of {self.lm.P.flat.size:,} parameters, {self.run}>"
 
     def generate(
-        self, prompt: str = "", length: int = 100, seed: int | None = None, stop: Sequence[str] = (), sampling: Sampling | None = None
+        self, prompt: str = "", length: int = 100, seed: int | None = None, stop: str | Sequence[str] = (), sampling: Sampling | None = None
     ) -> str:
         """The prompt and up to `length` tokens more; the same seed writes the same text. See `stream`."""
         return prompt + "".join(self.stream(prompt, length, seed, stop, sampling))
 
     def stream(
-        self, prompt: str = "", length: int = 100, seed: int | None = None, stop: Sequence[str] = (), sampling: Sampling | None = None
+        self, prompt: str = "", length: int = 100, seed: int | None = None, stop: str | Sequence[str] = (), sampling: Sampling | None = None
     ) -> Iterator[str]:
         """What follows the prompt, piece by piece as it is written; ends before a string of `stop`.
 
-        sampling: such as nlmcli.Sampling(temperature=0.8, top_k=40).  What the model never saw in training is read as
-        `nlm generate` reads it.  Raises InputError for a value out of range.
+        stop: a text, or several.  sampling: such as nlmcli.Sampling(temperature=0.8, top_k=40).  What the model never saw in
+        training is read as `nlm generate` reads it.  Raises InputError for a value out of range.
         """
         prompt, _ = readable(self.lm, prompt)
-        for _, piece in write(self.lm, prompt, length, 1, seed, sampling, tuple(stop)):
+        for _, piece in write(self.lm, prompt, length, 1, seed, sampling, (stop,) if isinstance(stop, str) else tuple(stop)):
             yield piece
 
     def next_words(self, prompt: str = "", k: int = 5, sampling: Sampling | None = None) -> list[tuple[str, float]]:
@@ -76,6 +77,7 @@ class Trained:
 
     def neighbors(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k types whose embeddings have the largest cosine with the word's.  Raises InputError for an unknown word."""
+        check_whole("k", k, 1)
         return inspect.neighbors(self.lm, word, k)
 
 
@@ -106,9 +108,10 @@ def train(
     if isinstance(text, str):
         settings.check()
         refuse_name(text)
-        folder = folder or first_free("text", settings.model)
-        make_folder(folder)
-        settings, text = replace(settings, encoding="utf-8"), kept(text, folder)
+        with claimed(folder, f"text-{settings.model}") as folder:
+            check_free(folder)
+            settings = replace(settings, encoding="utf-8", corpus=(str(kept(text, folder)),))
+            return follow(begin(settings, folder, threads), on_record)
     paths = () if text is None else (text,) if isinstance(text, Path) else tuple(text)
     return follow(begin(replace(settings, corpus=tuple(map(str, paths))), folder, threads), on_record)
 

@@ -27,6 +27,7 @@ from nlmcli.nn.embedding import look_back
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngrams import find, is_tree, side_by_side, tree
 from nlmcli.nn.params import Params
+from nlmcli.nn.rank import rank_of
 from nlmcli.options import option
 
 NOTHING = -1  # stands before the beginning of a text
@@ -79,15 +80,15 @@ class NGram(base.Model):
             raise InputError(f"no counts of the {n}-grams of {self.V} types")
         return Counts(word, count, first, discount)
 
-    def score(self, P, x, targets, state):
+    def score(self, P, x, targets, state, excluded=-1):
         h, state, _ = self.forward(P, x, state)
         real = targets >= 0
-        p, rank = look_up(h[real], targets[real], *self.known(P))
+        p, rank = look_up(h[real], targets[real], excluded, *self.known(P))
         with np.errstate(divide="ignore"):  # without smoothing, what never happened is impossible
             return -np.log(p), rank, state
 
     def logits(self, P, h):
-        p = self.probabilities(P, h).astype(np.float32)
+        p = self.probabilities(P, h)
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
 
@@ -168,13 +169,10 @@ def predict_all(contexts, word, count, first, discount, k, longest, ground, p):
 
 
 @kernel
-def look_up(contexts, targets, word, count, first, discount, k, longest, ground):
-    """p of each target, and how many words are more probable.  contexts (N,n-1), targets (N,) -> (N,), (N,)"""
+def look_up(contexts, targets, excluded, word, count, first, discount, k, longest, ground):
+    """p of each target, and its rank without a word that is excluded.  contexts (N,n-1), targets (N,) -> (N,), (N,)"""
     p, rank, row = np.empty(targets.size), np.empty(targets.size, np.int32), np.empty_like(ground)
     for t in range(targets.size):
         predict(contexts[t], word, count, first, discount, k, longest, ground, row)
-        at_target, above = row[targets[t]], 0
-        for w in range(row.size):
-            above += row[w] > at_target
-        p[t], rank[t] = at_target, above
+        p[t], rank[t] = row[targets[t]], rank_of(row, targets[t], excluded)
     return p, rank

@@ -15,6 +15,7 @@ from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_up
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
+from nlmcli.nn.rank import rank_of
 
 BLOCK = 1 << 22  # logits held at a time: 16 MB in float32
 WIDTH = 240  # words in a block of the vocabulary: five panels of the matrix product
@@ -41,17 +42,16 @@ def softmax_nll(z, targets, scale, nll):
 
 
 @kernel
-def nll_and_rank(z, targets, nll, rank):
-    """nll as above; rank[k]: how many logits exceed the target's (0: it is the most probable).  z becomes exp(z - max)."""
+def nll_and_rank(z, targets, excluded, nll, rank):
+    """nll as above, and the rank of each target, without a token that is excluded.  z becomes exp(z - max)."""
     for k in range(targets.size):
         row, target = z[k], targets[k]
-        top, at_target, above = largest(row), row[target], 0
-        for v in range(row.size):
-            above += row[v] > at_target
+        top, at_target = largest(row), row[target]
+        before = rank_of(row, target, excluded)
         for v in range(row.size):
             row[v] = exp(row[v] - top)
         nll[k] = math.log(total(row)) + top - at_target
-        rank[k] = above
+        rank[k] = row.size if math.isnan(nll[k]) else before
 
 
 @kernel
@@ -180,10 +180,10 @@ def block_squares(dU, db2, start, stop):
 
 
 @kernel
-def score_rows(h, U, b2, targets, z, nll, rank):
+def score_rows(h, U, b2, targets, excluded, z, nll, rank):
     """nll and rank of every row; z (N,V) is room to work in."""
     logits(h, U, b2, z)
-    nll_and_rank(z, targets, nll, rank)
+    nll_and_rank(z, targets, excluded, nll, rank)
 
 
 @kernel
@@ -240,12 +240,15 @@ def head_gradient(h, U, b2, targets, scale, dU, db2):
     return float(nll.sum(dtype=np.float64)), dh
 
 
-def head_score(h, U, b2, targets):
-    """nll (N,) and rank (N,) of each target, by blocks.  h (N,H), U (H,V), b2 (V,), targets (N,), none of them padding."""
+def head_score(h, U, b2, targets, excluded=-1):
+    """nll (N,) and rank (N,) of each target, by blocks.  h (N,H), U (H,V), b2 (V,), targets (N,), none of them padding.
+
+    excluded: a token that is left out of the ranks; -1 for none.
+    """
     nll, rank = np.empty(len(h), h.dtype), np.empty(len(h), np.int32)
     for rows in blocks(len(h), U.shape[1]):
         z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
-        score_rows(h[rows], U, b2, targets[rows], z, nll[rows], rank[rows])
+        score_rows(h[rows], U, b2, targets[rows], excluded, z, nll[rows], rank[rows])
     return nll, rank
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
 import re
@@ -82,11 +83,25 @@ def parts(source: Source, encoding: str = "utf-8") -> Iterator[str]:
         raise InputError(f"{source.name} holds only white space; give a file with text")
 
 
+def normalized(text: str) -> str:
+    """A string as a file with that text would be read: no byte order mark, every line ends in LF, half a character is U+FFFD."""
+    whole = text.removeprefix("\ufeff").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(whole, final=True)
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, ~ being the user's home, unless there is a file of that very name."""
+    path = Path(path)
+    with contextlib.suppress(RuntimeError):  # no home
+        return path if path.exists() else path.expanduser()
+    return path
+
+
 class Source:
     """The bytes of a file, '-' being stdin, to be read as often as wanted; those of a pipe are kept for that."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.name = Path(path), "stdin" if str(path) == "-" else f"'{path}'"
+        self.path, self.name = expanded(path), "stdin" if str(path) == "-" else f"'{path}'"
         self.kept: IO[bytes] | None = None
         self.first: tuple[int, int] | None = None  # size and time of the file when it was opened first
 

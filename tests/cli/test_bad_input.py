@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from nlmcli.cli import report
 from nlmcli.cli.app import main
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
@@ -224,7 +225,8 @@ RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 @pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "byte"])
 @pytest.mark.parametrize("kind", WHOLE)
-def test_any_file_trains_and_writes_or_is_one_sentence(folder, capsys, kind, tokenizer):
+def test_any_file_trains_and_writes_or_is_one_sentence(folder, capsys, monkeypatch, kind, tokenizer):
+    monkeypatch.setattr(report, "written", report.printable)  # as in a terminal
     (folder / "any.txt").write_bytes(WHOLE[kind])
     for model, by in [
         ("ngram", "stream"),
@@ -295,7 +297,7 @@ def test_giving_up_is_said_to_those_too_who_want_no_progress(folder, capsys):
     hopeless = ["train", "ants.txt", "--lr", "1000", "--optimizer", "sgd", "--clip", "0", "--steps", "60"]
     for more in (["--quiet"], ["--json", "--quiet"]):
         assert main([*hopeless, *more]) == 1
-        assert "given up: training gets no better than guessing; try --lr 0.5, or --clip 1\n" in capsys.readouterr().err
+        assert "given up: training gets no better than guessing; try --lr 0.2, or --clip 1\n" in capsys.readouterr().err
 
 
 def test_an_interrupt_that_comes_upon_a_kernel_is_one_too(folder, capsys, monkeypatch):

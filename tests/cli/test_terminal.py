@@ -39,6 +39,7 @@ def test_a_pipe_gets_plain_lines(process, corpus, colour):
 
 def test_escapes_of_a_corpus_or_a_prompt_never_come_through(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "written", report.printable)  # as in a terminal
     (tmp_path / "evil.txt").write_text(f"{EVIL} ants {EVIL}\n" * 40, encoding="utf-8")
     for tokenizer in ("word", "char", "byte"):
         out = f"run-{tokenizer}"

@@ -224,7 +224,7 @@ def test_the_score_of_a_text_is_that_of_the_definition(training, monkeypatch, by
     tokenizer, text = trained.lm.tokenizer, "the ants sat .\nQ\n\na cat sat\nred"
 
     def in_parts(text):
-        parts = [line + "\n" for line in text.removesuffix("\n").split("\n")] if by == "line" else [text]
+        parts = [line + "\n" for line in text.split("\n") if line.strip()] if by == "line" else [text]
         return [tokenizer.encode(part).tolist() for part in parts]
 
     texts, definition = in_parts(str(trained.dataset.texts.train)), naive.kneser_ney if add_k is None else naive.add_k

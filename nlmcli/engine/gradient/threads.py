@@ -4,6 +4,7 @@ To wake a sleeping thread takes some 50 µs, a quarter of a small model's whole 
 for a while whether it is wanted: for less time than a step takes, since on a busy machine another could use the core.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.run.container import processors
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.simd import give_way, look
 
@@ -25,8 +27,9 @@ Job = Callable[[], Any]
 
 
 def available_threads() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processors this process may use, as many as its container has time on."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, processors())))
 
 
 class Threads:

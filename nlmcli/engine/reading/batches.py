@@ -5,9 +5,11 @@ x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING whe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.reading.encoded import EncodedLines
 from nlmcli.errors import InputError
 
 PADDING = -1
@@ -81,10 +83,12 @@ class Lines:
     def __init__(self, lines: Sequence[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
         """lines: the ids of each line, its line end included."""
         self.lines, self.newline, self.batch_size, self.seq_len, self.seed = lines, newline, batch_size, seq_len, seed
-        segments = np.array([-(-len(line) // seq_len) for line in lines])
-        self.groups = [(int(s), np.flatnonzero(segments == s)) for s in np.unique(segments)]
+        number = np.int32 if len(lines) < 1 << 31 else np.int64
+        lengths: Any = lines.lengths if isinstance(lines, EncodedLines) else np.array([len(line) for line in lines], number)
+        segments = -(-lengths // seq_len)
+        self.groups = [(int(s), np.flatnonzero(segments == s).astype(number)) for s in np.unique(segments)]
         self.steps_per_epoch = sum(s * -(-len(members) // batch_size) for s, members in self.groups)
-        self.tokens = sum(map(len, lines))
+        self.tokens = int(lengths.sum(dtype=np.int64))
         self.epoch = -1
         self.plan: list[tuple[np.ndarray, int]] = []  # of that epoch
 

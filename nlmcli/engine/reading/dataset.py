@@ -27,6 +27,10 @@ class Dataset:
             return Stream(self.train.ids, newline, s.batch_size, s.seq_len, s.seed)
         return Lines(self.train.lines(), newline, s.batch_size, s.seq_len, s.seed)
 
+    def digests(self) -> dict[str, str]:
+        """What tells whether a text is the one that was trained on, or held out."""
+        return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
+
     def unknown_rate(self) -> float:
         """The share of the training part's tokens that are <unk>."""
         tokenizer = self.tokenizer

@@ -22,11 +22,12 @@ import numpy as np
 
 from nlmcli import kernel_cache
 from nlmcli.engine.reading.texts import Text
-from nlmcli.engine.run.atomic import write_atomically
+from nlmcli.engine.run.atomic import Unwritable, write_atomically
 from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
 LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
 HEADER = 1 << 12  # bytes
+STRIDE = 64  # lines
 READ = 1 << 20  # bytes that are checked at once
 COUNTED = ("characters", "bytes", "line_ends")
 MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is removed
@@ -36,7 +37,7 @@ MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is remov
 class Encoded:
     """ids (N,) of a text, and how many each line has, its line end included; of a stream, lengths is empty.
 
-    line_ends: those that stand in the text; read by line, the last one may be understood.
+    line_ends: those of the text; read by line, every line has one.
     """
 
     ids: np.ndarray
@@ -55,7 +56,7 @@ class Encoded:
             self.forget()
 
     def lines(self) -> "EncodedLines":
-        return EncodedLines(self.ids, np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]))
+        return EncodedLines(self.ids, self.lengths)
 
     def forget(self) -> None:
         """Give back the memory of a file's pages that were read: the system keeps them while it has room, not on our account."""
@@ -64,23 +65,29 @@ class Encoded:
 
 
 class EncodedLines(Sequence[np.ndarray]):
-    """The ids of each line, cut out of those of the text when they are asked for.  ends (lines + 1,): where one begins and ends."""
+    """The ids of each line, cut out of those of the text when they are asked for.
 
-    def __init__(self, ids: np.ndarray, ends: np.ndarray):
-        self.ids, self.ends = ids, ends
+    lengths (lines,): ids of each.  Where every STRIDE-th line begins is known, so that a line costs hardly more than its length.
+    """
+
+    def __init__(self, ids: np.ndarray, lengths: np.ndarray):
+        self.ids, self.lengths = ids, lengths
+        sums = np.add.reduceat(lengths, np.arange(0, len(lengths), STRIDE), dtype=np.int64) if len(lengths) else np.empty(0, np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(sums)])
 
     def __len__(self) -> int:
-        return len(self.ends) - 1
+        return len(self.lengths)
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
         k = range(len(self))[i]
-        return self.ids[self.ends[k] : self.ends[k + 1]]
+        start = int(self.starts[k // STRIDE] + self.lengths[k - k % STRIDE : k].sum(dtype=np.int64))
+        return self.ids[start : start + int(self.lengths[k])]
 
 
 def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    """The text as ids, read by stream or by line.  Raises InputError where there is no room for the file of a long one."""
+    """The text as ids, read by stream or by line; those of a long text are kept in a file, where there is room for one."""
     folder = kernel_cache.writable_folder("texts") if text.digest and text.characters >= LARGE else None
     if folder is None:
         return in_memory(tokenizer, text, by)
@@ -89,8 +96,11 @@ def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
         os.utime(path)
         return mapped(path)
     remove_old(path.parent)
-    write_atomically(path, lambda file: write(file, tokenizer, text, by))
-    return mapped(path)
+    try:
+        write_atomically(path, lambda file: write(file, tokenizer, text, by))
+        return mapped(path)
+    except Unwritable:  # what cannot be kept is not kept
+        return in_memory(tokenizer, text, by)
 
 
 def name_of(tokenizer: Tokenizer, text: Text, by: str) -> str:
@@ -104,20 +114,20 @@ def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, i
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
     for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
-        counts["characters"] += len(part)
-        counts["bytes"] += len(part.encode("utf-8", "surrogatepass"))
-        counts["line_ends"] += part.count("\n")
-        if by == "stream":
-            ids = [tokenizer.encode(part)]
-        else:
-            ids = [tokenizer.encode(line) for line in lines_of(part)]
-            lengths.extend(map(len, ids))
+        lines = [part] if by == "stream" else lines_of(part)
+        ids = [np.empty(0, np.int32), *map(tokenizer.encode, lines)]
+        for line in lines:
+            counts["characters"] += len(line)
+            counts["bytes"] += len(line.encode("utf-8", "surrogatepass"))
+            counts["line_ends"] += line.count("\n")
+        if by == "line":
+            lengths.extend(map(len, ids[1:]))
         yield np.concatenate(ids).astype(dtype)
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, each with its end."""
-    return [line + "\n" for line in text.removesuffix("\n").split("\n")]
+    """The lines of a text that are read, each with its end: blank ones are not, and the last has an end even if it lacks one."""
+    return [line + "\n" for line in text.split("\n") if line.strip()]
 
 
 def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
@@ -145,9 +155,13 @@ def mapped(path: Path) -> Encoded:
     with open(path, "rb") as file:
         about = checked(file)
         dtype, number = np.dtype(about["dtype"]), np.dtype("i")
-        file.seek(HEADER + about["ids"] * dtype.itemsize)
-        lengths = np.fromfile(file, number, about["lines"])
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    size = about["ids"] * dtype.itemsize
+    lengths = (
+        np.frombuffer(mapping, np.uint8, about["lines"] * number.itemsize, HEADER + size).view(number)
+        if about["lines"]
+        else np.empty(0, number)
+    )
     return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER), lengths, **about["counts"])
 
 

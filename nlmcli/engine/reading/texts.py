@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
@@ -58,7 +59,8 @@ def between(parts: Iterator[str], start: int, stop: int) -> Iterator[str]:
 
 
 def of_string(text: str) -> Text:
-    """A text that is there already."""
+    """A text that is given as a string, read as a file would be."""
+    text = corpus.normalized(text)
     return Text(lambda: iter([text] if text else []), len(text))
 
 
@@ -109,6 +111,14 @@ def scanned(read: Callable[[], Iterator[str]]) -> Text:
         characters += len(part)
         digest.update(part.encode("utf-8", "surrogatepass"))
     return Text(read, characters, digest.hexdigest())
+
+
+def check_there(settings: Settings, command: str) -> None:
+    """Raises InputError where a text of the settings came through stdin or a pipe, and is gone.  command: how to name a file anew."""
+    for path in (*settings.corpus, settings.valid):
+        if path == "-" or (path and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir())):
+            name = "stdin" if path == "-" else f"the pipe {path}"
+            raise InputError(f"this run's text came from {name}, and is gone; name a file with the same text: {command}")
 
 
 def read_texts(settings: Settings) -> Texts:

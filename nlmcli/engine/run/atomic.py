@@ -4,10 +4,15 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
 from nlmcli.errors import InputError
+
+
+class Unwritable(InputError):
+    """A file that cannot be written."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -15,6 +20,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
     Raises InputError where that fails; the old file is then as it was, and there is no temporary one.
     """
+    if path.is_symlink():  # it stays, what it leads to is written
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():  # a pipe or a device: its reader waits for what is written into it
+        write_into(path, write)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         remove_leftovers(path)
@@ -29,8 +39,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         kept = f"; what {path} held before is still there, whole" if path.exists() else ""
-        raise InputError(f"cannot write {path} ({why}); make room, or give another folder{kept}") from None
+        raise Unwritable(f"cannot write {path} ({why}); make room, or give another folder{kept}") from None
     sync_folder(path.parent)
+
+
+def write_into(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """write(file) into what is no file but can be written.  Raises InputError where that fails."""
+    try:
+        whole = BytesIO()
+        write(whole)
+        with open(path, "wb", buffering=0) as file:
+            file.write(whole.getvalue())
+    except OSError as error:
+        raise Unwritable(f"cannot write {path} ({(error.strerror or str(error)).lower()}); give a file") from None
 
 
 def sync_folder(folder: Path) -> None:

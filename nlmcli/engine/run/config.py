@@ -1,5 +1,6 @@
 """The YAML files of options: those that a user writes, and the one that every run keeps."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,33 @@ from nlmcli.engine.run.settings import Settings, options_of
 from nlmcli.errors import InputError
 
 
+class Loader(yaml.SafeLoader):
+    """YAML as it is read by people, and by version 1.2: a key is given once, 010 is ten, and 1:30 is no number."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        for k, (key, _) in enumerate(node.value):
+            if any(key.value == other.value for other, _ in node.value[:k] if isinstance(key.value, str)):
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("decimal", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+Loader.add_implicit_resolver(
+    NUMBERS[1], re.compile(r"^[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$"), list("-+0123456789.")
+)
+Loader.add_implicit_resolver(NUMBERS[1], re.compile(r"^([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"), list("-+."))
+Loader.add_constructor("decimal", lambda loader, node: int(node.value))
+
+
 def read_options(path: Path) -> dict[str, Any]:
     """The options in a YAML file, by the names of their fields.  Raises InputError where the file holds anything else."""
     try:
-        given = yaml.safe_load(path.read_bytes())
+        given = yaml.load(path.read_bytes(), Loader)
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of a thirteenth month

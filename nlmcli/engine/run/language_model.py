@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.run import checkpoint
+from nlmcli.engine.run.ownership import RUNS
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
@@ -14,8 +15,6 @@ from nlmcli.models.base import Model, State
 from nlmcli.nn.params import Params
 from nlmcli.text import tokenizers
 from nlmcli.text.tokenizer import Tokenizer
-
-RUNS = Path("runs")
 
 
 @dataclass
@@ -70,8 +69,16 @@ class LanguageModel:
         return self.model.start(batch, self.P.flat.dtype)
 
     def score(self, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
-        """nll and rank of the targets that are not padding, step by step, and the state after x.  x, targets (T,B)."""
-        return self.model.score(self.P, x, targets, state)
+        """nll and rank of the targets that are not padding, step by step, and the state after x.  x, targets (T,B).
+
+        The rank is that in which greedy decoding and `--probs` would choose: equals by their ids, <unk> left out.
+        """
+        return self.model.score(self.P, x, targets, state, self.excluded)
+
+    @property
+    def excluded(self) -> int:
+        """The id of <unk>, which is never chosen; -1 where the tokenizer has none."""
+        return -1 if self.tokenizer.unknown is None else self.tokenizer.unknown
 
 
 def mend(damaged: Path) -> str:

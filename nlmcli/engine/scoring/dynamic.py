@@ -37,7 +37,7 @@ class Dynamic:
         if segment < 1:
             raise InputError(f"--dynamic-segment {segment} is too small; give 1 or more")
         self.trained, self.lr, self.segment = lm, lr, segment
-        self.tokenizer, self.settings = lm.tokenizer, lm.settings
+        self.tokenizer, self.settings, self.about = lm.tokenizer, lm.settings, lm.about
         self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
         self.begin()
 

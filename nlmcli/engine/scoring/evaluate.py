@@ -1,5 +1,6 @@
 """How well a model predicts a text: -ln P of every token given all before it."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,15 +13,17 @@ import numpy as np
 
 from nlmcli.engine.reading.batches import PADDING
 from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
-from nlmcli.engine.reading.texts import Text, of_string, read_corpus, read_texts
+from nlmcli.engine.reading.texts import Text, Texts, check_there, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.engine.scoring.mixture import Mixture, best_weight, check
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
 from nlmcli.errors import InputError
+from nlmcli.text.tokenizer import Tokenizer
 
 CHUNK = 2048  # tokens that go through the model at once
 TOGETHER = 64  # lines that do
+PADDED = 1 << 18  # tokens of lines side by side, with what pads the shorter ones
 
 Predictor = LanguageModel | Mixture | Dynamic
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
@@ -52,11 +55,23 @@ def token_scores(lm: Predictor, text: str | Text | Encoded) -> Iterator[tuple[np
         chunk, together = lm.segment, 1
     if lm.settings.by == "line":
         lines = text.lines()
-        for k in range(0, len(lines), together):
-            yield score_lines(lm, lines[k : k + together], chunk)
+        for some in side_by_side(text.lengths, together):
+            yield score_lines(lm, lines[some], chunk)
             text.forget()
     else:
         yield from score_stream(lm, text.parts(chunk))
+
+
+def side_by_side(lengths: np.ndarray, together: int) -> Iterator[slice]:
+    """Lines to be read side by side: in their order, at most so many, and few enough that padded to the longest they fit."""
+    start = longest = 0
+    for k, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if k > start and (k - start == together or longest * (k + 1 - start) > PADDED):
+            yield slice(start, k)
+            start, longest = k, length
+    if start < len(lengths):
+        yield slice(start, len(lengths))
 
 
 def score_stream(lm: Predictor, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -90,6 +105,7 @@ class Evaluation:
 
     name: str
     source: Text
+    tokenizer: Tokenizer
     ids: Encoded
     score: Score
     floor: float | None = None
@@ -100,12 +116,33 @@ class Evaluation:
         return str(self.source)
 
     def report(self) -> dict[str, Any]:
-        floor = perplexity(self.floor / self.score.tokens) if self.floor and self.score.line_ends_counted else None
+        floor = floor_perplexity(self.floor, self.tokenizer, self.ids) if self.score.line_ends_counted else None
         return {"text": self.name} | self.score.report() | {"floor_perplexity": floor}
 
     def scored_by(self, lm: Predictor) -> "Evaluation":
         """The evaluation of the same text by another model."""
         return replace(self, score=score_text(lm, self.ids, self.score.line_ends_counted))
+
+
+def held_out_of(lm: Predictor) -> Texts:
+    """The texts of a run, of which a part was held out.  Raises InputError where they are not what they were, or are gone."""
+    check_there(lm.settings, "nlm eval --corpus FILE")
+    texts, known = read_texts(lm.settings), lm.about.get("texts")
+    if known is not None and known["valid"] != texts.valid.digest:
+        where = lm.settings.valid or ", ".join(lm.settings.corpus) or "the corpus that ships with nlm"
+        raise InputError(f"{where} is not the text of which this run held a part out; name that one with --corpus, or score a FILE")
+    return texts
+
+
+def floor_perplexity(floor: float | None, tokenizer: Tokenizer, ids: Encoded) -> float | None:
+    """The perplexity that the grammar of a text reaches, where its -ln P is known.
+
+    None where the model has another task than the grammar: where words are unknown, or the tokens are not its words.
+    """
+    if floor is None or tokenizer.name != "word" or tokenizer.lowercase:
+        return None
+    unknown = any((part == tokenizer.unknown).any() for part in ids.parts(1 << 20))
+    return None if unknown else perplexity(floor / len(ids))
 
 
 def evaluate(
@@ -118,14 +155,14 @@ def evaluate(
     elif paths:
         name, source = ", ".join(paths), read(paths, lm.settings.encoding)
     else:
-        held_out = read_texts(lm.settings)
+        held_out = held_out_of(lm)
         name, source, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
         if not source:
             raise InputError("training held nothing out; give a file or --text")
     if not source:
         raise InputError("there is no text to score; give a file or --text")
     ids = encoded(lm, source)
-    return Evaluation(name, source, ids, score_text(lm, ids, eos), floor)
+    return Evaluation(name, source, lm.tokenizer, ids, score_text(lm, ids, eos), floor)
 
 
 def evaluate_all(lms: Iterable[Predictor], paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True) -> Iterator[Evaluation]:
@@ -150,17 +187,16 @@ def each_token(lm: Predictor, text: str, ids: Encoded | None = None) -> Iterator
 
 def mixture_of(lm: LanguageModel, wanted: str) -> Mixture:
     """The model mixed with another, `RUN:WEIGHT`, or `RUN`: with the weight that is best on what the model's training held out."""
-    name, colon, number = wanted.rpartition(":")
-    try:
-        weight = float(number) if colon else None
-    except ValueError:  # a colon in the path
-        weight = None
-    name = name if weight is not None else wanted
+    name, weight = wanted, None
+    if not Path(wanted).exists():  # else the colon is one of the path
+        path, colon, number = wanted.rpartition(":")
+        with contextlib.suppress(ValueError):
+            name, weight = (path, float(number)) if colon else (name, weight)
     other = LanguageModel.load(Path(name))
     if weight is not None:
         return Mixture(lm, other, weight, name)
     check(lm, other)
-    held_out = read_texts(lm.settings).valid
+    held_out = held_out_of(lm).valid
     if not held_out:
         raise InputError(f"training held nothing out to find a weight with; give one: --mix {name}:0.5")
     ids = encoded(lm, held_out)

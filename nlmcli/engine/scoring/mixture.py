@@ -10,6 +10,7 @@ from nlmcli.errors import InputError
 from nlmcli.nn.cross_entropy import blocks
 from nlmcli.nn.elementary import exp, largest, total
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.rank import rank_of
 
 HALVINGS = 40  # of the range in which the best weight lies
 
@@ -26,7 +27,7 @@ class Mixture:
         if not 0 <= weight <= 1:
             raise InputError(f"a weight of {weight} is out of range; give a number from 0 to 1")
         self.one, self.other, self.weight, self.name, self.fitted = one, other, weight, name, fitted
-        self.tokenizer, self.settings = one.tokenizer, one.settings
+        self.tokenizer, self.settings, self.about = one.tokenizer, one.settings, one.about
 
     def start(self, batch: int) -> Any:
         return self.one.start(batch), self.other.start(batch)
@@ -39,7 +40,7 @@ class Mixture:
         log_p, rank = np.empty((2, len(y))), np.empty(len(y), np.int32)
         for rows in blocks(len(y), len(self.tokenizer)):
             z = [lm.model.logits(lm.P, each[rows]) for lm, each in zip(pair, h, strict=True)]
-            mix(*z, self.weight, y[rows], log_p[:, rows], rank[rows])
+            mix(*z, self.weight, y[rows], self.one.excluded, log_p[:, rows], rank[rows])
         nll = -np.logaddexp(log_p[0] + logarithm(1 - self.weight), log_p[1] + logarithm(self.weight))
         return nll, rank, tuple(each[1] for each in read)
 
@@ -75,21 +76,18 @@ def best_weight(nll: np.ndarray, other_nll: np.ndarray) -> float:
 
 
 @kernel
-def mix(z, other, weight, targets, log_p, rank):
-    """log_p[0] and log_p[1]: ln p of each target by the one and by the other; rank: how many words are more probable mixed.
+def mix(z, other, weight, targets, excluded, log_p, rank):
+    """log_p[0] and log_p[1]: ln p of each target by the one and by the other; rank: that of the mixture, without a token that is excluded.
 
     z, other (N,V): the logits of both; z becomes the mixture, other what is exp of it.  targets (N,) -> log_p (2,N), rank (N,)
     """
     for k in range(targets.size):
-        p, q, target, above = z[k], other[k], targets[k], 0
+        p, q, target = z[k], other[k], targets[k]
         p_sum, q_sum = softmax_parts(p, target, log_p[0], k), softmax_parts(q, target, log_p[1], k)
         a, b = p.dtype.type((1 - weight) / p_sum), p.dtype.type(weight / q_sum)
         for w in range(p.size):
             p[w] = a * p[w] + b * q[w]
-        at_target = p[target]
-        for w in range(p.size):
-            above += p[w] > at_target
-        rank[k] = above
+        rank[k] = rank_of(p, target, excluded)
 
 
 @kernel

@@ -70,7 +70,7 @@ class Tally:
         """ids, nll, rank (N,)"""
         line_end, known = self.is_line_end[ids], ids != self.tokenizer.unknown
         counted = np.full(len(ids), True) if self.eos else ~line_end
-        each = np.stack([np.ones(len(ids)), nll.astype(np.float64), rank < 1, rank < 5])
+        each = np.stack([np.ones(len(ids)), nll.astype(np.float64), known & (rank < 1), known & (rank < 5)])
         self.line_ends += int(np.count_nonzero(line_end))
         self.inside += int(self.breaks[ids[~line_end]].sum())
         self.all += each[:, counted].sum(1)

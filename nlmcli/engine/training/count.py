@@ -10,7 +10,9 @@ import numpy as np
 
 from nlmcli.engine.gradient.threads import MOST_THREADS
 from nlmcli.engine.reading.dataset import read_dataset
+from nlmcli.engine.run.config import write_config
 from nlmcli.engine.run.language_model import LanguageModel, build
+from nlmcli.engine.run.ownership import claimed, release
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
@@ -18,7 +20,7 @@ from nlmcli.engine.training.length import every
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import finite
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, Started, Stepped
-from nlmcli.engine.training.runs import floor_perplexity, fresh_folder, new_folder, prompt_of, sample_of
+from nlmcli.engine.training.runs import check_free, name_of, prompt_of, sample_of
 from nlmcli.engine.writing.generate import next_words
 from nlmcli.options import check_at_least
 
@@ -29,8 +31,10 @@ class Counting:
     def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None):
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
-        self.settings, self.folder = settings, folder or fresh_folder(settings)
-        self.dataset = read_dataset(settings)
+        self.settings = settings
+        with claimed(folder, name_of(settings)) as self.folder:
+            check_free(self.folder)
+            self.dataset = read_dataset(settings)
         self.model = build(settings, self.dataset.tokenizer)
         self.tokens = int(self.dataset.tokenizer.counts.sum())
         self.stop = False  # set it, and the run ends when all is counted
@@ -38,8 +42,14 @@ class Counting:
 
     def run(self) -> Iterator[Record]:
         """Count, save, score what is held out, or, where nothing is, what was counted; tell how it went."""
-        new_folder(self.folder, self.settings)
+        write_config(self.folder, self.settings)
         yield self.started()
+        try:
+            yield from self.count_and_score()
+        finally:
+            release(self.folder)
+
+    def count_and_score(self) -> Iterator[Record]:
         begun = time.perf_counter()
         counted = self.count()
         self.lm.save(self.folder / "last.npz")
@@ -59,7 +69,9 @@ class Counting:
         start = time.perf_counter()
         train = replace(self.dataset.train, ids=self.dataset.train.ids.astype(np.int32))
         P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
-        self.lm = LanguageModel(self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1})
+        self.lm = LanguageModel(
+            self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1, "texts": self.dataset.digests()}
+        )
         seconds = time.perf_counter() - start
         self.lm.about |= {"parameters": P.flat.size, "tokens_per_second": self.tokens / seconds, "seconds": seconds}
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
@@ -67,7 +79,7 @@ class Counting:
     def warm_up(self) -> float:
         """Have the kernels compiled, or read from the cache, by a token that is scored and one that is written.  -> seconds"""
         start = time.perf_counter()
-        evaluate.score_text(self.lm, "\n")
+        evaluate.score_text(self.lm, self.lm.tokenizer.piece(0) + "\n")
         next_words(self.lm, "", 1)
         return time.perf_counter() - start
 
@@ -109,7 +121,7 @@ class Counting:
             train_loss=self.train_loss,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor_perplexity(self.dataset.texts, len(self.dataset.held_out)),
+            floor_perplexity=evaluate.floor_perplexity(self.dataset.texts.floor, self.dataset.tokenizer, self.dataset.held_out),
             tokens_per_second=counted.tokens_per_second,
             seconds=seconds,
             compile_seconds=compile_seconds,

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+from nlmcli.engine.run.container import memory_left
 from nlmcli.errors import InputError
 
 GB = 1e9
@@ -27,6 +28,12 @@ def check(parameters: int, remembered: int, shards: int) -> int:
 
 
 def free() -> int | None:
+    """Bytes that this process may still take, within the limits of its container; None where the system does not tell."""
+    there = free_of_machine()
+    return there if there is None else int(min(there, memory_left()))
+
+
+def free_of_machine() -> int | None:
     """Bytes that a new process may take; None where the system does not tell."""
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from nlmcli.engine.reading.texts import check_there
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.settings import LENGTHS, Settings
 from nlmcli.errors import InputError
 from nlmcli.options import dashed
 
-FREE = (*LENGTHS, "eval_every", "patience")  # what may be changed on the way
+FREE = (*LENGTHS, "eval_every", "patience", "corpus", "valid")  # what may be changed on the way; a text only if it is the same
 
 
 def settings_of(folder: Path, given: dict[str, Any]) -> Settings:
@@ -21,6 +22,7 @@ def settings_of(folder: Path, given: dict[str, Any]) -> Settings:
     if differ:
         told = " and ".join(f"{dashed(name)} {shown(given[name])} (the run's is {shown(saved.get(name))})" for name in differ)
         raise InputError(f"--resume goes on with the options the run has; leave out {told}")
+    check_there(Settings.of(**saved.by_field() | given), "nlm train FILE --resume")
     changed = {name: value for name, value in given.items() if name in FREE}
     if not set(LENGTHS).isdisjoint(changed):
         changed = dict.fromkeys(LENGTHS) | changed

@@ -16,6 +16,7 @@ from nlmcli.engine.reading.dataset import read_dataset
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.config import write_config
 from nlmcli.engine.run.language_model import LanguageModel, build
+from nlmcli.engine.run.ownership import claimed, release
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
@@ -26,7 +27,7 @@ from nlmcli.engine.training.progress import Progress, finite
 from nlmcli.engine.training.rate import default_rate
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
 from nlmcli.engine.training.resume import settings_of
-from nlmcli.engine.training.runs import floor_perplexity, fresh_folder, new_folder, prompt_of, sample_of
+from nlmcli.engine.training.runs import check_free, name_of, prompt_of, sample_of
 from nlmcli.errors import InputError
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.options import check_at_least
@@ -40,24 +41,32 @@ TRIES, FEW, EXPLODED = 3, 10, 2.0  # roll-backs; steps whose mean loss may not b
 FORGET = 256  # steps after which the memory of what was read is given back
 
 
+OTHER_TEXT = "the corpus, or the tokenizer's file, is not the one this run began with; --resume needs the same, wherever it lies"
+
+
 class Training:
     """A run: its folder, what it reads, what learns, and what has been counted so far. Set `stop`, and it ends after its step."""
 
-    def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None):
-        """folder: where the run is kept; None: a new one.  Raises InputError for settings or a text that cannot be used."""
+    def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None, resumes: bool = False):
+        """folder: where the run is kept; None: a new one.  Raises InputError for settings, a text or a folder that cannot be used."""
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
-        self.folder, self.stop, self.resumes = folder or fresh_folder(settings), False, False
-        self.dataset = read_dataset(settings)
-        self.batches = self.dataset.batches(settings)
-        self.length = length_of(settings, self.batches.steps_per_epoch)
-        lr = settings.lr or default_rate(settings, self.length.steps, self.batches.steps_per_epoch)
-        self.settings = replace(settings, lr=lr)
-        self.lm = first_model(self.settings, self.dataset.tokenizer)
-        self.learner = Learner(self.lm, threads or available_threads())
-        self.progress = Progress(peak=lr)
-        self.speeds: list[float] = []  # tokens per second of every step
-        self.check_validation()
+        self.stop, self.resumes = False, resumes
+        with claimed(folder, name_of(settings)) as self.folder:
+            if not resumes:
+                check_free(self.folder)
+            self.dataset = read_dataset(settings)
+            self.batches = self.dataset.batches(settings)
+            self.length = length_of(settings, self.batches.steps_per_epoch)
+            lr = settings.lr or default_rate(settings, self.length.steps, self.batches.steps_per_epoch)
+            self.settings = replace(settings, lr=lr)
+            self.check_validation()
+            self.lm = first_model(self.settings, self.dataset.tokenizer)
+            self.learner = Learner(self.lm, threads or available_threads())
+            self.progress = Progress(peak=lr)
+            self.speeds: list[float] = []  # tokens per second of every step
+            if resumes:
+                self.restore()
 
     @property
     def evaluates(self) -> bool:
@@ -75,9 +84,7 @@ class Training:
 
         Raises InputError where there is nothing to go on with.
         """
-        run = cls(settings_of(folder, given), folder, threads)
-        run.restore()
-        run.resumes = True
+        run = cls(settings_of(folder, given), folder, threads, resumes=True)
         if run.length.over(run.progress.step, run.progress.seconds):
             done = f"{folder} came to its end after {run.progress.step:,} steps"
             raise InputError(f"{done}; give more --steps, --epochs or --minutes to go on")
@@ -85,10 +92,7 @@ class Training:
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set; save; tell how it went."""
-        if self.resumes:
-            write_config(self.folder, self.settings)  # its length may be another
-        else:
-            new_folder(self.folder, self.settings)
+        write_config(self.folder, self.settings)
         yield self.started()
         compile_seconds = self.learner.warm_up(self.batches.batch(0))
         yield Compiled(compile_seconds, self.learner.warm_up(self.batches.batch(0)))
@@ -103,6 +107,7 @@ class Training:
             self.save("last.npz")
         finally:
             self.metrics.file.close()
+            release(self.folder)
         yield self.finished(compile_seconds)
 
     def loop(self) -> Iterator[Record]:
@@ -178,7 +183,9 @@ class Training:
         """Go back to what was saved last.  Raises InputError where that is another run, or of another text."""
         arrays, about = checkpoint.load(self.folder / "last.npz")
         if about["tokenizer"] != self.lm.tokenizer.to_dict():
-            raise InputError("the corpus, or the tokenizer's file, is not the one this run began with; --resume needs the same")
+            raise InputError(OTHER_TEXT)
+        if about.get("texts") not in (None, self.dataset.digests()):
+            raise InputError(OTHER_TEXT)
         self.learner.restore(arrays)
         self.progress = Progress.from_dict(arrays, about["progress"])
 
@@ -208,6 +215,7 @@ class Training:
             "parameters": self.lm.P.flat.size,
             "tokens_per_second": self.speed(),
             "seconds": p.seconds,
+            "texts": self.dataset.digests(),
         }
         if name == "last.npz":
             arrays, self.lm.about["progress"] = p.to_dict()
@@ -249,7 +257,7 @@ class Training:
             train_loss=float(np.mean(p.losses[-LAST:])) if p.losses else math.nan,
             valid_loss=valid,
             perplexity=None if valid is None else evaluate.perplexity(valid),
-            floor_perplexity=floor_perplexity(self.dataset.texts, len(self.dataset.held_out)),
+            floor_perplexity=evaluate.floor_perplexity(self.dataset.texts.floor, self.dataset.tokenizer, self.dataset.held_out),
             tokens_per_second=self.speed() or 0.0,
             seconds=p.seconds,
             compile_seconds=compile_seconds,

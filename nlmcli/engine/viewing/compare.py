@@ -12,7 +12,10 @@ from nlmcli.errors import InputError
 
 @dataclass(frozen=True)
 class Run:
-    """One run.  valid: (seconds, nats per token of the held-out text) of every evaluation; what is not known is None."""
+    """One run; what is not known is None.
+
+    held_out: a digest of the text that its losses are about.  valid: (seconds, nats per token of that) of every evaluation.
+    """
 
     run: str
     model: str
@@ -22,6 +25,7 @@ class Run:
     valid_loss: float | None
     bits_per_character: float | None
     seconds: float | None
+    held_out: str | None
     valid: list[tuple[float, float]]
 
 
@@ -51,6 +55,7 @@ def read(folder: Path) -> Run:
         valid_loss=about.get("best"),
         bits_per_character=about.get("bits_per_character"),
         seconds=about.get("seconds"),
+        held_out=(about.get("texts") or {}).get("valid"),
         valid=[(float(row["seconds"]), float(row["valid_loss"])) for row in rows if row.get("valid_loss")],
     )
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.writing.generate import Decoder, Reader
-from nlmcli.options import check_at_least
+from nlmcli.options import Option, check_at_least
+
+LENGTH_PENALTY = 0.6  # A, where none is given
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Hypothesis:
 
 
 def beam_search(
-    lm: LanguageModel, prompt: str, length: int, width: int, length_penalty: float = 0.6, stop: tuple[str, ...] = ()
+    lm: LanguageModel, prompt: str, length: int, width: int, length_penalty: float = LENGTH_PENALTY, stop: tuple[str, ...] = ()
 ) -> Hypothesis:
     """The best text of at most `length` tokens among those that the search has seen, its end in `text`.
 
@@ -39,6 +41,7 @@ def beam_search(
     Raises InputError for a width below 1.
     """
     check_at_least("beam", width, 1)
+    Option(least=-10, most=10).check("length_penalty", length_penalty)
     stop = (*stop, "\n") if lm.settings.by == "line" else stop
     reader = Reader(lm, prompt, width)
     alive, ended = [Hypothesis("", 0.0, 0, Decoder(lm.tokenizer, prompt, stop))], list[Hypothesis]()

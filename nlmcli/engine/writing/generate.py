@@ -7,7 +7,10 @@ import numpy as np
 
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.writing.sampling import Sampling
+from nlmcli.errors import InputError
 from nlmcli.models.base import State
+from nlmcli.options import check_whole
+from nlmcli.text.corpus import normalized
 from nlmcli.text.tokenizer import Tokenizer, visible
 from nlmcli.text.tokenizers.bpe import Bpe
 from nlmcli.text.tokenizers.char import Char
@@ -67,11 +70,12 @@ def generate(
 
     The same seed gives the same texts, and text i is the same however many there are: each has its own random numbers.
     """
+    for name, value, least in (("length", length, 0), ("num", num, 1), ("seed", seed, 0)):
+        check_whole(name, value, least)
     sampling = sampling or Sampling()
     sampling.check()
     rngs = [np.random.default_rng(None if seed is None else [seed, i]) for i in range(num)]
-    reader, seen = Reader(lm, prompt, num), np.zeros((num, len(lm.tokenizer)), bool)
-    seen[:, lm.tokenizer.encode(prompt)] = True
+    reader, seen = Reader(lm, prompt, num), np.repeat(seen_in(lm, prompt), num, axis=0)
     for _ in range(length):
         cumulative = sampling.shape(reader.logits, seen).cumsum(1)
         draw = np.array([[rng.random()] for rng in rngs]) * cumulative[:, -1:]
@@ -81,10 +85,18 @@ def generate(
         reader.read(x[None])
 
 
+def seen_in(lm: LanguageModel, text: str) -> np.ndarray:
+    """(1,V) whether each token occurs in a text."""
+    seen = np.zeros((1, len(lm.tokenizer)), bool)
+    seen[:, lm.tokenizer.encode(text)] = True
+    return seen
+
+
 def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None = None) -> list[tuple[str, float]]:
     """The k most probable next tokens and their probabilities."""
+    check_whole("k", k, 1)
     reader = Reader(lm, prompt)
-    p = (sampling or Sampling()).shape(reader.logits)[0]
+    p = (sampling or Sampling()).shape(reader.logits, seen_in(lm, prompt))[0]
     return [(lm.tokenizer.piece(int(i)), float(p[i])) for i in np.argsort(-p, kind="stable")[:k]]
 
 
@@ -93,7 +105,7 @@ def readable(lm: LanguageModel, prompt: str) -> tuple[str, list[str]]:
 
     An unknown word is read as <unk>; an unknown character as its nearest known relative, or left out. To bpe nothing is unknown.
     """
-    tokenizer = lm.tokenizer
+    tokenizer, prompt = lm.tokenizer, normalized(prompt)
     if isinstance(tokenizer, Bpe):
         return prompt, [BLANK_AT_END] if prompt.endswith(" ") else []
     folded = prompt.lower() if tokenizer.lowercase else prompt
@@ -132,6 +144,8 @@ def write(
 
     A text ends after `length` tokens, before a string of `stop`, or, if the model was trained line by line, with its line.
     """
+    if "" in stop:
+        raise InputError("a stop text is empty; give the text before which to end")
     stop = (*stop, "\n") if lm.settings.by == "line" else stop
     texts = [Decoder(lm.tokenizer, prompt, stop) for _ in range(num)]
     for ids in generate(lm, prompt, length, num, seed, sampling):

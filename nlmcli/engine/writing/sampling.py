@@ -13,6 +13,7 @@ from nlmcli.options import listed, option
 TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0 is greedy."
 TOP_P = "Nucleus sampling: draw from the fewest tokens that together have probability P."
 MIN_P = "Min-p sampling: draw from tokens at least P times as probable as the most probable one."
+HUGE = 1e300  # the largest logit
 REPETITION_PENALTY = "Repetition penalty: above 1, tokens that occur in the text already become less probable."
 
 
@@ -34,16 +35,18 @@ class Sampling:
     def check(self) -> None:
         """Raises InputError for a value out of range."""
         for name, each in listed(Sampling).items():
-            each.option.check(name, getattr(self, name))
+            each.option.check(name, each.value(getattr(self, name)))
 
     def shape(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
         """The distribution that is drawn from.  z (B,V) logits, seen (B,V): in the text already -> p (B,V) float64, rows sum to 1."""
         z = z.astype(np.float64)
-        if seen is not None and self.repetition_penalty != 1:
-            z = np.where(seen, np.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty), z)
-        if self.greedy or self.temperature == 0:
-            return np.eye(z.shape[1])[z.argmax(1)]
-        p, _ = softmax(z / self.temperature)
+        with np.errstate(over="ignore"):  # however small a temperature or penalty is, what it makes of a logit stays finite
+            if seen is not None and self.repetition_penalty != 1:
+                penalized = np.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty)
+                z = np.where(seen & np.isfinite(z), np.clip(penalized, -HUGE, HUGE), z)
+            if self.greedy or self.temperature == 0:
+                return np.eye(z.shape[1])[z.argmax(1)]
+            p, _ = softmax((z - z.max(1, keepdims=True)) / self.temperature)
         if self.top_k is not None:
             p = keep_most_probable(p, np.arange(p.shape[1]) < self.top_k)
         if self.top_p is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nlmcli.errors import InputError
 from nlmcli.nn.cross_entropy import BLOCK, head_gradient, head_score
+from nlmcli.nn.matmul import matmul
 from nlmcli.nn.params import Params, Shapes
 from nlmcli.options import option
 
@@ -24,6 +25,7 @@ class Model:
 
     Config: ClassVar[type]
     lr_scale: ClassVar[float] = 5.0  # the multiple of an optimizer's own learning rate that suits it, over 1,000 steps
+    lr_power: ClassVar[float] = 0.35  # how fast the rate that suits it falls with the number of steps
     overfits: ClassVar[bool] = False  # a lower learning rate suits it where a text is read many times
     neural: ClassVar[bool] = True  # trained by its gradients; one that is not has `count` in place of `backward`
 
@@ -99,16 +101,21 @@ class Model:
         """The ids whose embeddings a step reads: x, and those that the state remembers."""
         return [x, *(memory for memory in state if memory.dtype.kind == "i")]
 
-    def score(self, P: Params, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
-        """nll (N,) and rank (N,) of the N targets that are not padding, step by step, and the state after x.  x, targets (T,B)."""
+    def score(
+        self, P: Params, x: np.ndarray, targets: np.ndarray, state: State, excluded: int = -1
+    ) -> tuple[np.ndarray, np.ndarray, State]:
+        """nll (N,) and rank (N,) of the N targets that are not padding, step by step, and the state after x.  x, targets (T,B).
+
+        excluded: a token that is left out of the ranks, since it is never chosen; -1 for none.
+        """
         h, state, _ = self.forward(P, x, state)
         real = targets >= 0
-        return *head_score(h[real], *self.head(P), targets[real]), state
+        return *head_score(h[real], *self.head(P), targets[real], excluded), state
 
     def logits(self, P: Params, h: np.ndarray) -> np.ndarray:
         """z = h U + b2: the distribution after h is softmax(z).  h (N,H) -> (N,V)"""
         U, b2 = self.head(P)
-        return h @ U + (b2 if b2.size else 0)
+        return matmul(h, U, bias=b2 if b2.size else None)  # the product that `score` computes, to the bit
 
     def restore(self, arrays: dict[str, np.ndarray]) -> Params:
         """Parameters from arrays by name.  Raises InputError, the words after "has", where they are not this model's."""

@@ -36,7 +36,7 @@ def nats(lm, text):
 
 def parts_of(lm, text):
     """The ids of what is read from a fresh state each: the text, or its lines."""
-    parts = [line + "\n" for line in text.removesuffix("\n").split("\n")] if lm.settings.by == "line" else [text]
+    parts = [line + "\n" for line in text.split("\n") if line.strip()] if lm.settings.by == "line" else [text]
     return [lm.tokenizer.encode(part).tolist() for part in parts]
 
 

@@ -35,7 +35,7 @@ def naively(lm, text):
     P = {letter: value.astype(np.float64) for letter, value in lm.P.items()}
     parts = [text]
     if lm.settings.by == "line":
-        parts = [line + "\n" for line in text.removesuffix("\n").split("\n")]
+        parts = [line + "\n" for line in text.split("\n") if line.strip()]
     ids = [lm.tokenizer.encode(part).tolist() for part in parts]
     n = getattr(lm.model.config, "context", None)
     nll = [naive.surprisals(lm.settings.model, P, part, lm.tokenizer.newline, n) for part in ids]

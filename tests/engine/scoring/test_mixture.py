@@ -49,7 +49,7 @@ def scores(lm, text=TEXT):
 def test_a_mixture_is_that_of_the_probabilities(pair, names, by, weight):
     pair = pair(*names, by=by)
     ids, nll, rank = scores(Mixture(*pair, weight))
-    parts = [line + "\n" for line in TEXT.split("\n")] if by == "line" else [TEXT]
+    parts = [line + "\n" for line in TEXT.split("\n") if line.strip()] if by == "line" else [TEXT]
     encoded = [pair[0].tokenizer.encode(part) for part in parts]
     np.testing.assert_array_equal(ids, np.concatenate(encoded))
     p, q = (np.concatenate([distributions(lm, part) for part in encoded]) for lm in pair)

@@ -33,7 +33,7 @@ def exact(training):
 
 def naively(lm, text, eos):
     """The figures by definition, from the probabilities of the definition."""
-    parts = [line + "\n" for line in text.removesuffix("\n").split("\n")] if lm.settings.by == "line" else [text]
+    parts = [line + "\n" for line in text.split("\n") if line.strip()] if lm.settings.by == "line" else [text]
     ids, nll, ranks, P = [], [], [], dict(lm.P.items())
     for part in parts:
         words = lm.tokenizer.encode(part).tolist()
