@@ -1,4 +1,4 @@
-"""θ ← θ - η g: gradient descent; on a batch of one it is stochastic, on the whole corpus it is the full gradient."""
+"""θ ← θ - η g: gradient descent; stochastic with a batch of one, full-batch with the whole corpus as the batch."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class SGD(Optimizer):
     """θ ← θ - η g.  Robbins & Monro 1951."""
 
     Config = Config
-    lr = 0.5
+    lr = 0.2
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         update(theta[part], g[part], theta.dtype.type(lr * scale))

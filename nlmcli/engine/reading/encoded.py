@@ -1,8 +1,8 @@
-"""A text as ids, in as few bytes as hold them: in memory, or, of a long text, in a mapped file of the user's cache.
+"""A text as token ids of the smallest dtype that holds them: in memory or, for a long text, in a memory-mapped cache file.
 
-The file's name is a hash of the text, the tokenizer and all sources of nlm; so what is found under it is what would be
-made. It is a header (JSON, padded, its CRC-32 last), the ids, the length of each line, and it is written whole or not at all.
-The header has the CRC-32 of the rest: kernels do not ask whether an id is one of the vocabulary.
+The file is named by a hash of the text, the tokenizer and all sources of nlm, so an existing file holds what encoding the text
+again would give. It consists of a header (JSON, padded, then its CRC-32), the ids, and the length of each line, and is written
+atomically. The header contains the CRC-32 of the rest, since kernels do not check that an id lies in the vocabulary.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
-LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
-HEADER = 1 << 12  # bytes
-READ = 1 << 20  # bytes that are checked at once
-COUNTED = ("characters", "bytes", "line_ends")
-MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is removed
+LARGE = 1 << 26  # characters from which on a text's ids are stored in a file
+HEADER_SIZE = 1 << 12  # bytes
+READ_SIZE = 1 << 20  # bytes read at a time for the checksum
+COUNTS = ("characters", "bytes", "line_ends")
+MAX_UNUSED = 30 * 24 * 3600.0  # seconds after which an unused file is removed
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids (N,) of a text, and how many each line has, its line end included; of a stream, lengths is empty.
+    """ids (N,) of a text, and lengths: the number of ids in each line, including its end of line; empty for a stream.
 
-    line_ends: those that stand in the text; read by line, the last one may be understood.
+    line_ends: those in the text; by line, the end of the last line may be implicit.
     """
 
     ids: np.ndarray
@@ -49,7 +49,7 @@ class Encoded:
         return len(self.ids)
 
     def parts(self, size: int) -> Iterator[np.ndarray]:
-        """The ids, so many at a time, as int64."""
+        """The ids in chunks of `size`, as int64."""
         for start in range(0, len(self.ids), size):
             yield self.ids[start : start + size].astype(np.int64)
             self.forget()
@@ -58,49 +58,49 @@ class Encoded:
         return EncodedLines(self.ids, np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]))
 
     def forget(self) -> None:
-        """Give back the memory of a file's pages that were read: the system keeps them while it has room, not on our account."""
+        """Release the mapped pages that were read: they stay in the page cache, but do not count as this process's memory."""
         if isinstance(self.ids.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             self.ids.base.madvise(mmap.MADV_DONTNEED)
 
 
 class EncodedLines(Sequence[np.ndarray]):
-    """The ids of each line, cut out of those of the text when they are asked for.  ends (lines + 1,): where one begins and ends."""
+    """The ids of each line, sliced on access.  offsets (lines + 1,): line i is ids[offsets[i]:offsets[i + 1]]."""
 
-    def __init__(self, ids: np.ndarray, ends: np.ndarray):
-        self.ids, self.ends = ids, ends
+    def __init__(self, ids: np.ndarray, offsets: np.ndarray):
+        self.ids, self.offsets = ids, offsets
 
     def __len__(self) -> int:
-        return len(self.ends) - 1
+        return len(self.offsets) - 1
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
         k = range(len(self))[i]
-        return self.ids[self.ends[k] : self.ends[k + 1]]
+        return self.ids[self.offsets[k] : self.offsets[k + 1]]
 
 
 def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    """The text as ids, read by stream or by line.  Raises InputError where there is no room for the file of a long one."""
+    """Encode a text, read by stream or by line.  Raises InputError if there is no room for the file of a long one."""
     folder = kernel_cache.writable_folder("texts") if text.digest and text.characters >= LARGE else None
     if folder is None:
-        return in_memory(tokenizer, text, by)
-    path = Path(folder) / f"{name_of(tokenizer, text, by)}.ids"
-    with contextlib.suppress(OSError, ValueError):  # there is none, or it is broken
+        return encode_in_memory(tokenizer, text, by)
+    path = Path(folder) / f"{cache_key(tokenizer, text, by)}.ids"
+    with contextlib.suppress(OSError, ValueError):  # missing or damaged
         os.utime(path)
-        return mapped(path)
-    remove_old(path.parent)
+        return map_file(path)
+    remove_unused(path.parent)
     write_atomically(path, lambda file: write(file, tokenizer, text, by))
-    return mapped(path)
+    return map_file(path)
 
 
-def name_of(tokenizer: Tokenizer, text: Text, by: str) -> str:
-    """One name for the text, the tokenizer, and what encodes the one with the other."""
-    given = [text.digest, by, tokenizer.to_dict(), kernel_cache.source_hash()]
-    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:32]
+def cache_key(tokenizer: Tokenizer, text: Text, by: str) -> str:
+    """A hash of the text, the tokenizer, and the code that encodes one with the other."""
+    key = [text.digest, by, tokenizer.to_dict(), kernel_cache.source_hash()]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
-def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, int], lengths: array) -> Iterator[np.ndarray]:
-    """The ids part by part, in the smallest dtype; counts characters, bytes and line ends, and adds the length of each line."""
+def encode_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, int], lengths: array) -> Iterator[np.ndarray]:
+    """The ids part by part, in the smallest dtype; updates counts, and appends the length of each line to lengths."""
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
     for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
@@ -116,57 +116,57 @@ def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, i
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, each with its end."""
+    """The lines of a text, each including its end of line."""
     return [line + "\n" for line in text.removesuffix("\n").split("\n")]
 
 
-def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    counts, lengths = dict.fromkeys(COUNTED, 0), array("i")
-    ids = [np.empty(0, np.uint8), *encoded_parts(tokenizer, text, by, counts, lengths)]
+def encode_in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
+    counts, lengths = dict.fromkeys(COUNTS, 0), array("i")
+    ids = [np.empty(0, np.uint8), *encode_parts(tokenizer, text, by, counts, lengths)]
     return Encoded(np.concatenate(ids), np.array(lengths), **counts)
 
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
-    """Header, ids and lengths into an open file."""
-    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTED, 0), array("i"), 0, "|u1", 0
-    file.seek(HEADER)
-    for ids in encoded_parts(tokenizer, text, by, counts, lengths):
+    """Write header, ids and lengths to an open file."""
+    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTS, 0), array("i"), 0, "|u1", 0
+    file.seek(HEADER_SIZE)
+    for ids in encode_parts(tokenizer, text, by, counts, lengths):
         size, dtype, crc = size + len(ids), ids.dtype.str, zlib.crc32(ids.data, crc)
         file.write(ids.data)
     file.write(lengths)
     about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "crc": zlib.crc32(lengths, crc)}
-    head = json.dumps(about).encode().ljust(HEADER - 4)
+    header = json.dumps(about).encode().ljust(HEADER_SIZE - 4)
     file.seek(0)
-    file.write(head + zlib.crc32(head).to_bytes(4, "little"))
+    file.write(header + zlib.crc32(header).to_bytes(4, "little"))
 
 
-def mapped(path: Path) -> Encoded:
-    """What `write` wrote.  Raises OSError or ValueError where there is none, or it is cut off or damaged."""
+def map_file(path: Path) -> Encoded:
+    """Memory-map a file that `write` wrote.  Raises OSError or ValueError if it is missing, truncated or damaged."""
     with open(path, "rb") as file:
-        about = checked(file)
-        dtype, number = np.dtype(about["dtype"]), np.dtype("i")
-        file.seek(HEADER + about["ids"] * dtype.itemsize)
-        lengths = np.fromfile(file, number, about["lines"])
+        about = verified_header(file)
+        dtype, length_dtype = np.dtype(about["dtype"]), np.dtype("i")
+        file.seek(HEADER_SIZE + about["ids"] * dtype.itemsize)
+        lengths = np.fromfile(file, length_dtype, about["lines"])
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER), lengths, **about["counts"])
+    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER_SIZE), lengths, **about["counts"])
 
 
-def checked(file: IO[bytes]) -> dict[str, Any]:
-    """The header of a file.  Raises ValueError where header or contents do not match their checksums."""
-    head, crc = file.read(HEADER), 0
-    if zlib.crc32(head[:-4]).to_bytes(4, "little") != head[-4:]:
+def verified_header(file: IO[bytes]) -> dict[str, Any]:
+    """The header of a file.  Raises ValueError if the header or the contents do not match their checksums."""
+    header, crc = file.read(HEADER_SIZE), 0
+    if zlib.crc32(header[:-4]).to_bytes(4, "little") != header[-4:]:
         raise ValueError("the header is damaged")
-    about = json.loads(head[:-4])
-    while part := file.read(READ):
+    about = json.loads(header[:-4])
+    while part := file.read(READ_SIZE):
         crc = zlib.crc32(part, crc)
     if crc != about["crc"]:
         raise ValueError("the ids are damaged")
     return about
 
 
-def remove_old(folder: Path) -> None:
-    """Remove the files that nobody has used for a month."""
+def remove_unused(folder: Path) -> None:
+    """Remove the files that have not been used for a month."""
     for path in folder.glob("*.ids"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - MONTH:
+            if path.stat().st_mtime < time.time() - MAX_UNUSED:
                 path.unlink()

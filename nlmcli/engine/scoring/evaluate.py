@@ -1,4 +1,4 @@
-"""How well a model predicts a text: -ln P of every token given all before it."""
+"""Evaluation on a text: -ln P of every token given all tokens before it."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -15,30 +15,30 @@ from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
 from nlmcli.engine.reading.texts import Text, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring.dynamic import Dynamic
-from nlmcli.engine.scoring.mixture import Mixture, best_weight, check
+from nlmcli.engine.scoring.mixture import Mixture, best_weight, check_compatible
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
 from nlmcli.errors import InputError
 
-CHUNK = 2048  # tokens that go through the model at once
-TOGETHER = 64  # lines that do
+CHUNK = 2048  # tokens per forward pass
+TOGETHER = 64  # lines per batch
 
 Predictor = LanguageModel | Mixture | Dynamic
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
 def score_text(lm: Predictor, text: str | Text | Encoded, eos: bool = True) -> Score:
-    """The score of a text, read as the model was trained: as one stream, or line by line.  eos: line ends are counted.
+    """The score of a text, read as in training: as one stream, or line by line.  eos: whether line ends are counted.
 
     Raises InputError for a text without tokens.
     """
-    text, tally = encoded(lm, text), Tally(lm.tokenizer, eos)
+    text, tally = ensure_encoded(lm, text), Tally(lm.tokenizer, eos)
     for part in token_scores(lm, text):
         tally.add(*part)
     return tally.score(text)
 
 
-def encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
-    """The text as the model's ids, if it is not that already."""
+def ensure_encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
+    """The text as the model's token ids, encoded unless it already is."""
     if isinstance(text, Encoded):
         return text
     return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
@@ -46,38 +46,38 @@ def encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
 
 def token_scores(lm: Predictor, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
-    text, chunk, together = encoded(lm, text), CHUNK, TOGETHER
+    text, chunk, batch_size = ensure_encoded(lm, text), CHUNK, TOGETHER
     if isinstance(lm, Dynamic):  # learns from each part before it reads the next
-        lm.begin()
-        chunk, together = lm.segment, 1
+        lm.reset()
+        chunk, batch_size = lm.segment, 1
     if lm.settings.by == "line":
         lines = text.lines()
-        for k in range(0, len(lines), together):
-            yield score_lines(lm, lines[k : k + together], chunk)
+        for k in range(0, len(lines), batch_size):
+            yield score_lines(lm, lines[k : k + batch_size], chunk)
             text.forget()
     else:
         yield from score_stream(lm, text.parts(chunk))
 
 
 def score_stream(lm: Predictor, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(ids, nll, rank) of one long text, the state carried from part to part.  ids (N,) of each part."""
-    state, before = lm.start(1), lm.tokenizer.newline
+    """(ids, nll, rank) of each part of one long text, with the state carried from part to part.  parts: ids (N,)"""
+    state, previous = lm.start(1), lm.tokenizer.newline
     for y in parts:
-        nll, rank, state = lm.score(np.concatenate([[before], y[:-1]])[:, None], y[:, None], state)
-        before = int(y[-1])
+        nll, rank, state = lm.score(np.concatenate([[previous], y[:-1]])[:, None], y[:, None], state)
+        previous = int(y[-1])
         yield y, nll, rank
 
 
 def score_lines(lm: Predictor, lines: list[np.ndarray], chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ids, nll, rank) of lines read side by side, each from a fresh state; what pads the shorter ones is not scored."""
+    """(ids, nll, rank) of a batch of lines, each read from the initial state; padding is not scored."""
     T, B = max(map(len, lines)), len(lines)
     y = np.full((T, B), PADDING)
     for b, line in enumerate(lines):
         y[: len(line), b] = line
     x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
-    state, scores, step = lm.start(B), [], max(1, chunk // B)
-    for t in range(0, T, step):
-        *score, state = lm.score(x[t : t + step], y[t : t + step], state)
+    state, scores, steps = lm.start(B), [], max(1, chunk // B)
+    for t in range(0, T, steps):
+        *score, state = lm.score(x[t : t + steps], y[t : t + steps], state)
         scores.append(score)
     by_line = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
     nll, rank = (np.concatenate(parts)[by_line] for parts in zip(*scores, strict=True))
@@ -86,16 +86,17 @@ def score_lines(lm: Predictor, lines: list[np.ndarray], chunk: int) -> tuple[np.
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A text, its score, and, where it is known, the -ln P of the grammar that made it."""
+    """A text, its token ids, its score, and, if known, the -ln P under the grammar that generated it."""
 
     name: str
     source: Text
+    ids: Encoded
     score: Score
     floor: float | None = None
 
     @property
     def text(self) -> str:
-        """The text, whole."""
+        """The whole text."""
         return str(self.source)
 
     def report(self) -> dict[str, Any]:
@@ -103,63 +104,65 @@ class Evaluation:
         return {"text": self.name} | self.score.report() | {"floor_perplexity": floor}
 
     def scored_by(self, lm: Predictor) -> "Evaluation":
-        """The evaluation of the same text by another model."""
-        return replace(self, score=score_text(lm, self.source, self.score.line_ends_counted))
+        """The evaluation of the same text by another model with the same tokenizer."""
+        return replace(self, score=score_text(lm, self.ids, self.score.line_ends_counted))
 
 
 def evaluate(
     lm: Predictor, paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True, read: ReadCorpus = read_corpus
 ) -> Evaluation:
-    """Score a string, files, or what training held out.  Raises InputError where there is nothing to score."""
+    """Score a string, files, or the held-out text of the model's run.  Raises InputError if there is nothing to score."""
     floor = None
     if text is not None:
         name, source = "--text", of_string(text)
     elif paths:
         name, source = ", ".join(paths), read(paths, lm.settings.encoding)
     else:
-        held_out = read_texts(lm.settings)
-        name, source, floor = "the held-out part of the corpus", held_out.valid, held_out.floor
+        texts = read_texts(lm.settings)
+        name, source, floor = "the held-out part of the corpus", texts.valid, texts.floor
         if not source:
-            raise InputError("training held nothing out; give a file or --text")
+            raise InputError("the run has no held-out text; give a file or --text")
     if not source:
         raise InputError("there is no text to score; give a file or --text")
-    return Evaluation(name, source, score_text(lm, source, eos), floor)
+    ids = ensure_encoded(lm, source)
+    return Evaluation(name, source, ids, score_text(lm, ids, eos), floor)
 
 
 def evaluate_all(lms: Iterable[Predictor], paths: tuple[str, ...] = (), text: str | None = None, eos: bool = True) -> Iterator[Evaluation]:
-    """The evaluation by each of the models. Files are read once for all of them: stdin could not be read again."""
+    """The evaluation by each model. Files are read once for all models, since stdin cannot be read twice."""
     read = cache(read_corpus)
     return (evaluate(lm, paths, text, eos, read) for lm in lms)
 
 
-def each_token(lm: Predictor, text: str) -> Iterator[dict[str, Any]]:
-    """P(token | all before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
+def each_token(lm: Predictor, text: str, ids: Encoded | None = None) -> Iterator[dict[str, Any]]:
+    """P(token | all tokens before it) of every token, in order, with its surprisal in nats and bits and its rank from 1.
 
-    piece: what stood in the text where the token is <unk>.
+    ids: of the text, if already encoded.  piece, in the result: the text that a token stands for, also for <unk>.
     """
     parts = lines_of(text) if lm.settings.by == "line" else [text]
     pieces = chain.from_iterable(map(lm.tokenizer.pieces, parts))
-    for ids, nll, rank in token_scores(lm, text):
-        for i, nats, place in zip(ids.tolist(), nll.tolist(), rank.tolist(), strict=True):
+    for part, nlls, ranks in token_scores(lm, ids or text):
+        for i, nats, rank in zip(part.tolist(), nlls.tolist(), ranks.tolist(), strict=True):
             token, piece = lm.tokenizer.piece(i), next(pieces)
             bits = nats / math.log(2)
-            yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": place + 1}
+            yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": rank + 1}
 
 
-def mixture_of(lm: LanguageModel, wanted: str) -> Mixture:
-    """The model mixed with another, `RUN:WEIGHT`, or `RUN`: with the weight that is best on what the model's training held out."""
-    name, colon, number = wanted.rpartition(":")
+def mixture_of(lm: LanguageModel, spec: str) -> Mixture:
+    """The model mixed with another one.  spec: RUN:WEIGHT, or RUN for the weight that is best on the model's held-out text."""
+    name, colon, number = spec.rpartition(":")
     try:
         weight = float(number) if colon else None
-    except ValueError:  # a colon in the path
+    except ValueError:  # the path contains a colon
         weight = None
-    name = name if weight is not None else wanted
+    name = name if weight is not None else spec
     other = LanguageModel.load(Path(name))
     if weight is not None:
         return Mixture(lm, other, weight, name)
-    check(lm, other)
+    check_compatible(lm, other)
     held_out = read_texts(lm.settings).valid
     if not held_out:
-        raise InputError(f"training held nothing out to find a weight with; give one: --mix {name}:0.5")
-    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, encoded(each, held_out))]) for each in (lm, other)]
+        raise InputError(f"the run has no held-out text to fit the weight on; give a weight: --mix {name}:0.5")
+    ids = ensure_encoded(lm, held_out)
+    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, ids)]) for each in (lm, other)]
     return Mixture(lm, other, best_weight(*nlls), name, fitted=True)
