@@ -1,7 +1,7 @@
 """P(story) = sum over its derivations of the product of the weights of their choices.
 
 A probabilistic grammar of small stories about students, exploding ipads and ants that hate each other. It
-writes the corpus students.txt. Because it can also read, it knows the exact probability of every story and of
+generates the corpus students.txt. It also parses, so it gives the exact probability of every story and of
 every next word: no language model does better, on average, than the grammar itself.
 
     python corpora/students.py                                  write students.txt and students.json
@@ -10,14 +10,14 @@ every next word: no language model does better, on average, than the grammar its
 
 How to read the rules (GRAMMAR, below):
 
-    opened = 40 books | 25 laptops      a choice; a number is the weight of its alternative, 1 if not given
-    [suddenly , |] [was | 2 seemed]     a choice in the middle of a sentence; an alternative may be empty
-    <quality>                           here stands what the rule `quality` makes
-    HERO                                a variable of the story: made by the rule `hero` where it is first
-                                        named, the same words ever after
+    opened = 40 books | 25 laptops      a choice; a number is the weight of its alternative, 1 by default
+    [suddenly , |] [was | 2 seemed]     a choice within a sentence; an alternative may be empty
+    <quality>                           expands to a sample of the rule `quality`
+    HERO                                a variable of the story: sampled from the rule `hero` at its first
+                                        occurrence, the same words from then on
     she maria anna = she                the rule `she`, given maria or anna
-    <she HERO>                          asks for the rule `she`, given what HERO is, and before HERO is named
-                                        for the rule without a given, `she = HERO`
+    <she HERO>                          expands the rule `she`, given the value of HERO; before HERO has one,
+                                        the rule without a given value, `she = HERO`
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SEED = 1990
-VALID_STORIES = 400  # a number fixed beforehand; stopping at a size would favour long stories
+VALID_STORIES = 400  # a number fixed in advance; stopping at a size would favor long stories
 PROMPT = "students opened their"
 HERE = Path(__file__).parent
 
@@ -243,7 +243,7 @@ her peter paul tom david ben oscar = his
 
 
 class Word(NamedTuple):
-    """A word (or a punctuation mark, or the line end) makes itself."""
+    """A terminal: a word, a punctuation mark or the line break."""
 
     word: str
 
@@ -251,7 +251,7 @@ class Word(NamedTuple):
         return [self.word]
 
     def match(self, words, i, memory):
-        if i == len(words):  # the text ends here, so this is a next word: one step beyond the end
+        if i == len(words):  # the prefix ends here, so this is a next word, one position past the end
             yield i + 1, memory | {"next": self.word}, 1.0
         elif words[i] == self.word:
             yield i + 1, memory, 1.0
@@ -292,7 +292,7 @@ class Choice(NamedTuple):
 
 
 class Call(NamedTuple):
-    """<she HERO> is the rule she, given what the variable HERO is."""
+    """<she HERO> is the rule she, given the value of the variable HERO."""
 
     rules: dict
     name: str
@@ -309,7 +309,7 @@ class Call(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """HERO is made once by the rule hero; from then on P(the same words) = 1."""
+    """HERO is sampled once from the rule hero; from then on P(the same words) = 1."""
 
     rules: dict
     name: str
@@ -328,7 +328,7 @@ class Variable(NamedTuple):
 
 
 def parse(symbols, rules):
-    """Alternatives up to a closing bracket or the end, as a Choice; takes them off the list `symbols`."""
+    """Alternatives up to a closing bracket or the end, as a Choice; consumes them from the list `symbols`."""
     options, weights, parts = [], [], []
     weight = take_weight(symbols)
     while (symbol := symbols.pop(0)) not in ("]", "END"):
@@ -351,7 +351,7 @@ def take_weight(symbols):
 
 
 def read_grammar(text):
-    """Rules (name, given) -> Choice from lines `name given given = alternatives`; indented lines continue."""
+    """Rules (name, given) -> Choice from lines `name given given = alternatives`; indented lines are continuations."""
     rules = {}
     for line in re.sub(r"\n\s+(?=\S)", " ", text.replace("\n\n", "\n")).strip().splitlines():
         head, body = line.split(" = ")
@@ -366,17 +366,17 @@ STORY = Sequence([Call(RULES, "story"), Word("\n")])
 
 
 def sample(rng):
-    """One new story: its words, the line end last."""
+    """One new story: its words, then the line break."""
     return STORY.sample({}, rng)
 
 
 def probability(words):
-    """P(story) = sum over all derivations that make exactly these words."""
+    """P(story) = sum over all derivations of exactly these words."""
     return sum(p for j, _, p in STORY.match(words, 0, {}) if j == len(words))
 
 
 def next_words(prefix):
-    """P(word | prefix) = P(prefix word ...) / P(prefix ...), for every word that can come next."""
+    """P(word | prefix) = P(prefix word ...) / P(prefix ...), for every possible next word."""
     total = Counter()
     for j, memory, p in STORY.match(prefix, 0, {}):
         if j > len(prefix):
@@ -385,21 +385,21 @@ def next_words(prefix):
 
 
 def join(words):
-    """Words to text as usually written: no space before punctuation or inside quotation marks."""
+    """Detokenize: words -> text, without spaces before punctuation or just inside quotation marks."""
     text = re.sub(r" ([.,?!\n])", r"\1", " ".join(words))
     return re.sub(r'" (.*?) "', r'"\1"', text)
 
 
 def split(text):
-    """Text to words, punctuation marks and line ends."""
+    """Tokenize: text -> words, punctuation marks and line breaks."""
     return re.findall(r"\w+|[^\w\s]|\n", text)
 
 
 def make_text(seed):
-    """(training part, validation part), cut where int(0.9 * characters) falls.
+    """-> training part, validation part; the split is at character int(0.9 * characters).
 
-    The validation stories are drawn first and never chosen; only the last few training stories are drawn
-    again, until the training part is nine times as long (the cut is rounded, so ten lengths will do).
+    The validation stories are sampled first, without selection; only the last few training stories are resampled
+    until the training part is nine times as long (the split is rounded, so ten lengths are accepted).
     """
     rng = random.Random(seed)
     valid = "".join(join(sample(rng)) for _ in range(VALID_STORIES))
@@ -415,7 +415,7 @@ def make_text(seed):
 
 
 def describe(text, valid):
-    """The facts of students.json: what was made, and the exact entropy of its validation part."""
+    """The contents of students.json: properties of the text, and the exact entropy of its validation part."""
     stories = [split(line) for line in valid.splitlines(keepends=True)]
     tokens = sum(map(len, stories))
     nats = -math.fsum(math.log(probability(story)) for story in stories)
@@ -435,7 +435,7 @@ def describe(text, valid):
 
 
 def write(folder):
-    """Make students.txt and students.json."""
+    """Write students.txt and students.json.  -> the contents of students.json"""
     train, valid = make_text(SEED)
     facts = describe(train + valid, valid)
     (folder / "students.txt").write_bytes((train + valid).encode())
@@ -444,7 +444,7 @@ def write(folder):
 
 
 def main():
-    """Read the options, do what they ask."""
+    """Parse the command line and run the requested action."""
     parser = argparse.ArgumentParser(description="a small language whose every probability is known")
     parser.add_argument("--next", metavar="PREFIX", help="print the exact distribution over the next word")
     parser.add_argument("--sample", metavar="N", type=int, help="print N new stories")

@@ -1,6 +1,6 @@
 """nlm: train, examine and sample tiny neural language models on your own text, on a CPU.
 
-From Python: `train`, `load` and `resume` give a `Trained` model; see nlmcli.engine.api.
+From Python: `train`, `load` and `resume` return a `Trained` model; see nlmcli.engine.api.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["InputError", "Sampling", "Trained", "load", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, when it is first asked for: `nlm --help` need not wait for the engine."""
+    """Import a public name on first access, so that `nlm --help` does not load the engine."""
     if name not in __all__:
         raise AttributeError(f"module 'nlmcli' has no attribute {name!r}")
     from nlmcli.engine import api

@@ -1,4 +1,4 @@
-"""python -m nlmcli: the command nlm."""
+"""python -m nlmcli runs the command nlm."""
 
 from nlmcli.cli.app import run
 

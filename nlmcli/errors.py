@@ -1,4 +1,4 @@
-"""What nlm says when it cannot use what it was given."""
+"""The exception for invalid user input, and spelling suggestions for its messages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """What a user gave is not usable; the message is one clear sentence with the value and the mend."""
+    """Invalid user input; the message is one clear sentence that states the value and how to fix it."""
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """The tail "; did you mean 'lstm'?", or nothing where no known name is close."""
-    spelling = {one.lower(): one for one in known}
+    """The suffix "; did you mean 'lstm'?", or "" if no known name is close."""
+    spelling = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.lower(), spelling, n=1)
     return f"; did you mean '{spelling[matches[0]]}'?" if matches else ""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The tail "; did you mean 'lstm'?", or "; known: a, b, c" where no known name is close."""
+    """The suffix "; did you mean 'lstm'?", or "; known: a, b, c" if no known name is close."""
     known = list(known)
-    if tail := near(name, known):
-        return tail
+    if suffix := near(name, known):
+        return suffix
     return f"; known: {', '.join(known)}" if known else ""

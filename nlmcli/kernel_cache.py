@@ -1,9 +1,9 @@
-"""Where compiled kernels are kept between runs, and why what is found there can be trusted.
+"""A persistent cache of compiled kernels, with checksums.
 
-Numba notices a change of the file a kernel stands in, but not of another file whose code was compiled into it, nor of a
-kernel that is called by name. So the folder's name has the hash of all sources: changed sources, another folder. And
-every file begins with the hash of its contents: one that was cut off or changed is not used, and written anew. Nor is
-one that calls by name what is not there, as after a compilation that was interrupted: to link it would end the process.
+Numba detects a change in the file that defines a kernel, but not in another file whose code was inlined into it, nor in
+a kernel that is called by symbol name. So the folder name contains a hash of all sources: changed sources use another
+folder. Every file starts with the hash of its contents: a truncated or corrupted file is ignored and rewritten. So is
+one that calls a missing symbol, as after an interrupted compilation: linking it would abort the process.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from llvmlite import binding as llvm
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 PACKAGE = Path(__file__).resolve().parent
-DIGEST = hashlib.sha256().digest_size
-CALLED_BY_NAME: set[str] = set()  # LLVM's names of kernels that others do not compile again
-BEFORE_COMPILING: list[Callable[[], None]] = []  # called once, when a kernel that is not kept is about to be compiled
+DIGEST_SIZE = hashlib.sha256().digest_size
+CALLED_BY_NAME: set[str] = set()  # LLVM symbols of kernels that are linked into their callers, not recompiled
+BEFORE_COMPILING: list[Callable[[], None]] = []  # called once, before the first kernel that is not in the cache is compiled
 
 
 def source_hash() -> str:
-    """One hash for all sources that kernels may be made of, and for the compiler."""
-    text = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
+    """One hash of the package's sources and the versions of Python, Numba and llvmlite."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
     for path in sorted(PACKAGE.rglob("*.py")):
-        text.update(path.read_bytes())
-    return text.hexdigest()[:16]
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def user_cache() -> Path:
-    """The folder in which this system keeps a user's caches."""
+    """The platform's cache folder for this user."""
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "nlm"
@@ -46,35 +46,35 @@ def user_cache() -> Path:
 
 
 def writable_folder(name: str, chosen: str | None = None) -> str | None:
-    """The folder of that name in the one chosen or the user's cache; where that cannot be written, one that lasts as long as /tmp."""
+    """A writable folder `name` in the chosen folder or the user's cache, else in the temporary folder; None if none is writable."""
     for base in (user_cache, temporary_folder):
         try:
             folder = Path(chosen if chosen and base is user_cache else base()) / name
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 return str(folder)
-        except (OSError, RuntimeError):  # RuntimeError: no home
+        except (OSError, RuntimeError):  # RuntimeError: no home directory
             continue
     return None
 
 
 def temporary_folder() -> Path:
-    """A folder that is this user's alone.  Raises OSError where somebody else made one of that name: its code would be run."""
+    """A private folder of this user.  Raises OSError if another user owns or can access it, since code in it is executed."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"nlm-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o077 or not folder.is_dir()):
-        raise OSError(f"{folder} is not this user's alone")
+    status = folder.lstat()
+    if hasattr(os, "getuid") and (status.st_uid != user or status.st_mode & 0o077 or not folder.is_dir()):
+        raise OSError(f"{folder} is not private to this user")
     return folder
 
 
-class CheckedFiles(IndexDataCacheFile):
-    """Numba's files, each with its hash in front. What does not match was never there."""
+class ChecksummedFiles(IndexDataCacheFile):
+    """Numba's cache files, each prefixed with its hash. A file that does not match counts as missing."""
 
     def _load_index(self):
         try:
-            stamp, overloads = self.checked(self._index_path)
+            stamp, overloads = self.read(self._index_path)
         except (OSError, ValueError):
             return {}
         return overloads if stamp == self._source_stamp else {}
@@ -84,21 +84,22 @@ class CheckedFiles(IndexDataCacheFile):
 
     def _load_data(self, name):
         try:
-            return self.checked(self._data_path(name))
+            return self.read(self._data_path(name))
         except ValueError as error:
             raise OSError(str(error)) from None
 
     def _save_data(self, name, data):
         self.write(self._data_path(name), data)
 
-    def checked(self, path):
+    def read(self, path):
+        """The object in a file.  Raises ValueError for a corrupted file or a missing symbol."""
         with open(path, "rb") as file:
-            digest, data = file.read(DIGEST), file.read()
+            digest, data = file.read(DIGEST_SIZE), file.read()
         if hashlib.sha256(data).digest() != digest:
-            raise ValueError(f"{path} is damaged")
+            raise ValueError(f"{path} is corrupted")
         for name in CALLED_BY_NAME:
             if name.encode() in data and llvm.address_of_symbol(name) is None:
-                raise ValueError(f"{path} calls {name}, which is not there")
+                raise ValueError(f"{path} calls {name}, which is not defined")
         return pickle.loads(data)
 
     def write(self, path, value):
@@ -107,8 +108,8 @@ class CheckedFiles(IndexDataCacheFile):
             file.write(hashlib.sha256(data).digest() + data)
 
 
-class CheckedCache(FunctionCache):
-    """Numba's cache of one function, in our folder and with checked files."""
+class ChecksummedCache(FunctionCache):
+    """Numba's cache of one function, in our folder and with checksums."""
 
     def __init__(self, function):
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
@@ -117,27 +118,28 @@ class CheckedCache(FunctionCache):
         finally:
             numba.config.CACHE_DIR = before
         files = self._cache_file
-        files.__class__ = CheckedFiles
+        files.__class__ = ChecksummedFiles
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
-        if found is None:
-            announce()
-        return found
+        overload = super().load_overload(sig, target_context)
+        if overload is None:
+            call_before_compiling()
+        return overload
 
     def save_overload(self, sig, data):
         with contextlib.suppress(OSError):  # what cannot be kept, for want of room, is compiled again
             super().save_overload(sig, data)
 
 
-class NothingKept(NullCache):
-    """The cache of a function where no folder can be written."""
+class NoCache(NullCache):
+    """The cache of a function if no folder is writable."""
 
     def load_overload(self, sig, target_context):
-        announce()
+        call_before_compiling()
 
 
-def announce() -> None:
+def call_before_compiling() -> None:
+    """Call and remove the callbacks in BEFORE_COMPILING."""
     while BEFORE_COMPILING:
         BEFORE_COMPILING.pop()()
 
@@ -146,13 +148,13 @@ FOLDER = writable_folder(f"kernels-{source_hash()}", os.environ.get("NUMBA_CACHE
 
 
 def keep(dispatcher) -> None:
-    """Have a kernel's machine code kept, where there is a folder for it."""
-    dispatcher._cache = NothingKept() if FOLDER is None else CheckedCache(dispatcher.py_func)
+    """Cache a kernel's machine code if there is a folder for it."""
+    dispatcher._cache = NoCache() if FOLDER is None else ChecksummedCache(dispatcher.py_func)
 
 
 def may_hold(dispatcher, signature) -> bool:
-    """Whether machine code of this signature may have been kept; an index that cannot be read may have had it."""
+    """Whether machine code for this signature may be cached; true for an unreadable index."""
     if FOLDER is None or not os.path.exists(dispatcher._cache._cache_file._index_path):
         return False
-    kept = dispatcher._cache._cache_file._load_index()
-    return not kept or any(key[0] == signature for key in kept)
+    index = dispatcher._cache._cache_file._load_index()
+    return not index or any(key[0] == signature for key in index)

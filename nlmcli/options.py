@@ -1,6 +1,6 @@
-"""An option, defined in one place: a dataclass field that carries its help text, bounds and choices.
+"""An option, defined once: a dataclass field that carries its help text, bounds and choices.
 
-The command line, YAML files, the Python API, the checks and the README all read it from there.
+The command line, YAML files, the Python API, validation and the README all read it from there.
 """
 
 import math
@@ -14,27 +14,27 @@ from typing import Any, get_args, get_origin, get_type_hints
 from nlmcli.errors import InputError, suggest
 from nlmcli.registry import Registry
 
-MOST = 10**15  # the largest value of any option: beyond it, arithmetic itself fails
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}
+MAX_VALUE = 10**15  # the largest value of any option; arithmetic fails beyond it
+TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", tuple: "a list of strings"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option besides its name, type and default.
+    """The metadata of an option besides its name, type and default.
 
-    help: one sentence; {names} stands for the names to choose from.  metavar: stands for the value in the help.
-    panel: the group of options it belongs to in the help.
-    least, most: bounds that are allowed themselves; above, below: bounds that are not.
+    help: one sentence; {names} is replaced by the choices.  metavar: placeholder for the value in the help.
+    panel: the help panel that lists the option.
+    least, most: inclusive bounds; above, below: exclusive bounds.
     default_text: describes a default that the value itself does not.
-    choices: the names to choose from; of a registry, each member's `Config` has further options.
-    gradient: the option has no meaning for a model that is not trained by gradient descent.
+    choices: the allowed names; for a registry, each member's `Config` defines further options.
+    gradient: the option applies only to models trained by gradient descent.
     """
 
     help: str = ""
     metavar: str | None = None
     panel: str | None = None
     least: float | None = None
-    most: float = MOST
+    most: float = MAX_VALUE
     above: float | None = None
     below: float | None = None
     default_text: str | None = None
@@ -42,11 +42,11 @@ class Option:
     gradient: bool = False
 
     def names(self) -> list[str]:
-        """The names to choose from; none where any value may be given."""
+        """The allowed names; empty if any value is allowed."""
         return [] if self.choices is None else list(self.choices.names() if isinstance(self.choices, Registry) else self.choices())
 
     def check(self, name: str, value: Any) -> None:
-        """Raises InputError for a value that is out of range or not one of the choices; None is always allowed."""
+        """Raises InputError for a value that is out of range or not among the choices; None is always valid."""
         if value is None:
             return
         if isinstance(self.choices, Registry):
@@ -57,6 +57,7 @@ class Option:
             self.check_range(name, value)
 
     def check_range(self, name: str, value: float) -> None:
+        """Raises InputError for a number that is out of range or not finite."""
         shown = f"{dashed(name)} {reprlib.repr(value)}"
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{shown} is not a {'' if math.isnan(value) else 'finite '}number")
@@ -70,37 +71,37 @@ class Option:
             raise InputError(f"{shown} is too large; give {self.most:,} or less")
 
 
-def option(default: Any, help: str, metavar: str | None = None, **more: Any) -> Any:
-    """A dataclass field that is an option.  more: as in `Option`."""
-    return field(default=default, metadata={"option": Option(help, metavar, **more)})
+def option(default: Any, help: str, metavar: str | None = None, **attributes: Any) -> Any:
+    """A dataclass field that is an option.  attributes: those of `Option`."""
+    return field(default=default, metadata={"option": Option(help, metavar, **attributes)})
 
 
-def check_at_least(name: str, value: float | None, least: float, most: float = MOST) -> None:
-    """Raises InputError for a value outside of [least, most]; None is allowed."""
+def check_at_least(name: str, value: float | None, least: float, most: float = MAX_VALUE) -> None:
+    """Raises InputError for a value outside [least, most]; None is valid."""
     Option(least=least, most=most).check(name, value)
 
 
 def check_whole(name: str, value: Any, least: float) -> None:
     """Raises InputError where the value is neither None nor a whole number of at least that."""
-    check_at_least(name, of_kind(name, value, int, optional=True), least)
+    check_at_least(name, convert(name, value, int, optional=True), least)
 
 
 def dashed(name: str) -> str:
-    """An option as it is typed on the command line."""
+    """The name of an option on the command line."""
     return "--" + long_name(name)
 
 
 def long_name(name: str) -> str:
-    """An option as it is written in a YAML file."""
+    """The name of an option in a YAML file."""
     return name.replace("_", "-")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A dataclass's field as an option.
+    """A dataclass field as an option.
 
-    owner: the option that names the class of whose Config it is a field; members: the classes that have it, each with its
-    default in words; lacking: the classes that do not have it.
+    owner: for a field of a member's Config, the option that selects the member; members: the members that have the
+    option, each with its default in words; lacking: the members that do not have it.
     """
 
     name: str
@@ -113,17 +114,17 @@ class Listed:
     lacking: tuple[str, ...] = ()
 
     def value(self, given: Any) -> Any:
-        """The given value as the field holds it.  Raises InputError for a value of another kind."""
-        return of_kind(long_name(self.name), given, self.kind, self.optional)
+        """The given value converted to the field's type.  Raises InputError for a value of another type."""
+        return convert(long_name(self.name), given, self.kind, self.optional)
 
     def description(self) -> str:
-        """The help text with the names to choose from, and which classes have the option."""
+        """The help text with the choices filled in, and which members have the option."""
         text = self.option.help.format(names=", ".join(self.option.names()))
-        having = f"all but {self.lacking[0]}" if len(self.lacking) == 1 else ", ".join(self.members)
-        return f"{text.removesuffix('.')} ({having})." if self.lacking else text
+        members_text = f"all but {self.lacking[0]}" if len(self.lacking) == 1 else ", ".join(self.members)
+        return f"{text.removesuffix('.')} ({members_text})." if self.lacking else text
 
     def default_text(self) -> str:
-        """The default in words, the most frequent one first: "256; cnn: 64; mamba: 2 x embed". Empty where there is none."""
+        """The default in words, the most frequent one first: "256; cnn: 64; mamba: 2 x embed". Empty if there is none."""
         if self.members:
             (usual, _), *_ = Counter(self.members.values()).most_common()
             return "; ".join([usual, *(f"{member}: {text}" for member, text in self.members.items() if text != usual)])
@@ -133,27 +134,27 @@ class Listed:
 
 
 def listed(Options: type) -> dict[str, Listed]:
-    """The options that a dataclass defines, by name, in order."""
-    hints, found = get_type_hints(Options), {}
-    for each in fields(Options):
-        hint = hints[each.name]
-        kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
-        default = None if each.default is MISSING else each.default
-        found[each.name] = Listed(each.name, kinds[0], NoneType in kinds, each.metadata.get("option", Option()), default)
-    return found
+    """The options that a dataclass defines, by name, in order of definition."""
+    hints, options = get_type_hints(Options), {}
+    for item in fields(Options):
+        hint = hints[item.name]
+        types = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
+        default = None if item.default is MISSING else item.default
+        options[item.name] = Listed(item.name, types[0], NoneType in types, item.metadata.get("option", Option()), default)
+    return options
 
 
-def of_kind(name: str, value: Any, kind: type, optional: bool = False) -> Any:
-    """The value as a field of this type holds it.  Raises InputError where it cannot."""
+def convert(name: str, value: Any, kind: type, optional: bool = False) -> Any:
+    """The value converted to a field's type.  Raises InputError for a value of another type."""
     if value is None and optional:
         return None
     if kind is tuple and isinstance(value, str | list | tuple):
-        return (value,) if isinstance(value, str) else tuple(of_kind(name, each, str) for each in value)
+        return (value,) if isinstance(value, str) else tuple(convert(name, item, str) for item in value)
     if kind is float and not isinstance(value, bool):
         try:
-            return float(value)  # YAML takes 1e-3 for a text
+            return float(value)  # YAML reads 1e-3 as a string
         except (TypeError, ValueError, OverflowError):
             pass
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise InputError(f"option {name!r} is {reprlib.repr(value)}, which is not {KINDS.get(kind, f'a {kind.__name__}')}")
+    raise InputError(f"option {name!r} must be {TYPE_NAMES.get(kind, f'a {kind.__name__}')}, not {reprlib.repr(value)}")

@@ -1,4 +1,4 @@
-"""A folder is a registry: each module in it defines one member, named after its file. What members share lies elsewhere."""
+"""A package as a registry: each module defines one member and is named after it. Code that members share lies elsewhere."""
 
 import pkgutil
 from importlib import import_module
@@ -10,10 +10,10 @@ Member = TypeVar("Member")
 
 
 class Registry(Generic[Member]):
-    """The classes that the modules of a package define, by the modules' names. Listing them imports none of them."""
+    """The classes that the modules of a package define, by module name. Listing the names imports no module."""
 
     def __init__(self, kind: str, package: str, base: str):
-        """kind: what a member is called in messages.  base: the class that members derive from, as "package.module:Class"."""
+        """kind: what messages call a member.  base: the base class of all members, as "package.module:Class"."""
         self.kind, self.package, self.base = kind, package, base
 
     def names(self) -> list[str]:
@@ -21,7 +21,7 @@ class Registry(Generic[Member]):
         return sorted(module.name for module in pkgutil.iter_modules(import_module(self.package).__path__) if not module.ispkg)
 
     def get(self, name: str) -> type[Member]:
-        """The member of that name.  Raises InputError for an unknown one."""
+        """The member with this name.  Raises InputError for an unknown name."""
         if name not in self.names():
             raise InputError(f"unknown {self.kind} {name!r}{suggest(name, self.names())}")
         module, base = import_module(f"{self.package}.{name}"), pkgutil.resolve_name(self.base)

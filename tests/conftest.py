@@ -1,8 +1,8 @@
-"""What several tests share: a tiny corpus, a tiny trained run, and a way to make more of them."""
+"""Shared fixtures: a tiny corpus, a tiny trained run, and factories for more runs."""
 
 import os
 
-# As the command line does it: BLAS reads these when NumPy is imported.
+# As in the command line program: BLAS reads these when NumPy is imported.
 for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
@@ -18,7 +18,7 @@ from nlmcli.engine.training.count import Counting  # noqa: E402
 from nlmcli.engine.training.train import Training  # noqa: E402
 from nlmcli.models import MODELS  # noqa: E402
 
-hypothesis.settings.register_profile("nlm", deadline=None)  # the first example of a kernel waits for its compilation
+hypothesis.settings.register_profile("nlm", deadline=None)  # the first example may have to wait for a kernel to compile
 hypothesis.settings.load_profile("nlm")
 
 SENTENCES = (
@@ -33,7 +33,7 @@ RUN = {"tokenizer": "char", "batch_size": 4, "seq_len": 8, "steps": 20, "lr": 0.
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """The path of a text of twenty lines."""
+    """The path of a text file of twenty lines."""
     path = tmp_path_factory.mktemp("corpus") / "ants.txt"
     path.write_text("".join(f"{SENTENCES[(i * i + i // 3) % 4]}\n" for i in range(20)))
     return path
@@ -41,41 +41,41 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sizes():
-    """Small sizes for a model, as far as it has them: sizes("rnn", layers=1)."""
+    """Small sizes for the options that a model has: sizes("rnn", layers=1)."""
 
-    def small(name, **given):
-        has = {field.name for field in fields(MODELS.get(name).Config)}
-        return {option: value for option, value in (SIZES | given).items() if option in has}
+    def small(name, **options):
+        names = {field.name for field in fields(MODELS.get(name).Config)}
+        return {option: value for option, value in (SIZES | options).items() if option in names}
 
     return small
 
 
-def of_gradient_descent(each):
-    """Whether an option has no meaning for a model that counts."""
-    return each.option.gradient or each.owner == "optimizer"
+def is_gradient_option(listed):
+    """Whether an option belongs to gradient descent and does not apply to a count-based model."""
+    return listed.option.gradient or listed.owner == "optimizer"
 
 
 @pytest.fixture
 def training(tmp_path, corpus, sizes):
-    """A maker of small training runs: training("rnn", steps=3, threads=2). Options the model lacks are left out."""
-    count = iter(range(100))
+    """A factory of small training runs: training("rnn", steps=3, threads=2). Sizes that the model does not have are ignored."""
+    numbers = iter(range(100))
 
     def make(model="rnn", threads=1, out=None, layers=1, **given):
-        own = set(options()) - set(SIZES)
+        other_options = set(options()) - set(SIZES)
         small = sizes(model, layers=layers, **{k: v for k, v in given.items() if k in SIZES})
-        chosen = RUN | small | {k: v for k, v in given.items() if k in own}
-        assert set(given) <= own | set(SIZES)
-        Kind = Training if MODELS.get(model).neural else Counting
-        chosen = {name: value for name, value in chosen.items() if Kind is Training or not of_gradient_descent(options()[name])}
+        chosen = RUN | small | {k: v for k, v in given.items() if k in other_options}
+        assert set(given) <= other_options | set(SIZES)
+        Run = Training if MODELS.get(model).neural else Counting
+        chosen = {name: value for name, value in chosen.items() if Run is Training or not is_gradient_option(options()[name])}
         settings = Settings.of(**{"corpus": (str(corpus),), "model": model} | chosen)
-        return Kind(settings, out or tmp_path / f"run-{next(count)}", threads)
+        return Run(settings, out or tmp_path / f"run-{next(numbers)}", threads)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, corpus):
-    """The folder of a small trained run: characters, one layer."""
+    """The folder of a small trained run: an RNN on characters, one layer."""
     folder = tmp_path_factory.mktemp("runs") / "ants"
     settings = Settings.of(corpus=(str(corpus),), model="rnn", **RUN | {"embed": 5, "hidden": 8, "steps": 40})
     for _ in Training(settings, folder, threads=1).run():
@@ -85,7 +85,7 @@ def run(tmp_path_factory, corpus):
 
 @pytest.fixture
 def process(tmp_path):
-    """nlm in a process of its own, in an empty folder: process("train", ...) -> the completed process."""
+    """Run nlm in a separate process, in an empty folder: process("train", ...) -> the completed process."""
 
     def start(*arguments, path=None, cwd=tmp_path, env=None, **more):
         environment = os.environ | (env or {})

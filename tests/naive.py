@@ -1,6 +1,6 @@
-"""The definitions, slow and obvious, in float64: what the fast versions are compared with.
+"""The definitions, slow and obvious, in float64: references for the fast implementations.
 
-Row vectors, Y = XW, as everywhere in nlm. P is a mapping from letters to arrays.
+Row vectors, Y = XW, as everywhere in nlm. P maps parameter names to arrays.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from nlmcli.nn.dropout import kept
+from nlmcli.nn.dropout import dropout_mask
 
 
 def embedding(E, x):
@@ -26,7 +26,7 @@ def linear(X, W, b):
 
 
 def from_tables(E, ids, W, b):
-    """x W + b, x[k] the rows of E for ids[k] side by side."""
+    """x W + b, x[k] the concatenated rows of E for ids[k]."""
     return linear([np.concatenate([E[i] for i in row]) for row in ids], W, b)
 
 
@@ -51,7 +51,7 @@ def softplus(x):
 
 
 def rmsnorm(x, g, epsilon=1e-5):
-    """Each row over the root of the mean of its squares, and times g."""
+    """Each row divided by its root mean square, times g."""
     return np.array([[g[j] * v / math.sqrt(sum(w * w for w in row) / len(row) + epsilon) for j, v in enumerate(row)] for row in x])
 
 
@@ -62,7 +62,7 @@ def depthwise_convolution(x, K, b):
 
 
 def selective_scan(x, delta, A, B, C, D, h0):
-    """h_t = e^(Δ_t A) h_{t-1} + B_t Δ_t x_t, y_t = C_t h_t + D x_t, a text and a channel at a time.  -> y, h_T"""
+    """h_t = e^(Δ_t A) h_{t-1} + B_t Δ_t x_t, y_t = C_t h_t + D x_t, one text and channel at a time.  -> y, h_T"""
     y, h = np.empty(np.shape(x)), np.array(h0, float)
     for t, m, j in np.ndindex(y.shape):
         h[m, :, j] = np.exp(delta[t, m, j] * A[:, j]) * h[m, :, j] + B[t, m] * delta[t, m, j] * x[t, m, j]
@@ -93,7 +93,7 @@ def softmax_cross_entropy(Z, targets):
 
 
 def linear_cross_entropy(h, U, b2, targets):
-    """The same of z = h U + b2."""
+    """The same for z = h U + b2."""
     return softmax_cross_entropy(linear(h, U, b2), targets)
 
 
@@ -107,7 +107,7 @@ def recur(a, Wh, h0):
 
 
 def lstm_step(x, h, c, W, Wh, b):
-    """One step of an LSTM; the gates i, f, g, o stand side by side.  x (B,D), h, c (B,H), W (D,4H), Wh (H,4H), b (4H,) -> h, c."""
+    """One step of an LSTM; the gates i, f, g, o are concatenated.  x (B,D), h, c (B,H), W (D,4H), Wh (H,4H), b (4H,) -> h, c."""
     z = linear(x, W, b) + linear(h, Wh, np.zeros(len(b)))
     i, f, g, o = np.split(z, 4, axis=1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
@@ -115,7 +115,7 @@ def lstm_step(x, h, c, W, Wh, b):
 
 
 def gru_step(x, h, W, Wh, b, bn):
-    """One step of a GRU; r, z, n stand side by side.  x (B,D), h (B,H), W (D,3H), Wh (H,3H), b (3H,), bn (H,) -> h."""
+    """One step of a GRU; r, z, n are concatenated.  x (B,D), h (B,H), W (D,3H), Wh (H,3H), b (3H,), bn (H,) -> h."""
     r, z, n = np.split(linear(x, W, b), 3, axis=1)
     hr, hz, q = np.split(linear(h, Wh, np.zeros(len(b))), 3, axis=1)
     r, z = sigmoid(r + hr), sigmoid(z + hz)
@@ -135,7 +135,7 @@ def gate(a):
 
 
 def layernorm(x, g, b):
-    """Each row less its mean, divided by √(variance + 1e-5), times g, plus b."""
+    """Each row minus its mean, divided by √(variance + 1e-5), times g, plus b."""
     rows = []
     for row in x:
         mean = math.fsum(row) / len(row)
@@ -145,11 +145,11 @@ def layernorm(x, g, b):
 
 
 def attention(qkv, heads, past, p=0.0, rng=None):
-    """Every position asks those of its block: those read before (past) and those in qkv.  qkv (B,T,3D) -> o (B,T,D)."""
+    """Each position attends to its block: to the positions read before (past) and to those in qkv.  qkv (B,T,3D) -> o (B,T,D)."""
     B, T, D = *np.shape(qkv)[:2], np.shape(qkv)[2] // 3
     K, V, filled = past
     n, d = K.shape[1], D // heads
-    mask = kept((B, heads, T, n), p, rng, float)
+    mask = dropout_mask((B, heads, T, n), p, rng, float)
     keep = np.ones((B, heads, T, n)) if mask is None else mask
     out = np.zeros((B, T, D))
     for b in range(B):
@@ -165,35 +165,35 @@ def attention(qkv, heads, past, p=0.0, rng=None):
     return out
 
 
-# The logits of the next word after these words, the first of which is a line end. n: the context of a window.
+# The logits of the next word after these words, the first of which is an end of line. n: the context of a window.
 
 
-def last(words, n):
-    """The last n words; before the first there are only line ends."""
+def last_words(words, n):
+    """The last n words, padded with ends of line on the left."""
     return ([words[0]] * n + words)[-n:]
 
 
 def additive(P, words, n):
     """y = (e_1 + ... + e_n) U + b2."""
-    o = sum(P["E"][w] for w in last(words, n))
+    o = sum(P["E"][w] for w in last_words(words, n))
     return linear([o], P["U"], P["b2"])[0]
 
 
 def window(P, words, n):
     """y = tanh([e_1; ...; e_n] W1 + b1) U + b2."""
-    x = np.concatenate([P["E"][w] for w in last(words, n)])
+    x = np.concatenate([P["E"][w] for w in last_words(words, n)])
     return linear(tanh(linear([x], P["W1"], P["b1"])), P["U"], P["b2"])[0]
 
 
 def nplm(P, words, n):
     """y = tanh(x W1 + b1) W2 + x W3 + b2, x = [e_1; ...; e_n]."""
-    x = np.concatenate([P["E"][w] for w in last(words, n)])
+    x = np.concatenate([P["E"][w] for w in last_words(words, n)])
     h = tanh(linear([x], P["W1"], P["b1"]))
     return (linear(h, P["W2"], P["b2"]) + linear([x], P["W3"], np.zeros(len(P["b2"]))))[0]
 
 
 def input_matrix(P, l):
-    """What layer l reads its input through."""
+    """The input matrix of layer l."""
     return P["We"] if l == 0 else P["Wx"][l - 1]
 
 
@@ -232,7 +232,7 @@ def gru(P, words, n):
 
 
 def mamba_layer(v, g, Wx, Wz, K, bK, WB, WC, W1, W2, b1, lnA, D, Wo):
-    """What a layer adds to v (T,D)."""
+    """The output of a layer, to be added to v (T,D)."""
     r, zero = rmsnorm(v, g), np.zeros(len(bK))
     x = np.concatenate([np.zeros((len(K) - 1, len(bK))), linear(r, Wx, zero)])
     u = silu(depthwise_convolution(x[:, None], K, bK))
@@ -243,7 +243,7 @@ def mamba_layer(v, g, Wx, Wz, K, bK, WB, WC, W1, W2, b1, lnA, D, Wo):
 
 
 def mamba(P, words, n):
-    """y = RMSNorm(v) U + b2 after every layer has added to v, which began as the embeddings."""
+    """y = RMSNorm(v) U + b2 after every layer has added to v, which starts as the embeddings."""
     v, layer = P["E"][words], ("g", "Wx", "Wz", "K", "bK", "WB", "WC", "W1", "W2", "b1", "lnA", "D", "Wo")
     for l in range(len(P["g"])):
         v = v + mamba_layer(v, *(P[name][l] for name in layer))
@@ -251,7 +251,7 @@ def mamba(P, words, n):
 
 
 def cnn(P, words, n):
-    """y = tanh(Σ_l z_l Ws_l + bs) U + b2; layer l looks 2^l words back, the last no further than to the n-th last word."""
+    """y = tanh(Σ_l z_l Ws_l + bs) U + b2; layer l looks 2^l words back, the last layer only as far as the n-th last word."""
     x, s, seen = linear(P["E"][words], P["We"], P["be"])[:, None], P["bs"], 1
     for l in range(len(P["W1"])):
         d = min(2**l, n - seen)
@@ -267,22 +267,22 @@ def transformer(P, words, n):
     """y = LN(x) Eᵀ of the last word's x, read in blocks of n, with one head."""
     words = words[(len(words) - 1) // n * n :]
     x = P["E"][words] + P["Ep"][: len(words)]
-    none = np.zeros((1, n, x.shape[1])), np.zeros((1, n, x.shape[1])), [0]
+    empty = np.zeros((1, n, x.shape[1])), np.zeros((1, n, x.shape[1])), [0]
     for l in range(len(P["Wqkv"])):
         qkv = linear(layernorm(x, P["ga"][l], P["ba"][l]), P["Wqkv"][l], P["bqkv"][l])
-        x = x + linear(attention(qkv[None], 1, none)[0], P["Wo"][l], P["bo"][l])
+        x = x + linear(attention(qkv[None], 1, empty)[0], P["Wo"][l], P["bo"][l])
         u = linear(layernorm(x, P["gm"][l], P["bm"][l]), P["W1"][l], P["b1"][l])
         x = x + linear(gelu(u), P["W2"][l], P["b2"][l])
     return P["E"] @ layernorm(x[-1:], P["gf"], P["bf"])[0]
 
 
-# Models that count.
+# Count-based models.
 
 
 def ngrams(texts, newline, n):
-    """(n-gram, the word before it) of every n-gram of the texts that ends in a word, not in the line end a text begins with.
+    """(n-gram, the word before it) of every n-gram of the texts, except those that end in the end of line that begins a text.
 
-    Before an n-gram that begins a text stands something that stands nowhere else.
+    A unique word precedes each n-gram that begins a text.
     """
     for number, ids in enumerate(texts):
         words = [("before", number), newline, *ids]
@@ -290,33 +290,33 @@ def ngrams(texts, newline, n):
             yield tuple(words[end - n + 1 : end + 1]), words[end - n]
 
 
-def times(texts, newline, n):
-    """How often each n-gram stands in the texts."""
+def ngram_counts(texts, newline, n):
+    """How often each n-gram occurs in the texts."""
     return Counter(ngram for ngram, _ in ngrams(texts, newline, n))
 
 
-def words_before(texts, newline, n):
-    """How many different words stand before each."""
+def continuation_counts(texts, newline, n):
+    """How many different words precede each n-gram."""
     return Counter(ngram for ngram, _ in set(ngrams(texts, newline, n)))
 
 
 def kneser_ney_discount(counts):
-    """a -> D(a) of modified Kneser-Ney, from how many n-grams have counts of 1, 2, 3 and 4."""
+    """a -> D(a) of modified Kneser-Ney, from the numbers of n-grams with counts of 1, 2, 3 and 4."""
     n = [sum(a == i for a in counts.values()) for i in range(5)]
     D = [0.5, 1.0, 1.5]
     if n[1] and n[2] and n[3]:
         Y = n[1] / (n[1] + 2 * n[2])
-        found = [1 - 2 * Y * n[2] / n[1], 2 - 3 * Y * n[3] / n[2], 3 - 4 * Y * n[4] / n[3]]
-        D = found if min(found) > 0 else D
+        estimates = [1 - 2 * Y * n[2] / n[1], 2 - 3 * Y * n[3] / n[2], 3 - 4 * Y * n[4] / n[3]]
+        D = estimates if min(estimates) > 0 else D
     return lambda a: [0.0, *D][min(a, 3)]
 
 
 def kneser_ney(texts, newline, V, order, context):
-    """p of all V words after the context, the words from the beginning of the text on: from no context to one of order - 1."""
+    """p of all V words after the context, all words since the beginning of the text: interpolated from order 1 up."""
     p = [1 / V] * V
     for n in range(1, min(order, len(context) + 1) + 1):
         c = tuple(context[len(context) - n + 1 :])
-        a = times(texts, newline, n) if n == order else words_before(texts, newline, n)
+        a = ngram_counts(texts, newline, n) if n == order else continuation_counts(texts, newline, n)
         D = kneser_ney_discount(a)
         total = sum(a[*c, w] for w in range(V))
         if total:
@@ -326,13 +326,13 @@ def kneser_ney(texts, newline, V, order, context):
 
 
 def add_k(texts, newline, V, order, context, k):
-    """(n(cw) + k V u(w)) / (n(c) + k V) of the last order - 1 words c; V the types of the texts, u alike for all of them."""
+    """(n(cw) + k V u(w)) / (n(c) + k V) after the last order - 1 words c; V the number of types in the texts, u uniform over them."""
     words = [w for ids in texts for w in ids]
     seen = set(words)
     rest = 1 / (len(words) + 1) if len(seen) < V else 0
     u = [(1 - rest) / len(seen) if w in seen else rest / (V - len(seen)) for w in range(V)]
     c = tuple(context[max(0, len(context) - order + 1) :])
-    n = times(texts, newline, len(c) + 1)
+    n = ngram_counts(texts, newline, len(c) + 1)
     total = sum(n[*c, w] for w in range(V))
     if not total:
         return np.array(u)
@@ -346,19 +346,19 @@ MODELS = {
 
 
 def surprisals(model, P, ids, newline, n=None):
-    """-ln P(w_t | all before it) of every token of a text, each computed from the beginning."""
+    """-ln P(w_t | all before it) of every token of a text, each computed from the beginning of the text."""
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
 
 
 def rank(z, target):
-    """How many logits exceed the target's."""
+    """The number of logits that exceed the target's."""
     return sum(v > z[target] for v in z)
 
 
 def figures(text, ids, nll, ranks, unknown, line_ends, eos=True):
-    """Every figure of a text whose tokens have no line breaks but in these line ends, from -ln P and rank of each, by definition.
+    """Every metric of a text, from -ln P and rank of each token, by definition. Only the tokens in line_ends have line breaks.
 
-    eos: the line ends count.
+    eos: whether ends of line are scored.
     """
     counted = [(i, n, r) for i, n, r in zip(ids, nll, ranks, strict=True) if eos or i not in line_ends]
     known = [token for token in counted if token[0] != unknown]
@@ -389,7 +389,7 @@ def figures(text, ids, nll, ranks, unknown, line_ends, eos=True):
 
 
 def rnn_segment(P, h, x, y):
-    """-ln P of each of the words y that follow on x, by an RNN of one layer in state h (H,), and the state after."""
+    """-ln P of each of the words y that follow the words x, by an RNN of one layer in state h (H,), and the state after."""
     nll = []
     for word, target in zip(x, y, strict=True):
         h = tanh(P["E"][word] @ P["We"] + h @ P["Wh"][0] + P["b1"][0])
@@ -398,7 +398,7 @@ def rnn_segment(P, h, x, y):
 
 
 def dynamic_rnn(P, texts, line_end, lr, segment, clip):
-    """-ln P of each word, a segment of a text after the other, each followed by θ ← θ - η g, |g| at most clip (0: as it is)."""
+    """-ln P of each word, segment by segment of each text; θ ← θ - η g after each segment, |g| clipped to clip (0: not clipped)."""
     P, out = {name: value.copy() for name, value in P.items()}, []
     for words in texts:
         h = np.zeros(P["Wh"].shape[-1])
@@ -415,22 +415,22 @@ def dynamic_rnn(P, texts, line_end, lr, segment, clip):
 
 
 def differences(P, loss, step=1e-5):
-    """dL/dθ, each entry moved up and down a little."""
+    """dL/dθ by central differences."""
     g = {name: np.empty_like(value) for name, value in P.items()}
     for name, value in P.items():
         for i in np.ndindex(value.shape):
-            kept = value[i]
-            value[i] = kept + step
+            original = value[i]
+            value[i] = original + step
             above = loss()
-            value[i] = kept - step
+            value[i] = original - step
             below = loss()
-            value[i] = kept
+            value[i] = original
             g[name][i] = (above - below) / (2 * step)
     return g
 
 
 def philox(counter, key):
-    """Ten rounds of Philox 4x32 over four and two whole numbers of 32 bits.  Salmon et al. 2011"""
+    """Ten rounds of Philox 4x32 on a counter of four and a key of two 32-bit integers.  Salmon et al. 2011"""
     c, k = list(counter), list(key)
     for _ in range(10):
         a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
@@ -443,24 +443,24 @@ def philox(counter, key):
 
 
 def gpt2_words(text):
-    """What GPT-2's pattern finds, its \\p{L}, \\p{N} and \\s spelled out by the characters of the text."""
+    """The matches of GPT-2's pattern, its \\p{L}, \\p{N} and \\s spelled out by the characters of the text."""
 
-    def those(wanted):
-        return "".join(re.escape(c) for c in sorted(set(text)) if wanted(c)) or "\U0010fffd"
+    def characters(belongs):
+        return "".join(re.escape(c) for c in sorted(set(text)) if belongs(c)) or "\U0010fffd"
 
-    blank = those(lambda c: unicodedata.category(c)[0] == "Z" or c in "\t\n\v\f\r\x85")
-    letter, number = (those(lambda c, kind=kind: unicodedata.category(c)[0] == kind) for kind in "LN")
+    blank = characters(lambda c: unicodedata.category(c)[0] == "Z" or c in "\t\n\v\f\r\x85")
+    letter, number = (characters(lambda c, kind=kind: unicodedata.category(c)[0] == kind) for kind in "LN")
     runs = f" ?[{letter}]+| ?[{number}]+| ?[^{blank}{letter}{number}]+"
     return re.findall(f"'s|'t|'re|'ve|'m|'ll|'d|{runs}|[{blank}]+(?![^{blank}])|[{blank}]+", text)
 
 
 def old(character):
-    """Whether it was a character, or none, before Unicode versions began to differ on it: what Python 3.11 does not know is new."""
+    """Whether all Unicode versions in use agree on the character: one that Python 3.11 does not know is new."""
     return unicodedata.category(character) not in ("Cn", "Cs")
 
 
 def merged(word, pair):
-    """The word, a list of byte strings, with a pair merged wherever it stands, from the left."""
+    """The word, a list of byte strings, with every occurrence of a pair merged, from the left."""
     word, out = list(word), []
     while word:
         both = tuple(word[:2]) == pair
@@ -470,7 +470,7 @@ def merged(word, pair):
 
 
 def bpe_merges(text, alphabet, size, min_count):
-    """The pairs of byte strings to merge: always the most frequent; of equals, the one with the smaller ids."""
+    """The merges, pairs of byte strings: always the most frequent pair; of equals, the one with the smaller ids."""
     words = [[bytes([b]) for b in word.encode("utf-8", "surrogatepass")] for word in gpt2_words(text)]
     tokens, merges = [bytes([b]) for b in alphabet], []
     while len(tokens) < size:
@@ -485,7 +485,7 @@ def bpe_merges(text, alphabet, size, min_count):
 
 
 def bpe_pieces(text, merges):
-    """The tokens of a text, as byte strings: in each word all merges are made in their order."""
+    """The tokens of a text, as byte strings: all merges are applied to each word, in order."""
     for word in gpt2_words(text):
         pieces = [bytes([b]) for b in word.encode("utf-8", "surrogatepass")]
         for pair in merges:
@@ -493,7 +493,7 @@ def bpe_pieces(text, merges):
         yield from pieces
 
 
-# Optimizers: θ after steps with the gradients gs, one number at a time.
+# Optimizers: θ after steps with the gradients gs, for one parameter.
 
 
 def sgd(theta, gs, lr):
@@ -503,7 +503,7 @@ def sgd(theta, gs, lr):
 
 
 def momentum(theta, gs, lr, beta=0.1):
-    """The moving average of the steps η g; it begins with the first."""
+    """The moving average of the steps η g, initialized with the first."""
     change = None
     for g in gs:
         change = lr * g if change is None else beta * lr * g + (1 - beta) * change
@@ -538,7 +538,7 @@ def adam(theta, gs, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
 
 
 def adamw(theta, gs, lr, weight_decay=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8):
-    """Adam's step, from a θ that has shrunk first."""
+    """Adam's step after the decay of θ."""
     m = v = 0.0
     for t, g in enumerate(gs, 1):
         m = beta1 * m + (1 - beta1) * g
@@ -550,7 +550,7 @@ def adamw(theta, gs, lr, weight_decay=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8)
 
 
 def sophia(theta, gs, curvatures, lr, beta1=0.96, beta2=0.99, epsilon=1e-12, weight_decay=0.2, gamma=0.05):
-    """curvatures: the estimate before each step, None where there is none."""
+    """curvatures: the estimate before each step, or None."""
     m = h = 0.0
     for g, estimate in zip(gs, curvatures, strict=True):
         if estimate is not None:

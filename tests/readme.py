@@ -1,8 +1,8 @@
-"""Run every command that README.md shows with its output, in order, and put down what it prints now.
+"""Run the commands of README.md in order, and replace the output recorded after each with the new one.
 
     python tests/readme.py
 
-A line "$ nlm ..." is run by a shell in an empty folder, the same for all; a line ">>> ..." by one Python interpreter there.
+Lines "$ nlm ..." are run by a shell, lines ">>> ..." by one Python interpreter, all in the same temporary folder.
 """
 
 import code
@@ -26,31 +26,31 @@ def rerun(lines: list[str]) -> Iterator[str]:
         inner = line.removeprefix(INDENT)
         if line.startswith(INDENT) and inner.startswith((SHELL, PYTHON)):
             yield line
-            shown = shell(inner.removeprefix(SHELL)) if inner.startswith(SHELL) else python(interpreter, inner.removeprefix(PYTHON))
-            yield from ((INDENT + text).rstrip() for text in shown)
+            output = shell(inner.removeprefix(SHELL)) if inner.startswith(SHELL) else python(interpreter, inner.removeprefix(PYTHON))
+            yield from ((INDENT + text).rstrip() for text in output)
             skipping = True
-        elif skipping and (line.startswith(INDENT) or (not line and goes_on(lines[k:]))):
+        elif skipping and (line.startswith(INDENT) or (not line and continues_output(lines[k:]))):
             continue
         else:
             skipping = False
             yield line
 
 
-def goes_on(lines: list[str]) -> bool:
-    """Whether an empty line stands within output: the next that is not empty is indented, and no command."""
+def continues_output(lines: list[str]) -> bool:
+    """Whether an empty line is part of the output: the next non-empty line is indented and is not a command."""
     following = next((line for line in lines if line), "")
     return following.startswith(INDENT) and not following.removeprefix(INDENT).startswith((SHELL, PYTHON))
 
 
 def shell(command: str) -> list[str]:
-    """What a command prints on either stream."""
-    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(f"{command}\n{done.stdout}", flush=True)
-    return done.stdout.rstrip("\n").split("\n") if done.stdout else []
+    """The lines that a command prints to stdout and stderr."""
+    completed = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(f"{command}\n{completed.stdout}", flush=True)
+    return completed.stdout.rstrip("\n").split("\n") if completed.stdout else []
 
 
 def python(interpreter: code.InteractiveInterpreter, line: str) -> list[str]:
-    """What an interpreter prints after a line."""
+    """The lines that the interpreter prints after a statement."""
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         interpreter.runsource(line)
     print(f">>> {line}\n{out.getvalue()}", flush=True)
@@ -60,11 +60,11 @@ def python(interpreter: code.InteractiveInterpreter, line: str) -> list[str]:
 def main() -> None:
     lines = README.read_text(encoding="utf-8").split("\n")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryDirectory() as room:
-        os.chdir(room)
-        fresh = "\n".join(rerun(lines))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        updated = "\n".join(rerun(lines))
         os.chdir(README.parent)
-    README.write_text(fresh, encoding="utf-8")
+    README.write_text(updated, encoding="utf-8")
 
 
 if __name__ == "__main__":

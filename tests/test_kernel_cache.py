@@ -1,6 +1,6 @@
-"""Compiled kernels between processes: found again, never trusted when damaged or old, and done without where no file can be.
+"""The kernel cache across processes: reused, ignored if corrupted or outdated, and not needed if no folder is writable.
 
-The processes run a copy of the package, so that its sources are the same for all of them.
+The processes run a copy of the package, so that all of them see the same sources.
 """
 
 import os
@@ -14,7 +14,7 @@ import pytest
 import nlmcli
 from nlmcli.nn.kernel import JIT
 
-pytestmark = pytest.mark.skipif(not JIT, reason="about compiled code")
+pytestmark = pytest.mark.skipif(not JIT, reason="needs compiled kernels")
 
 SCRIPT = """
 import numpy as np
@@ -26,101 +26,107 @@ print(square_sum(np.arange(5, dtype=np.float32)), sum(square_sum.stats.cache_hit
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """The folder in which a copy of the package stands."""
+    """A folder with a copy of the package."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(Path(nlmcli.__file__).parent, folder / "nlmcli", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 def compute(package, cache, **environment):
-    """1² + 2² + 3² + 4² in a process of its own.  -> how many kernels came from the cache, its folder (None: there is none)."""
-    given = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"}}
-    given |= {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(cache)} | environment
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=package, env=given, capture_output=True, text=True, timeout=100
+    """1² + 2² + 3² + 4² in a new process.  -> the number of kernels loaded from the cache, its folder or None."""
+    variables = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"}}
+    variables |= {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(cache)} | environment
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=package, env=variables, capture_output=True, text=True, timeout=100
     )
-    assert done.returncode == 0, done.stderr
-    value, hits, folder = done.stdout.split(maxsplit=2)
+    assert process.returncode == 0, process.stderr
+    value, hits, folder = process.stdout.split(maxsplit=2)
     assert float(value) == 30
     return int(hits), None if folder.strip() == "None" else Path(folder.strip())
 
 
 def files_of(folder):
-    """The bytes and the time of each file of a cache, by its path."""
+    """The bytes and modification time of each file in a cache, by path."""
     return {path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*.nb?")}
 
 
 @pytest.fixture(scope="module")
-def filled(package, tmp_path_factory):
-    """A cache that one process has filled."""
+def filled_cache(package, tmp_path_factory):
+    """A cache filled by one process."""
     cache = tmp_path_factory.mktemp("cache")
     hits, folder = compute(package, cache)
     assert hits == 0 and folder.parent == cache
     return cache
 
 
-def test_a_second_process_loads_what_the_first_compiled(package, filled):
-    before = files_of(filled)
+def test_a_second_process_loads_what_the_first_compiled(package, filled_cache):
+    before = files_of(filled_cache)
     assert sorted(path.suffix for path in before) == [".nbc", ".nbi"]
-    assert compute(package, filled)[0] == 1
-    assert files_of(filled) == before
+    assert compute(package, filled_cache)[0] == 1
+    assert files_of(filled_cache) == before
 
 
-def cut(data):
+def truncated(data):
     return data[: len(data) // 2]
 
 
-def flipped(at):
-    """Turns one bit round, at a part of the way through the file."""
+def flip_bit_at(fraction):
+    """A function that flips one bit at this fraction of a file."""
 
     def flip(data):
-        place = min(int(at * len(data)), len(data) - 1)
-        return data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :]
+        i = min(int(fraction * len(data)), len(data) - 1)
+        return data[:i] + bytes([data[i] ^ 8]) + data[i + 1 :]
 
     return flip
 
 
-DAMAGES = {"empty": lambda data: b"", "cut off": cut, "first bit": flipped(0), "a bit inside": flipped(0.6), "last bit": flipped(1)}
+CORRUPTIONS = {
+    "empty": lambda data: b"",
+    "truncated": truncated,
+    "first byte": flip_bit_at(0),
+    "a middle byte": flip_bit_at(0.6),
+    "last byte": flip_bit_at(1),
+}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_a_damaged_file_is_not_used_and_written_anew(package, filled, tmp_path, suffix, damage):
-    cache = shutil.copytree(filled, tmp_path / "cache")
+def test_a_corrupted_file_is_ignored_and_rewritten(package, filled_cache, tmp_path, suffix, corruption):
+    cache = shutil.copytree(filled_cache, tmp_path / "cache")
     (path,) = cache.rglob(f"*{suffix}")
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    path.write_bytes(CORRUPTIONS[corruption](path.read_bytes()))
     assert compute(package, cache)[0] == 0
     assert compute(package, cache)[0] == 1
 
 
-def test_another_source_is_another_folder_and_the_same_source_the_same(package, filled, tmp_path):
+def test_the_cache_folder_depends_on_the_sources(package, filled_cache, tmp_path):
     same, changed = (shutil.copytree(package, tmp_path / name) for name in ("same", "changed"))
     with open(changed / "nlmcli" / "nn" / "simd.py", "a", encoding="utf-8") as file:
         file.write("# a comment\n")
-    folder = compute(package, filled)[1]
-    assert compute(same, filled)[1] == folder
-    hits, other = compute(changed, filled)
+    folder = compute(package, filled_cache)[1]
+    assert compute(same, filled_cache)[1] == folder
+    hits, other = compute(changed, filled_cache)
     assert hits == 0
     assert other.parent == folder.parent and other != folder
 
 
-def test_where_the_users_folder_cannot_be_written_the_systems_serves(package, tmp_path):
+def test_the_temporary_folder_is_used_if_the_users_cache_is_not_writable(package, tmp_path):
     file = tmp_path / "file"
     file.touch()
-    kept = [compute(package, file / "cache", TMPDIR=str(tmp_path)) for _ in range(2)]
-    assert [hits for hits, _ in kept] == [0, 1]
-    assert kept[0][1].is_relative_to(tmp_path)
+    results = [compute(package, file / "cache", TMPDIR=str(tmp_path)) for _ in range(2)]
+    assert [hits for hits, _ in results] == [0, 1]
+    assert results[0][1].is_relative_to(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the folder is named after the user's number")
-def test_where_no_folder_can_be_written_kernels_are_compiled_each_time(package, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the folder is named after the user id")
+def test_kernels_are_compiled_in_every_run_if_no_folder_is_writable(package, tmp_path):
     for name in ("file", f"nlm-{os.getuid()}"):
         (tmp_path / name).touch()
     for _ in range(2):
         assert compute(package, tmp_path / "file" / "cache", TMPDIR=str(tmp_path)) == (0, None)
 
 
-PRODUCT = """
+MULTIPLY_SCRIPT = """
 import numpy as np
 from nlmcli.nn.matmul import multiply
 A, out = np.ones((2, 3), np.float32), np.empty((2, 4), np.float32)
@@ -129,16 +135,18 @@ assert (out == 3).all()
 """
 
 
-def test_a_kernel_that_calls_one_which_is_gone_is_not_used(package, tmp_path):
-    """As when a compilation was interrupted, or two processes wrote one index: LLVM would end the process."""
+def test_a_kernel_that_calls_a_missing_kernel_is_ignored(package, tmp_path):
+    """As after an interrupted compilation, or two processes that wrote one index: LLVM would abort the process."""
     environment = os.environ | {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(tmp_path)}
 
     def multiply():
-        done = subprocess.run([sys.executable, "-c", PRODUCT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
+        process = subprocess.run(
+            [sys.executable, "-c", MULTIPLY_SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert process.returncode == 0, process.stderr
         return list(tmp_path.rglob("matmul.pack_panels*"))
 
-    kept = multiply()
-    for path in kept:
+    files = multiply()
+    for path in files:
         path.unlink()
-    assert kept and sorted(multiply()) == sorted(kept)
+    assert files and sorted(multiply()) == sorted(files)

@@ -1,10 +1,10 @@
-"""A model and its head together, as training has them."""
+"""A model together with its head, as in training."""
 
 from nlmcli.engine.checking.gradcheck import all_pairs
 
 
 def loss_and_gradient(model, P, x, y, state, rng=None):
-    """The mean loss of a batch, h, the state after it, and dL/dθ, through the head that all models share."""
+    """The mean loss of a batch, h, the state after it, and dL/dθ, with the head that all models share."""
     head = all_pairs()["linear_cross_entropy"]
     h, after, cache = model.forward(P, x, state, rng)
     loss, head_cache = head.forward(h.reshape(-1, h.shape[-1]), *model.head(P), y.reshape(-1))

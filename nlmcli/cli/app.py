@@ -1,10 +1,10 @@
-"""The command `nlm`: its commands, and what every one of them does about errors, interrupts and closed pipes."""
+"""The command `nlm`: its subcommands, and how all of them handle errors, interrupts and closed pipes."""
 
 import os
 import sys
 from typing import Annotated, Any, Protocol, runtime_checkable
 
-# The matrix products of a shard use one thread, its siblings the others. BLAS reads these when NumPy is imported.
+# The matrix products of a shard use one thread; the other threads compute other shards. BLAS reads these when NumPy is imported.
 for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
@@ -15,13 +15,13 @@ from nlmcli.cli import compare, eval, generate, gradcheck, inspect, options, rep
 from nlmcli.cli.command import Command, Group  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
-# Typer brings a Click of its own, under a private name; this is the base class of its errors.
+# Typer bundles Click under a private name; this is the base class of Click's errors.
 ClickException = next(kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind.__name__ == "ClickException")
 
 
 @runtime_checkable
-class Worded(Protocol):
-    """An error that words itself, as Click's do."""
+class HasMessage(Protocol):
+    """An error that formats its own message, as Click's do."""
 
     def format_message(self) -> str: ...
 
@@ -36,26 +36,26 @@ app = typer.Typer(
 )
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
+def show_version(requested: bool) -> None:
+    if requested:
         print(f"nlm {__version__}")
         raise typer.Exit
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which nlm this is.", show_default=False)
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.", show_default=False)
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", callback=options.wish, is_eager=True, help="Show where an error came from. May stand anywhere."),
+    typer.Option("--debug", callback=options.enable_debug, is_eager=True, help="Show the traceback of an error. Every command accepts it."),
 ]
 
 
-@app.callback(epilog="Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 130 interrupted after saving.")
+@app.callback(epilog="Exit codes: 0 success, 1 wrong gradients or diverged training, 2 invalid usage or input, 130 interrupted.")
 def nlm(version: Version = False, debug: Debug = False) -> None:
-    """Train, examine and sample tiny neural language models on your own text, on this computer's CPU.
+    """Train, evaluate, inspect and sample from tiny neural language models, on your own text and your own CPU.
 
-    Start: nlm train, then nlm generate --prompt "students opened their"
+    Quick start: nlm train, then nlm generate --prompt "students opened their"
     """
 
 
@@ -68,26 +68,26 @@ for command in (gradcheck.gradcheck, inspect.inspect, compare.compare):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line.  -> its exit code. Bad usage and bad input are one sentence on stderr, and 2."""
-    wishes: dict[str, Any] = {}
+    """Run a command line.  -> its exit code. Invalid usage and input: one sentence on stderr and exit code 2."""
+    flags: dict[str, Any] = {}
     try:
-        done = app(sys.argv[1:] if arguments is None else arguments, prog_name="nlm", standalone_mode=False, obj=wishes)
-        return done if isinstance(done, int) else 0
+        code = app(sys.argv[1:] if arguments is None else arguments, prog_name="nlm", standalone_mode=False, obj=flags)
+        return code if isinstance(code, int) else 0
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
         report.discard(sys.stdout)
         return 0
     except (KeyboardInterrupt, typer.Abort, SystemError) as error:
-        if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):  # else it came upon a kernel
+        if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):  # Numba's, for Ctrl-C in a kernel
             raise
         report.message("interrupted")
         return 130
     except (InputError, ClickException, MemoryError, OSError) as error:
-        if wishes.get("debug") and not isinstance(error, ClickException):
+        if flags.get("debug") and not isinstance(error, ClickException):
             raise
-        if said := sentence(error, str(wishes.get("command", ""))):
-            report.message(f"nlm: {report.printable(said)}")
+        if text := error_message(error, str(flags.get("command", ""))):
+            report.message(f"nlm: {report.printable(text)}")
         return 2
 
 
@@ -100,18 +100,18 @@ ROOM = {
 }
 
 
-def sentence(error: BaseException, command: str = "") -> str:
-    """What went wrong in a command. Empty where the help was printed instead."""
+def error_message(error: BaseException, command: str = "") -> str:
+    """What went wrong in a command, in one sentence. Empty if the help was printed instead."""
     if isinstance(error, MemoryError):
         return f"out of memory; {ROOM.get(command, 'close other programs')}"
     if isinstance(error, OSError):
         return f"cannot read or write {error.filename or 'a file'} ({(error.strerror or str(error)).lower()})"
-    return error.format_message() if isinstance(error, Worded) else str(error)
+    return error.format_message() if isinstance(error, HasMessage) else str(error)
 
 
 def run() -> None:
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before we began
+        if getattr(sys, name) is None:  # closed before the process started
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         report.write_anything(getattr(sys, name))
     if not os.environ.get("COLUMNS", "1").isdigit() or not int(os.environ.get("COLUMNS", "1")):

@@ -1,4 +1,4 @@
-"""A command of nlm: its help shows no Python types, and options may come from the fields of dataclasses."""
+"""A command of nlm: its help shows no Python types, and its options may come from dataclass fields."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -9,11 +9,11 @@ from typer.core import TyperCommand, TyperGroup
 
 from nlmcli.options import Listed, dashed
 
-GIVEN = "given"  # under this name the context keeps the options that were typed
+TYPED = "typed"  # key of the typed options in the context's meta
 
 
 class Command(TyperCommand):
-    """A command, and the options it has besides those in its function's signature; `given` tells which of them were typed."""
+    """A command with options from dataclass fields besides those in its signature; `typed_options` returns those that were typed."""
 
     @staticmethod
     def fields() -> Iterable[Listed]:
@@ -21,41 +21,41 @@ class Command(TyperCommand):
         return ()
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return [untyped(param) for param in (*self.more(), *super().get_params(ctx))]
+        return [without_type(param) for param in (*self.field_params(), *super().get_params(ctx))]
 
-    def more(self) -> list[Any]:
-        """The options of the dataclasses' fields, made once."""
-        if "made" not in vars(self):
-            self.made = parameters(self.fields())
-        return self.made
+    def field_params(self) -> list[Any]:
+        """The parameters of the dataclass fields, created once."""
+        if "_field_params" not in vars(self):
+            self._field_params = parameters(self.fields())
+        return self._field_params
 
     def invoke(self, ctx: Any) -> Any:
-        values = {param.name: ctx.params.pop(param.name) for param in self.more()}
+        values = {param.name: ctx.params.pop(param.name) for param in self.field_params()}
         ctx.ensure_object(dict)["command"] = self.name
-        ctx.meta[GIVEN] = {name: value for name, value in values.items() if value is not None}
+        ctx.meta[TYPED] = {name: value for name, value in values.items() if value is not None}
         return super().invoke(ctx)
 
 
 def command_with(fields: Callable[[], Iterable[Listed]]) -> type[Command]:
-    """A kind of command that has these options too. They are looked up when the command is used, not when it is listed."""
+    """A subclass of Command with these options. `fields` is called when the command is used, not when it is listed."""
     return type("CommandWithOptions", (Command,), {"fields": staticmethod(fields)})
 
 
-def given(ctx: typer.Context) -> dict[str, Any]:
-    """The options from dataclasses that were typed, by the names of their fields."""
-    return dict(ctx.meta[GIVEN])
+def typed_options(ctx: typer.Context) -> dict[str, Any]:
+    """The dataclass options that were typed on the command line, by field name."""
+    return dict(ctx.meta[TYPED])
 
 
 def parameters(fields: Iterable[Listed]) -> list[Any]:
-    """Typer's parameters for these options, in the order of their panels. None: not typed."""
+    """Typer's parameters for these options, grouped by panel. None: not typed."""
     fields = list(fields)
 
     def command(**_: Any) -> None: ...
 
     panels = list(dict.fromkeys(each.option.panel for each in fields))
     annotations: dict[str, Any] = {each.name: annotated(each) for each in sorted(fields, key=lambda each: panels.index(each.option.panel))}
-    made = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for name, a in annotations.items()]
-    command.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    params = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for name, a in annotations.items()]
+    command.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]
     command.__annotations__ = annotations
     app = typer.Typer(add_completion=False)
     app.command()(command)
@@ -63,7 +63,7 @@ def parameters(fields: Iterable[Listed]) -> list[Any]:
 
 
 def annotated(each: Listed) -> Any:
-    """The field as Typer reads it: its type, and an option with its help, where a bracket is no markup."""
+    """The field as a Typer annotation: its type, and an option with its help text, brackets escaped from Rich markup."""
     default = f" [default: {text}]" if (text := each.default_text()) else ""
     names = [dashed(each.name)] if each.kind is bool and each.default is False else []
     help, panel = (each.description() + default).replace("[", r"\["), each.option.panel
@@ -76,10 +76,10 @@ class Group(TyperGroup):
     """The group of all commands; its help shows no Python types."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return [untyped(param) for param in super().get_params(ctx)]
+        return [without_type(param) for param in super().get_params(ctx)]
 
 
-def untyped(param: Any) -> Any:
-    """The parameter, with its metavar in the help in place of its Python type; a flag has none."""
+def without_type(param: Any) -> Any:
+    """The parameter, whose help shows its metavar instead of its Python type; nothing for a flag."""
     param.display_type_rich = lambda ctx: (param.metavar or "") if param.param_type_name == "option" else ""
     return param

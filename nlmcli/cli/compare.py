@@ -1,4 +1,4 @@
-"""nlm compare: several runs beside each other."""
+"""nlm compare: several runs side by side."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,28 +12,29 @@ MARKS = "abcdefghijklmnopqrstuvwxyz"
 
 def compare(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUN", help="Folders of runs. None: all under ./runs.", show_default=False)
+        list[Path] | None,
+        typer.Argument(metavar="RUN", help=r"Folders of runs. \[default: all runs under ./runs]", show_default=False),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the curves into a .png or .svg file too.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Also plot the curves to a .png or .svg file.", show_default=False)
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Compare runs: a table, the best first, and how their validation losses went.
+    """Compare runs: a table, the best run first, and their validation loss curves.
 
     Example: nlm compare
     """
     from nlmcli.cli import curves
     from nlmcli.engine.viewing.compare import Run, save_plot
-    from nlmcli.engine.viewing.compare import compare as read_all
+    from nlmcli.engine.viewing.compare import compare as read_runs
 
-    found = read_all(tuple(runs or ()))
+    sorted_runs = read_runs(tuple(runs or ()))
     if plot:
-        save_plot(found, plot)
+        save_plot(sorted_runs, plot)
     if json:
-        report.document({"runs": [vars(run) for run in found]})
+        report.document({"runs": [vars(run) for run in sorted_runs]})
         return
 
     def row(mark: str, run: Run) -> tuple[str, ...]:
@@ -42,13 +43,13 @@ def compare(
         return mark, report.printable(run.run), run.model, *("" if n is None else format(n, spec) for n, spec in numbers), duration
 
     head = ("", "run", "model", "parameters", "tokens/s", "nats/token", "bits/character", "time")
-    marks = [MARKS[k] if k < len(MARKS) else " " for k in range(len(found))]
-    for line in report.columns([head, *map(row, marks, found)], right=range(3, 8)):
+    marks = [MARKS[k] if k < len(MARKS) else " " for k in range(len(sorted_runs))]
+    for line in report.columns([head, *map(row, marks, sorted_runs)], right=range(3, 8)):
         report.data(line)
-    if len({run.held_out for run in found}) > 1 and not quiet:
-        report.message("these runs held out different texts; to compare them on the same: nlm eval FILE --run A --run B")
-    lines = curves.plot([curves.Curve(mark, run.valid) for mark, run in zip(marks, found, strict=True)], unit=" s")
+    if len({run.held_out for run in sorted_runs}) > 1 and not quiet:
+        report.message("these runs have different held-out texts; to compare them on the same text: nlm eval FILE --run A --run B")
+    lines = curves.plot([curves.Curve(mark, run.valid) for mark, run in zip(marks, sorted_runs, strict=True)], unit=" s")
     if lines and not quiet:
-        report.data("\nvalidation loss, nats per token, by seconds of training\n")
+        report.data("\nvalidation loss in nats per token over training time\n")
         for line in lines:
             report.data(line)

@@ -11,37 +11,44 @@ from nlmcli.errors import InputError
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILE", help="Text files; - is stdin. None: the part of the corpus that training held out.", show_default=False),
+    typer.Argument(
+        metavar="FILE",
+        help=r"Text files to score; - reads stdin. \[default: the held-out part of the training corpus]",
+        show_default=False,
+    ),
 ]
 Runs = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PATH", help=f"{options.RUN} Given again: a table of the runs.", show_default=False),
+    typer.Option(metavar="PATH", help=f"{options.RUN} Repeat the option for a table of several runs. {options.NEWEST}", show_default=False),
 ]
 Corpus = Annotated[
     list[str] | None,
-    typer.Option(metavar="FILE", help="Where the run's corpus lies now; may be given again. It must be the same text.", show_default=False),
+    typer.Option(metavar="FILE", help="New location of the training corpus, if it has moved; may be repeated.", show_default=False),
 ]
-GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead.", show_default=False)]
+GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead of files.", show_default=False)]
 Mix = Annotated[
     str | None,
     typer.Option(
         metavar="RUN:WEIGHT",
-        help="Mix in another run's probabilities, so much of them; without :WEIGHT what suits the first run's held-out text best.",
+        help="Linear interpolation with another run, which gets this weight; without :WEIGHT, the best one on the held-out text.",
         show_default=False,
     ),
 ]
 Tokens = Annotated[
-    bool, typer.Option("--tokens", help="List P(token | all before it) of every token, and their product; with --json, one a line.")
+    bool,
+    typer.Option(
+        "--tokens", help="List P(token | all tokens before it) of every token, and their product; with --json, one line per token."
+    ),
 ]
-NoEos = Annotated[bool, typer.Option("--no-eos", help="Read line ends, but count neither them nor their characters in any figure.")]
+NoEos = Annotated[
+    bool, typer.Option("--no-eos", help="Exclude the ends of lines, and their characters, from all metrics; the model still reads them.")
+]
 DynamicEvaluation = Annotated[
-    bool, typer.Option("--dynamic", help="Go on learning while reading: a step of gradient descent after each segment.")
+    bool, typer.Option("--dynamic", help="Dynamic evaluation: keep training on the text, one SGD step after each segment is scored.")
 ]
-DynamicRate = Annotated[
-    float | None, typer.Option(metavar="X", help="With --dynamic: the learning rate. Default: 0.03.", show_default=False)
-]
+DynamicRate = Annotated[float | None, typer.Option(metavar="X", help=r"Learning rate of --dynamic. \[default: 0.03]", show_default=False)]
 Segment = Annotated[
-    int | None, typer.Option(metavar="N", help="With --dynamic: so many tokens are a segment. Default: 20.", show_default=False)
+    int | None, typer.Option(metavar="N", help=r"Segment length of --dynamic, in tokens. \[default: 20]", show_default=False)
 ]
 
 
@@ -60,10 +67,11 @@ def eval(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Score a text in every unit: nats, bits, perplexity, per token, character and byte.
+    """Evaluate a model on a text: cross-entropy, perplexity, bits per character and byte, and accuracy.
 
-    A line end is a token like others: the <eos> of words, the line break of characters and bytes. --no-eos leaves it out
-    of every figure; a token of bpe that has more to it than line breaks stays.
+    The end of a line counts as a token: <eos> of word tokenizers, the line
+    break of the others. --no-eos excludes it from all metrics, but not a bpe
+    token that holds more than line breaks.
 
     Example: nlm eval --text "students opened their books." --tokens
     """
@@ -74,30 +82,30 @@ def eval(
     options.refuse_together(dynamic=dynamic, mix=mix)
     several = run is not None and len(run) > 1
     if several and (mix or tokens):
-        raise InputError(f"--{'mix' if mix else 'tokens'} is about one run; give --run once")
+        raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
     options.announce_compiling(quiet)
-    runs: list[Path | None] = [*run] if run else [None]
-    lms = [options.load(path) for path in runs]
+    paths: list[Path | None] = [*run] if run else [None]
+    lms = [options.load(path) for path in paths]
     if corpus:
         options.refuse_with("corpus", text=text, FILE=texts)
         for lm in lms:
             lm.settings = replace(lm.settings, corpus=tuple(corpus))
     mixture = mixture_of(lms[0], mix) if mix else None
-    learners = [learner(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
-    static = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
-    scored = [scores.Scored(str(runs[k]), lms[k], each, learners[k], mixture) for k, each in enumerate(static)]
+    learners = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
+    evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
+    scored = [scores.ScoredRun(str(paths[k]), lms[k], each, learners[k], mixture) for k, each in enumerate(evaluations)]
     if several:
-        report.document({"runs": [one.row() for one in scored]}) if json else scores.table(scored, quiet)
+        report.document({"runs": [one.row() for one in scored]}) if json else scores.print_table(scored, quiet)
         return
     (one,) = scored
     if tokens:
-        listed = each_token(one.learner or mixture or one.lm, one.result.text, one.result.ids)
-        surprisal.lines(listed) if json else surprisal.show(list(listed), one.lm if text is not None else None)
-    report.document(one.report()) if json else scores.facts(one, text, quiet)
+        token_scores = each_token(one.learner or mixture or one.lm, one.result.text, one.result.ids)
+        surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if text is not None else None)
+    report.document(one.report()) if json else scores.print_metrics(one, text, quiet)
 
 
-def learner(lm: Any, lr: float | None, segment: int | None) -> Any:
-    """The run's model, learning while it reads.  Raises InputError where it cannot."""
+def dynamic_model(lm: Any, lr: float | None, segment: int | None) -> Any:
+    """The model of a run, under dynamic evaluation.  Raises InputError for a model that cannot be trained by gradient descent."""
     from nlmcli.engine.gradient.threads import available_threads
     from nlmcli.engine.scoring.dynamic import RATE, SEGMENT, Dynamic
 

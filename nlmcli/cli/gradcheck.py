@@ -1,4 +1,4 @@
-"""nlm gradcheck: every derivative against central differences."""
+"""nlm gradcheck: every gradient against central differences."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,29 +11,32 @@ from nlmcli.models import neural_names
 
 
 def gradcheck(
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only this model.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Check only this model.", show_default=False)] = None,
     layer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this layer (a pair of functions, forward and backward).", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="Check only this layer, a pair of forward and backward functions.", show_default=False),
     ] = None,
-    run: Annotated[Path | None, typer.Option(metavar="PATH", help="A trained run, on a sample of its entries.", show_default=False)] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Check a trained run, on a sample of its parameters.", show_default=False)
+    ] = None,
     example: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A worked example: neuron, linear or softmax.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Show a worked example: neuron, linear or softmax.", show_default=False)
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(metavar="X", help="The worst relative error that passes. Default: 1e-6; 2e-2 in float32.", show_default=False),
+        typer.Option(metavar="X", help=r"Largest relative error that passes. \[default: 1e-6; float32: 2e-2]", show_default=False),
     ] = None,
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="float64 or float32.")] = "float64",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="Precision: float64 or float32.")] = "float64",
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """Check every derivative against central differences; exit 1 if one is wrong.
+    """Check every gradient against central differences; exit code 1 if one is wrong.
 
     Example: nlm gradcheck --model rnn
     """
     if example is not None:
-        worked_example(example, json)
+        print_example(example, json)
         return 0
     options.announce_compiling(quiet)
     checked, kinds = [], []
@@ -42,7 +45,7 @@ def gradcheck(
         kinds.append(kind)
         if not quiet and not json:
             if len(checked) == 1:
-                report.data(f"{'':7}{'':22}{'name':6}{'shape':11}{'largest':>9}{'relative error':>16}  verdict")
+                report.data(f"{'':7}{'':22}{'name':6}{'shape':11}{'max grad':>9}{'relative error':>16}  verdict")
             shape = " x ".join(map(str, row.shape))
             verdict = "ok" if row.passed else "WRONG"
             report.data(f"{kind:7}{row.of:22}{row.name:6}{shape:11}{row.largest:9.6f}{row.error:16.1e}  {verdict}")
@@ -53,42 +56,42 @@ def gradcheck(
         report.data(f"{len(wrong)} of {len(checked)} gradients are wrong: " + ", ".join(f"{r.of}.{r.name}" for r in wrong))
     else:
         worst = max(checked, key=lambda row: row.error)
-        report.data(f"all {len(checked)} gradients agree; worst relative error {worst.error:.1e} ({worst.of}.{worst.name})")
+        report.data(f"all {len(checked)} gradients agree; max relative error {worst.error:.1e} ({worst.of}.{worst.name})")
     return 1 if wrong else 0
 
 
-def rows(named: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator[tuple[str, Any]]:
-    """(run, model or layer; its row) of all that are named, or of every layer and every model."""
+def rows(selected: dict[str, Any], dtype: str, tolerance: float | None) -> Iterator[tuple[str, Any]]:
+    """("run", "model" or "layer"; row) for each gradient of what is selected, or of every layer and every model."""
     from nlmcli.engine.checking import gradcheck as engine
 
-    asked = [(kind, name) for kind, name in named.items() if name is not None]
+    chosen = [(kind, name) for kind, name in selected.items() if name is not None]
     everything = [("layer", name) for name in engine.all_pairs()] + [("model", name) for name in neural_names()]
-    for kind, name in asked or everything:
-        what: dict[str, Any] = {kind: name}
-        for row in engine.check(**what, dtype=dtype, tolerance=tolerance):
+    for kind, name in chosen or everything:
+        target: dict[str, Any] = {kind: name}
+        for row in engine.check(**target, dtype=dtype, tolerance=tolerance):
             yield kind, row
 
 
-def worked_example(name: str, json: bool) -> None:
-    """The lines of an example: what, value, and the numeric value beside it."""
+def print_example(name: str, json: bool) -> None:
+    """Print a worked example: each quantity with its value, and the numeric value next to it."""
     from nlmcli.engine.checking.examples import example
 
     lines = example(name)
     if json:
         report.document({"example": name, "lines": [{"what": w, "value": v, "numeric": n} for w, v, n in lines]})
         return
-    matrices = [getattr(value, "ndim", 0) == 2 for _, value, _ in lines]
-    for i, (what, value, numeric) in enumerate(lines):
-        if i and (matrices[i] or matrices[i - 1]):
+    is_matrix = [getattr(value, "ndim", 0) == 2 for _, value, _ in lines]
+    for i, (quantity, value, numeric) in enumerate(lines):
+        if i and (is_matrix[i] or is_matrix[i - 1]):
             report.data()
-        if matrices[i]:
-            report.data(what)
-            beside = [rows_of(v) for v in ([value] if numeric is None else [value, numeric])]
-            for k, cells in enumerate(zip(*beside, strict=True)):
+        if is_matrix[i]:
+            report.data(quantity)
+            matrices = [matrix_rows(v) for v in ([value] if numeric is None else [value, numeric])]
+            for k, cells in enumerate(zip(*matrices, strict=True)):
                 report.data("  " + ("  numeric " if k == 0 else "          ").join(cells))
         else:
-            shown = [number(value)] if numeric is None else [number(value), "numeric " + number(numeric)]
-            report.data(f"{what:42}" + "   ".join(shown))
+            numbers = [number(value)] if numeric is None else [number(value), "numeric " + number(numeric)]
+            report.data(f"{quantity:42}" + "   ".join(numbers))
 
 
 def number(value: float) -> str:
@@ -96,11 +99,11 @@ def number(value: float) -> str:
 
 
 def fixed(value: float, digits: int) -> str:
-    """So many digits behind the point, and no minus before a zero."""
+    """The number with that many decimals, and no minus sign before a zero."""
     return f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
-def rows_of(matrix: Any) -> list[str]:
-    """The rows of a matrix; of one that is wide, with fewer digits."""
+def matrix_rows(matrix: Any) -> list[str]:
+    """The rows of a matrix as text; a wide matrix has fewer decimals."""
     digits, width = (3, 7) if len(matrix[0]) < 5 else (1, 4)
     return [" ".join(f"{fixed(x, digits):>{width}}" for x in row) for row in matrix]

@@ -1,4 +1,4 @@
-"""nlm inspect: what is inside a trained model."""
+"""nlm inspect: the contents of a trained model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +8,19 @@ import typer
 from nlmcli.cli import options, report
 from nlmcli.options import check_at_least
 
-ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))
+ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))  # (key of the checkpoint's `about`, format)
 
 
-Run = Annotated[Path | None, typer.Argument(metavar="RUN", help=options.RUN, show_default=False)]
+Run = Annotated[Path | None, typer.Argument(metavar="RUN", help=f"{options.RUN} {options.NEWEST}", show_default=False)]
 Neighbors = Annotated[
-    str | None, typer.Option(metavar="WORD", help="The words whose embeddings are most like this one's.", show_default=False)
+    str | None, typer.Option(metavar="WORD", help="List the nearest neighbors of this word's embedding, by cosine.", show_default=False)
 ]
-Top = Annotated[int, typer.Option(metavar="K", help="How many neighbours.")]
+Top = Annotated[int, typer.Option(metavar="K", help="Number of neighbors.")]
 Plot = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Draw the embeddings in two dimensions into a .png or .svg file.", show_default=False),
+    typer.Option(
+        metavar="FILE", help="Plot the embeddings, projected to two dimensions by PCA, to a .png or .svg file.", show_default=False
+    ),
 ]
 
 
@@ -31,49 +33,49 @@ def inspect(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Look inside a trained model: its parameters, how it was trained, which words it holds to be alike.
+    """Inspect a trained model: its settings and parameters, or the nearest neighbors of a word.
 
     Example: nlm inspect --neighbors students
     """
-    from nlmcli.engine.viewing import inspect as look
+    from nlmcli.engine.viewing import inspect as engine
 
     check_at_least("top", top, 1)
     lm = options.load(run)
     if plot:
-        look.plot_embeddings(lm, plot)
+        engine.plot_embeddings(lm, plot)
     if neighbors is not None:
-        found = look.neighbors(lm, neighbors, top)
+        nearest = engine.neighbors(lm, neighbors, top)
         if json:
-            report.document({"word": neighbors, "neighbors": [{"token": token, "cosine": cosine} for token, cosine in found]})
+            report.document({"word": neighbors, "neighbors": [{"token": token, "cosine": cosine} for token, cosine in nearest]})
             return
-        for line in report.columns([(report.printable(t), f"{c:.4f}", report.bar(max(c, 0.0), 30)) for t, c in found], right=(1,)):
+        for line in report.columns([(report.printable(t), f"{c:.4f}", report.bar(max(c, 0.0), 30)) for t, c in nearest], right=(1,)):
             report.data(line)
         return
-    parameters = look.parameters(lm)
+    parameters = engine.parameters(lm)
     if json:
         report.document({"settings": lm.settings.to_dict(), "about": lm.about, "parameters": [vars(p) for p in parameters]})
         return
     tokenizer = lm.tokenizer
     size = sum(p.size for p in parameters)
-    report.facts(
+    report.pairs(
         [
             ("model", f"{lm.settings.model}, {report.number_of(size, 'parameter')}"),
             ("tokenizer", f"{tokenizer.name}, {report.number_of(len(tokenizer), 'type')}"),
             *((name.replace("_", " "), format(lm.about[name], spec)) for name, spec in ABOUT if lm.about.get(name) is not None),
             *(
-                (name, report.printable(shown(value)))
+                (name, report.printable(setting_text(value)))
                 for name, value in lm.settings.to_dict().items()
                 if name not in ("model", "tokenizer")
             ),
         ]
     )
-    head = ("name", "shape", "numbers", "mean", "rms", "largest")
+    head = ("name", "shape", "size", "mean", "rms", "max abs")
     rows = [(p.name, " x ".join(map(str, p.shape)), f"{p.size:,}", f"{p.mean:.4f}", f"{p.rms:.4f}", f"{p.largest:.4f}") for p in parameters]
     report.data()
     for line in report.columns([head, *rows], right=(2, 3, 4, 5)):
         report.data(line)
 
 
-def shown(value: object) -> str:
-    """A setting as it would be typed."""
+def setting_text(value: object) -> str:
+    """A setting as text; the values of a list separated by commas."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

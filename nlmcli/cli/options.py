@@ -1,4 +1,4 @@
-"""Options that several commands have, said once."""
+"""Options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,21 +10,21 @@ from nlmcli.errors import InputError
 from nlmcli.options import dashed
 
 
-def wish(ctx: typer.Context, wanted: bool) -> None:
-    """Note that --debug was given, for whoever began this."""
-    if wanted:
+def enable_debug(ctx: typer.Context, requested: bool) -> None:
+    """Record in the context's object that --debug was given."""
+    if requested:
         ctx.ensure_object(dict)["debug"] = True
 
 
-Debug = Annotated[bool, typer.Option("--debug", callback=wish, is_eager=True, hidden=True)]
+Debug = Annotated[bool, typer.Option("--debug", callback=enable_debug, is_eager=True, hidden=True)]
 Corpus = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CORPUS", help="Text files; - is stdin. None: the corpus that ships with nlm.", show_default=False),
+    typer.Argument(metavar="CORPUS", help=r"Text files; - reads stdin. \[default: the corpus that ships with nlm]", show_default=False),
 ]
-RUN = "A run's folder or a checkpoint. Default: the newest run under ./runs."
-Run = Annotated[Path | None, typer.Option(metavar="PATH", help=RUN, show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="End with one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages.")]
+RUN, NEWEST = "Folder of a run, or a checkpoint file.", r"\[default: the newest run under ./runs]"
+Run = Annotated[Path | None, typer.Option(metavar="PATH", help=f"{RUN} {NEWEST}", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Suppress progress and messages, but not errors.")]
 
 
 def load(run: Path | None):
@@ -35,29 +35,29 @@ def load(run: Path | None):
 
 
 def refuse_together(**given: object) -> None:
-    """Raises InputError where more than one of these options was given."""
+    """Raises InputError if more than one of these options was given."""
     names = [dashed(name) for name, value in given.items() if value]
     if len(names) > 1:
-        raise InputError(f"{' and '.join(names)} do not go together; give one of them")
+        raise InputError(f"{' and '.join(names)} cannot be combined; give only one of them")
 
 
-def refuse_with(way: str, **given: object) -> None:
-    """Raises InputError for the first of these options that was given: it could not act together with another."""
+def refuse_with(other: str, **given: object) -> None:
+    """Raises InputError for the first of these options that was given: it has no effect together with another one."""
     for name, value in given.items():
         if value not in (None, False, [], ()):
-            raise InputError(f"{dashed(name)} has no effect together with {dashed(way)}; leave it out")
+            raise InputError(f"{dashed(name)} has no effect together with {dashed(other)}; leave it out")
 
 
-def refuse_without(other: str, **given: object) -> None:
-    """Raises InputError for the first of these options that was given: they are about another, which was not."""
+def refuse_without(required: str, **given: object) -> None:
+    """Raises InputError for the first of these options that was given: they require another one, which was not."""
     for name, value in given.items():
         if value is not None:
-            raise InputError(f"{dashed(name)} is about {dashed(other)}; give that too")
+            raise InputError(f"{dashed(name)} has no effect without {dashed(required)}; add {dashed(required)}")
 
 
 def announce_compiling(quiet: bool) -> None:
-    """Have it said when kernels are about to be compiled, which takes seconds; where they are kept already nothing is said."""
+    """Print a message when kernels are about to be compiled, which takes seconds; none if all are in the cache."""
     from nlmcli import kernel_cache
 
-    once = ", once" if kernel_cache.FOLDER else ""
-    kernel_cache.BEFORE_COMPILING[:] = [] if quiet else [lambda: report.message(f"compiling kernels for this CPU{once}")]
+    cached = ", cached for later runs" if kernel_cache.FOLDER else ""
+    kernel_cache.BEFORE_COMPILING[:] = [] if quiet else [lambda: report.message(f"compiling kernels for this CPU{cached}")]

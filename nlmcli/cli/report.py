@@ -1,4 +1,4 @@
-"""How results are printed: data on stdout, progress and messages on stderr, and nothing raw from a corpus or a model."""
+"""How results are printed: data on stdout, progress and messages on stderr, text of a corpus or a model with its control codes escaped."""
 
 import codecs
 import json
@@ -47,12 +47,12 @@ def write_anything(stream: TextIO) -> None:
 
 
 def data(line: str = "", end: str = "\n") -> None:
-    """A line of results, on stdout."""
+    """Print a line of results to stdout."""
     print(line, end=end, flush=True)
 
 
 def message(line: str = "") -> None:
-    """A line about what goes on, on stderr. Where nobody reads that any more, nothing."""
+    """Print a line of progress or a message to stderr; nothing if its reader has closed it."""
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -60,24 +60,24 @@ def message(line: str = "") -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Have what is written to a stream, now and later, go nowhere: its reader has what it wanted."""
+    """Redirect a stream whose reader has closed it to the null device, pending output included."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def document(values: dict[str, Any]) -> None:
-    """One JSON document on one line, on stdout. What is not finite is null; what a terminal might obey is an escape."""
-    text = json.dumps(plain(values), ensure_ascii=False)
+    """Print a JSON document as one line to stdout. Non-finite numbers become null; what a terminal might obey is escaped."""
+    text = json.dumps(to_json(values), ensure_ascii=False)
     data(OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it."""
+def to_json(value: Any) -> Any:
+    """The value as JSON types; NumPy's converted, non-finite numbers None."""
     if isinstance(value, dict):
-        return {key: plain(v) for key, v in value.items()}
+        return {key: to_json(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
-        return plain(value.tolist())
+        return [to_json(v) for v in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return to_json(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -109,46 +109,46 @@ def shell_word(path: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as a shell takes it for one word: in double quotes where these are enough."""
+    """The text as one shell word; in double quotes if these suffice."""
     return shlex.quote(text) if re.search(r'["$`\\!]', text) else f'"{text}"'
 
 
-def cut(text: str, cells: int) -> str:
-    """The text, if it is wider than that many cells of a terminal then its beginning and an ellipsis."""
+def truncate(text: str, cells: int) -> str:
+    """The text, cut to that many terminal cells with an ellipsis if it is wider."""
     from rich.cells import cell_len, set_cell_size
 
     return text if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)).rstrip() + "…"
 
 
-def padded(text: str, cells: int, right: bool = False) -> str:
-    """The text with blanks behind it, or before it, up to that many cells of a terminal."""
+def pad(text: str, cells: int, right: bool = False) -> str:
+    """The text padded with blanks to that many terminal cells.  right: right-aligned."""
     from rich.cells import cell_len
 
     blanks = " " * (cells - cell_len(text))
     return blanks + text if right else text + blanks
 
 
-def number_of(n: int, what: str) -> str:
+def number_of(n: int, noun: str) -> str:
     """1 token, 2 tokens."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def probability(p: float, digits: int) -> str:
-    """So many digits behind the point; 7.2e-08 where these would be too few to tell."""
+    """The probability to that many decimals, or as 7.2e-08 if these leave fewer than two significant digits."""
     return f"{p:.{digits}f}" if p == 0 or p >= 10 ** (1 - digits) else f"{p:.1e}"
 
 
 def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """The rows as lines, their cells under each other; the columns in `right` end under each other."""
+    """The rows as lines of aligned columns; those whose index is in `right` are right-aligned."""
     from rich.cells import cell_len
 
     rows = [list(row) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(padded(cell, w, i in right) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return ["  ".join(pad(cell, w, i in right) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
 
 
-def facts(values: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one pair a line, on stdout."""
+def pairs(values: Iterable[tuple[str, str]]) -> None:
+    """Print names and values to stdout, one pair per line."""
     for line in columns(values):
         data(line)
 
@@ -159,11 +159,11 @@ def bar(share: float, width: int = 40) -> str:
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 
 
-def curve(values: Sequence[float], width: int = 24) -> str:
-    """The last values of a series as a line of blocks."""
-    seen = [v for v in values[-width:] if math.isfinite(v)]
-    low, high = min(seen, default=0.0), max(seen, default=0.0)
-    return "".join(BLOCKS[round((v - low) / (high - low or 1) * 7)] for v in seen)
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """The last values of a series as a line of block characters."""
+    shown = [v for v in values[-width:] if math.isfinite(v)]
+    low, high = min(shown, default=0.0), max(shown, default=0.0)
+    return "".join(BLOCKS[round((v - low) / (high - low or 1) * 7)] for v in shown)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""How well runs predict a text: the figures of one, or a table of several."""
+"""How well runs predict a text: all metrics of one run, or a table of several runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from nlmcli.cli import report
 
-FIGURES = (  # (what it is, its name, digits)
+METRICS = (  # (label, key, format)
     ("nats per token", "nats_per_token", ".4f"),
     ("perplexity", "perplexity", ",.2f"),
     ("bits per token", "bits_per_token", ".4f"),
@@ -16,16 +16,16 @@ FIGURES = (  # (what it is, its name, digits)
     ("top-1 accuracy", "top1", ".2%"),
     ("top-5 accuracy", "top5", ".2%"),
 )
-ROW = (
+TABLE_METRICS = (
     *(("perplexity", "perplexity", ",.2f"), ("nats/token", "nats_per_token", ".4f"), ("bits/char", "bits_per_character", ".4f")),
     *(("bits/byte", "bits_per_byte", ".4f"), ("top-1", "top1", ".2%"), ("top-5", "top5", ".2%")),
 )
-UNKNOWN = "an <unk> does not say which word it is: the bits per character and byte leave that out"
+UNK_NOTE = "<unk> does not tell which word it replaces, so bits per character and per byte are underestimates"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A text as a run scored it.  learner: the run while it learned, and static the score without that; or what was mixed in."""
+class ScoredRun:
+    """The evaluation of a run on a text.  learner: the model of a dynamic evaluation; mixture: the interpolation with another run."""
 
     run: str
     lm: Any
@@ -38,7 +38,7 @@ class Scored:
         return self.static.scored_by(self.learner) if self.learner else self.static
 
     def report(self) -> dict[str, Any]:
-        """All of it, by stable names."""
+        """All metrics, by stable names."""
         out = self.result.report()
         if self.mixture:
             out["mix"] = {"run": self.mixture.name, "weight": self.mixture.weight, "fitted": self.mixture.fitted}
@@ -47,19 +47,19 @@ class Scored:
         return out
 
     def row(self) -> dict[str, Any]:
-        """The same, and which run it is."""
+        """The same with the run and its model."""
         return {"run": self.run, "model": self.lm.settings.model} | self.report()
 
 
-def facts(one: Scored, text: str | None, quiet: bool) -> None:
-    """What was scored and every figure.  text: the string that was given, if one was."""
+def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
+    """Print what was scored and every metric.  text: the string of --text, if one was given."""
     r = one.result.report()
     rows = [
-        ("text", report.printable(one.result.name) if text is None else f'"{report.cut(shown_text(text), 50)}"'),
-        *how(one),
+        ("text", report.printable(one.result.name) if text is None else f'"{report.truncate(single_line(text), 50)}"'),
+        *method(one),
         ("tokens", f"{r['tokens']:,} ({r['unknowns']:,} unknown, {r['unknown_rate']:.2%})"),
-        ("line ends", f"{r['line_ends']:,}, {'among the tokens' if r['line_ends_counted'] else 'read but not counted'}"),
-        ("characters", f"{r['characters']:,}, in {report.number_of(r['bytes'], 'byte')}"),
+        ("line ends", f"{r['line_ends']:,}, {'counted as tokens' if r['line_ends_counted'] else 'read but not counted'}"),
+        ("characters", f"{r['characters']:,} ({report.number_of(r['bytes'], 'byte')})"),
     ]
     columns = [("dynamic" if one.learner else "all tokens", r, "")]
     if one.learner:
@@ -67,43 +67,43 @@ def facts(one: Scored, text: str | None, quiet: bool) -> None:
     if r["unknowns"]:
         columns.append(("without <unk>", r, "_known"))
     if len(columns) == 1:
-        rows += [(name, cell(r, key, digits)) for name, key, digits in FIGURES]
+        rows += [(name, cell(r, key, spec)) for name, key, spec in METRICS]
     if r["floor_perplexity"]:
-        rows.append(("floor perplexity", f"{r['floor_perplexity']:.2f}: what this text's own grammar reaches"))
-    report.facts(rows)
+        rows.append(("floor perplexity", f"{r['floor_perplexity']:.2f}, of the grammar that generated this text"))
+    report.pairs(rows)
     if len(columns) > 1:
         head = ("", *(name for name, _, _ in columns))
-        body = [(name, *(cell(figures, key + ending, digits) for _, figures, ending in columns)) for name, key, digits in FIGURES]
+        body = [(name, *(cell(values, key + suffix, spec) for _, values, suffix in columns)) for name, key, spec in METRICS]
         for line in ["", *report.columns([head, *body], right=range(1, len(head)))]:
             report.data(line)
     if r["unknowns"] and not quiet:
-        report.message(UNKNOWN)
+        report.message(UNK_NOTE)
 
 
-def how(one: Scored) -> list[tuple[str, str]]:
-    """That it was a mixture, or learned while it read."""
+def method(one: ScoredRun) -> list[tuple[str, str]]:
+    """A line about the mixture or the dynamic evaluation, if it was one."""
     if mixture := one.mixture:
-        best = ", the best on what the first run held out" if mixture.fitted else ""
-        return [("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{best}"))]
+        fitted = ", fitted on the run's held-out text" if mixture.fitted else ""
+        return [("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{fitted}"))]
     if learner := one.learner:
         segments = f"segments of {report.number_of(learner.segment, 'token')}"
-        return [("dynamic", f"{report.number_of(learner.steps, 'step')} at rate {learner.lr:g}, {segments}")]
+        return [("dynamic", f"{report.number_of(learner.steps, 'step')} with learning rate {learner.lr:g}, {segments}")]
     return []
 
 
-def cell(figures: dict[str, Any], key: str, digits: str) -> str:
-    """A figure as it is shown; nothing where there is none."""
-    value = figures.get(key)
-    return "" if value is None else format(value, digits)
+def cell(values: dict[str, Any], key: str, spec: str) -> str:
+    """A metric, formatted; empty if it is undefined."""
+    value = values.get(key)
+    return "" if value is None else format(value, spec)
 
 
-def shown_text(text: str) -> str:
+def single_line(text: str) -> str:
     """The text on one line."""
     return report.printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def table(scored: Sequence[Scored], quiet: bool) -> None:
-    """A line for each run, and what is to be known of the figures."""
+def print_table(scored: Sequence[ScoredRun], quiet: bool) -> None:
+    """Print one line per run, and notes on the metrics."""
     rows = [one.result.report() for one in scored]
     columns = [("run", [report.printable(one.run) for one in scored]), ("model", [one.lm.settings.model for one in scored])]
     columns.append(("tokens", [f"{r['tokens']:,}" for r in rows]))
@@ -111,20 +111,20 @@ def table(scored: Sequence[Scored], quiet: bool) -> None:
         columns.append(("unknown", [f"{r['unknown_rate']:.2%}" for r in rows]))
     if scored[0].learner:
         columns.append(("static", [cell(one.static.report(), "perplexity", ",.2f") for one in scored]))
-    columns += [(name, [cell(r, key, digits) for r in rows]) for name, key, digits in ROW]
+    columns += [(name, [cell(r, key, spec) for r in rows]) for name, key, spec in TABLE_METRICS]
     for line in report.columns(zip(*([name, *cells] for name, cells in columns), strict=True), right=range(2, len(columns))):
         report.data(line)
     for note in () if quiet else notes(scored, rows):
         report.message(report.printable(note))
 
 
-def notes(scored: Sequence[Scored], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What is to be known of the figures of several runs."""
+def notes(scored: Sequence[ScoredRun], rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What to know before comparing these runs."""
     if len({(one.result.source.digest, one.result.source.characters) for one in scored}) > 1:
-        yield "the runs held out different texts; give a FILE to score them on the same"
+        yield "the runs held out different texts; give a FILE to score all of them on the same text"
     if not rows[0]["line_ends_counted"]:
         yield "line ends were read but not counted"
     if scored[0].learner:
-        yield "static: the perplexity without --dynamic"
+        yield "static: perplexity without --dynamic"
     if any(r["unknowns"] for r in rows):
-        yield UNKNOWN
+        yield UNK_NOTE

@@ -1,4 +1,4 @@
-"""The tokens of a text, one a line: how probable each was, as a factor of P(x_1 … x_T) = Π P(x_t | x_1 … x_{t-1})."""
+"""The probability of each token of a text, as a factor of P(x_1 … x_T) = Π P(x_t | x_1 … x_{t-1})."""
 
 import math
 import sys
@@ -7,72 +7,73 @@ from typing import Any
 
 from nlmcli.cli import report
 
-SCALE = ((1, "green"), (3, "cyan"), (6, "yellow"), (10, "magenta"), (math.inf, "red"))  # colours up to so many bits
-BEFORE, PIECE = 28, 40  # cells of a factor's condition, and of what stood in the text
+COLORS = ((1, "green"), (3, "cyan"), (6, "yellow"), (10, "magenta"), (math.inf, "red"))  # (largest surprisal in bits, its color)
+CONTEXT_WIDTH, PIECE_WIDTH = 28, 40  # cells of a factor's context, and of the text that <unk> replaces
 
 
-def lines(listed: Iterable[dict[str, Any]]) -> None:
-    """The tokens as JSON, one a line."""
-    for token in listed:
+def print_json(tokens: Iterable[dict[str, Any]]) -> None:
+    """Print the tokens as JSON, one per line."""
+    for token in tokens:
         report.document(token)
 
 
-def show(listed: Sequence[dict[str, Any]], lm: Any = None) -> None:
-    """The tokens, their probabilities, and the product.  lm: the model, if each is to be shown as a factor."""
+def print_tokens(tokens: Sequence[dict[str, Any]], lm: Any = None) -> None:
+    """Print the tokens, their probabilities, and the product.  lm: the model, to show each token with its context as a factor."""
     head: tuple[str, ...] = ("token", "P", "bits", "rank")
-    rows: list[tuple[str, ...]] = [(shown(t), report.probability(t["p"], 6), f"{t['bits']:.2f}", str(t["rank"])) for t in listed]
+    rows: list[tuple[str, ...]] = [(token_text(t), report.probability(t["p"], 6), f"{t['bits']:.2f}", str(t["rank"])) for t in tokens]
     if lm is not None:
-        before = conditions(listed, lm)
-        factors = [f"P({row[0]} | {given})" if given else f"P({row[0]})" for row, given in zip(rows, before, strict=True)]
-        rows = [(factor, *row[1:], far) for factor, row, far in zip(factors, rows, products(listed), strict=True)]
+        factors = [
+            f"P({row[0]} | {context})" if context else f"P({row[0]})" for row, context in zip(rows, contexts(tokens, lm), strict=True)
+        ]
+        rows = [(factor, *row[1:], product) for factor, row, product in zip(factors, rows, products(tokens), strict=True)]
         head = ("factor", "P", "bits", "rank", "product so far")
     first, *rest = report.columns([head, *rows], right=range(1, len(head)))
     report.data(first)
-    coloured(zip(rest, (t["bits"] for t in listed), strict=True))
-    nats = math.fsum(t["nats"] for t in listed)
-    report.data(f"\nP(text) = product = {power(nats)} = exp(-{nats:.3f})\n")
+    print_colored(zip(rest, (t["bits"] for t in tokens), strict=True))
+    nats = math.fsum(t["nats"] for t in tokens)
+    report.data(f"\nP(text) = product = {scientific(nats)} = exp(-{nats:.3f})\n")
 
 
-def shown(token: dict[str, Any]) -> str:
-    """The token; where it is <unk>, what stood in the text beside it."""
+def token_text(token: dict[str, Any]) -> str:
+    """The token; for <unk>, also the text that it replaces."""
     from nlmcli.text.tokenizer import UNKNOWN, visible
 
     name, piece = token["token"], visible(token["piece"])
-    return f"{report.cut(piece, PIECE)} ({name})" if name == UNKNOWN != piece else name
+    return f"{report.truncate(piece, PIECE_WIDTH)} ({name})" if name == UNKNOWN != piece else name
 
 
-def conditions(listed: Iterable[dict[str, Any]], lm: Any) -> Iterator[str]:
-    """What the model has read before each token, as far as there is room; read by line, each line begins with nothing."""
+def contexts(tokens: Iterable[dict[str, Any]], lm: Any) -> Iterator[str]:
+    """The context of each token, cut to CONTEXT_WIDTH; a model that reads by line starts each line with an empty one."""
     from nlmcli.text.tokenizers.whitespace import Whitespace
 
-    before: list[str] = []
+    context: list[str] = []
     line_end = lm.tokenizer.piece(lm.tokenizer.newline) if lm.settings.by == "line" else None
-    for token in listed:
-        yield last(before, " " if isinstance(lm.tokenizer, Whitespace) else "")
+    for token in tokens:
+        yield cut_left(context, " " if isinstance(lm.tokenizer, Whitespace) else "")
         ended = line_end and (token["token"] == line_end or token["piece"].endswith("\n"))
-        before = [] if ended else [*before[-BEFORE:], token["token"]]
+        context = [] if ended else [*context[-CONTEXT_WIDTH:], token["token"]]
 
 
-def last(names: Sequence[str], blank: str) -> str:
-    """The last of the names that there is room for, joined."""
+def cut_left(names: Sequence[str], separator: str) -> str:
+    """As many of the last names as fit into CONTEXT_WIDTH, joined, after an ellipsis if others are cut off."""
     from rich.cells import cell_len
 
     for k in range(len(names)):
-        if cell_len(joined := blank.join(names[k:])) <= BEFORE:
-            return f"…{blank}{joined}" if k else joined
+        if cell_len(joined := separator.join(names[k:])) <= CONTEXT_WIDTH:
+            return f"…{separator}{joined}" if k else joined
     return "…" if names else ""
 
 
-def products(listed: Iterable[dict[str, Any]]) -> Iterator[str]:
+def products(tokens: Iterable[dict[str, Any]]) -> Iterator[str]:
     """The product of the probabilities up to each token."""
     nats = 0.0
-    for token in listed:
+    for token in tokens:
         nats += token["nats"]
-        yield power(nats)
+        yield scientific(nats)
 
 
-def power(nats: float) -> str:
-    """exp(-nats), however small it is: 1.234e-5678."""
+def scientific(nats: float) -> str:
+    """exp(-nats) in scientific notation, even below the range of a float: 1.234e-5678."""
     if not math.isfinite(nats):
         return "0"
     exponent = math.floor(-nats / math.log(10))
@@ -80,8 +81,8 @@ def power(nats: float) -> str:
     return f"1.000e{exponent + 1:+03}" if digits == "10.000" else f"{digits}e{exponent:+03}"
 
 
-def coloured(rows: Iterable[tuple[str, float]]) -> None:
-    """Lines and how many bits each was worth, on stdout; in a terminal, in the colours of the scale."""
+def print_colored(rows: Iterable[tuple[str, float]]) -> None:
+    """Print lines to stdout; in a terminal colored by their surprisal in bits, with a legend.  rows: (line, bits)."""
     if not sys.stdout.isatty():
         for line, _ in rows:
             report.data(line)
@@ -91,11 +92,11 @@ def coloured(rows: Iterable[tuple[str, float]]) -> None:
 
     console = Console()
     for line, bits in rows:
-        console.print(Text(line, style=colour(bits)), soft_wrap=True)
-    bounds = [(f"up to {report.number_of(int(bound), 'bit')}", bound) if math.isfinite(bound) else ("more", bound) for bound, _ in SCALE]
+        console.print(Text(line, style=color(bits)), soft_wrap=True)
+    legend = [(f"up to {report.number_of(int(bound), 'bit')}", bound) if math.isfinite(bound) else ("more", bound) for bound, _ in COLORS]
     if console.color_system and not console.no_color:
-        console.print(Text("  ").join(Text(name, style=colour(bound)) for name, bound in bounds), soft_wrap=True)
+        console.print(Text("  ").join(Text(name, style=color(bound)) for name, bound in legend), soft_wrap=True)
 
 
-def colour(bits: float) -> str:
-    return next(name for bound, name in SCALE if bits <= bound)
+def color(bits: float) -> str:
+    return next(name for bound, name in COLORS if bits <= bound)

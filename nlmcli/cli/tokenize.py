@@ -1,4 +1,4 @@
-"""nlm tokenize: what a text falls into."""
+"""nlm tokenize: the tokens and types of a text."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nlmcli.cli import options, report
-from nlmcli.cli.command import command_with, given
+from nlmcli.cli.command import command_with, typed_options
 from nlmcli.options import Listed
 
 FIELDS = ("tokenizer", "vocab_size", "min_count", "lowercase", "encoding")
@@ -24,9 +24,9 @@ def fields() -> Iterator[Listed]:
 Command = command_with(fields)
 
 
-GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Show the pieces of this string instead.", show_default=False)]
-Top = Annotated[int, typer.Option(metavar="N", help="How many of the most frequent types to list.")]
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tokenizer to this .json file.", show_default=False)]
+GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Show the tokens of this string instead.", show_default=False)]
+Top = Annotated[int, typer.Option(metavar="N", help="Number of most frequent types to list.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Save the tokenizer to this .json file.", show_default=False)]
 
 
 def tokenize(
@@ -39,7 +39,7 @@ def tokenize(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Count the tokens and types of a text, or show the pieces of one string.
+    """Count the tokens and types of a corpus, or show the tokens of a string.
 
     Example: nlm tokenize --text "the blue ants hated the red ants."
     """
@@ -47,43 +47,43 @@ def tokenize(
     from nlmcli.engine.run.settings import Settings
 
     options.announce_compiling(quiet)
-    whole, fitted = fit(Settings.of(corpus=tuple(corpus or ()), **given(ctx)), text)
+    corpus_text, tokenizer = fit(Settings.of(corpus=tuple(corpus or ()), **typed_options(ctx)), text)
     if out is not None:
-        save(fitted, out)
+        save(tokenizer, out)
         if not quiet:
-            report.message(f"saved {out}; use it with: --tokenizer {out}")
+            report.message(f"saved to {out}; use it with --tokenizer {out}")
     if text is not None:
-        fallen = pieces_of(text, fitted)
+        pieces = pieces_of(text, tokenizer)
         if json:
-            report.document(fallen.report())
+            report.document(pieces.report())
         else:
-            report.data(" | ".join(fallen.visible()))
-            report.data(f"{report.number_of(fallen.tokens, 'token')} of {report.number_of(fallen.types, 'type')}")
+            report.data(" | ".join(pieces.visible()))
+            report.data(f"{report.number_of(pieces.tokens, 'token')}, {report.number_of(pieces.types, 'type')}")
         return
-    found = count(whole, fitted, top)
+    counts = count(corpus_text, tokenizer, top)
     if json:
-        report.document(found)
+        report.document(counts)
         return
-    show(found, quiet)
+    print_counts(counts, quiet)
 
 
-def show(found: dict[str, Any], quiet: bool) -> None:
-    """The counts of a text, and its most frequent types."""
-    report.facts(
+def print_counts(counts: dict[str, Any], quiet: bool) -> None:
+    """Print the counts of a text, and its most frequent types."""
+    report.pairs(
         [
-            ("tokens", f"{found['tokens']:,}"),
-            ("types", f"{found['types']:,}"),
-            ("line ends", f"{found['line_ends']:,}"),
-            ("type/token ratio", f"{found['type_token_ratio']:.4f}"),
-            ("characters", f"{found['characters']:,}"),
-            ("characters per token", f"{found['characters_per_token']:.2f}"),
-            ("vocabulary", vocabulary(found["vocabulary"], found["special"])),
-            ("unknown", f"{found['unknown_rate']:.2%} of tokens"),
+            ("tokens", f"{counts['tokens']:,}"),
+            ("types", f"{counts['types']:,}"),
+            ("line ends", f"{counts['line_ends']:,}"),
+            ("type/token ratio", f"{counts['type_token_ratio']:.4f}"),
+            ("characters", f"{counts['characters']:,}"),
+            ("characters per token", f"{counts['characters_per_token']:.2f}"),
+            ("vocabulary", vocabulary(counts["vocabulary"], counts["special"])),
+            ("unknown", f"{counts['unknown_rate']:.2%} of tokens"),
         ]
     )
-    if not quiet and found["most_frequent"]:
+    if not quiet and counts["most_frequent"]:
         report.data("\nmost frequent types")
-        rows = [(report.cut(t, 50), f"{n:,}", f"{n / found['tokens']:.2%}") for t, n in found["most_frequent"]]
+        rows = [(report.truncate(t, 50), f"{n:,}", f"{n / counts['tokens']:.2%}") for t, n in counts["most_frequent"]]
         for line in report.columns(rows, right=(1, 2)):
             report.data("  " + line)
 

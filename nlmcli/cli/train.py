@@ -1,4 +1,4 @@
-"""nlm train: learn a language model from a text."""
+"""nlm train: train a language model on a text."""
 
 import signal
 from collections.abc import Iterator
@@ -8,17 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from nlmcli.cli import options, report
-from nlmcli.cli.command import command_with, given
+from nlmcli.cli.command import command_with, typed_options
 from nlmcli.options import Listed
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 
-CONFIG = "YAML file of options by their long names, such as a run's config.yaml; what is typed takes precedence."
-RESUME = "Continue the run in --out, or the newest one, from its last checkpoint: the same bits as if it had never stopped."
+OUT = "Folder of the run: checkpoints, metrics and config.yaml. [default: runs/CORPUS-MODEL-N]"
+RESUME = "Resume the run in --out, or the newest one, from its last checkpoint; the result is the same as without the interruption."
+PRESET = "Use the options of a preset that ships with nlm; options on the command line override them."
+CONFIG = "Use the options in a YAML file, such as a run's config.yaml; options on the command line override them."
 
 
 def fields() -> Iterator[Listed]:
-    """The options of a run; the corpus is an argument."""
+    """The options of a run but the corpus, which is an argument."""
     from nlmcli.engine.run import settings
 
     return (each for name, each in settings.options().items() if name != "corpus")
@@ -28,76 +30,76 @@ Command = command_with(fields)
 
 
 def opt(help: str, metavar: str | None = None, *names: str) -> Any:
-    """An option that does not determine the model, such as where the run is kept."""
+    """An option that does not affect the trained model directly, such as where the run is saved."""
     return typer.Option(*names, help=help.replace("[", r"\["), rich_help_panel="Run", metavar=metavar, show_default=False)
 
 
 def train(
     ctx: typer.Context,
     corpus: options.Corpus = None,
-    out: Annotated[Path | None, opt("The run's folder. [default: runs/CORPUS-MODEL-N]", "PATH")] = None,
+    out: Annotated[Path | None, opt(OUT, "PATH")] = None,
     resume: Annotated[bool, opt(RESUME, None, "--resume")] = False,
-    preset: Annotated[str | None, opt("Options that ship with nlm; what is typed takes precedence.", "NAME")] = None,
-    presets: Annotated[bool, opt("List the presets with their sizes and results.", None, "--presets")] = False,
+    preset: Annotated[str | None, opt(PRESET, "NAME")] = None,
+    presets: Annotated[bool, opt("List the presets with their results, and exit.", None, "--presets")] = False,
     config: Annotated[Path | None, opt(CONFIG, "FILE")] = None,
-    threads: Annotated[int | None, opt("Number of threads. [default: one for each processor]", "N")] = None,
+    threads: Annotated[int | None, opt("Number of threads. [default: one per CPU]", "N")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """Learn a language model from a text.
+    """Train a language model on a text.
 
     Example: nlm train --model rnn
     """
     if presets:
         list_presets(json)
         return 0
-    from nlmcli.cli.progress import Progress
+    from nlmcli.cli.display import Display
     from nlmcli.engine.api import begin
     from nlmcli.engine.run.settings import Settings
     from nlmcli.engine.training.records import Finished
     from nlmcli.engine.training.train import Training
 
-    typed = given(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
+    typed = typed_options(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
     training: Any
     if resume:
         from nlmcli.engine.run.language_model import newest_run
 
-        training = Training.resumed(out or newest_run(), chosen(preset, config, typed), threads)
+        training = Training.resumed(out or newest_run(), merged_options(preset, config, typed), threads)
     else:
-        training = begin(Settings.of(**chosen(preset, config, typed)), out, threads)
-    progress = Progress(training.settings, quiet)
-    before: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, progress, before)) for number in SIGNALS}
+        training = begin(Settings.of(**merged_options(preset, config, typed)), out, threads)
+    display = Display(training.settings, quiet)
+    handlers: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, display, handlers)) for number in SIGNALS}
     try:
-        with progress:
+        with display:
             for record in training.run():
-                progress.show(record)
+                display.show(record)
     finally:
-        restore(before)
+        restore(handlers)
     assert isinstance(record, Finished)  # the last record of every run
     if json:
         report.document(vars(record))
     elif not quiet:
-        progress.summary(record)
+        display.summary(record)
     return 1 if record.diverged else 130 if record.interrupted else 0
 
 
-def chosen(preset: str | None, config: Path | None, typed: dict[str, Any]) -> dict[str, Any]:
-    """The options of a preset, over them those of a file, over them those on the command line."""
+def merged_options(preset: str | None, config: Path | None, typed: dict[str, Any]) -> dict[str, Any]:
+    """The options of a preset, overridden by those of a file, overridden by those on the command line."""
     from nlmcli.engine.run import presets
     from nlmcli.engine.run.config import read_options
     from nlmcli.engine.run.settings import LENGTHS
 
-    found: dict[str, Any] = {}
-    for more in (preset and presets.preset(preset).options, config and read_options(config), typed):
-        if more and not set(LENGTHS).isdisjoint(more):  # --minutes in place of a preset's steps
-            found = {name: value for name, value in found.items() if name not in LENGTHS}
-        found |= more or {}
-    return found
+    merged: dict[str, Any] = {}
+    for source in (preset and presets.preset(preset).options, config and read_options(config), typed):
+        if source and not set(LENGTHS).isdisjoint(source):  # such as --minutes, which overrides a preset's steps
+            merged = {name: value for name, value in merged.items() if name not in LENGTHS}
+        merged |= source or {}
+    return merged
 
 
 def list_presets(json: bool) -> None:
-    """Name, what it is, and what to expect."""
+    """Print the presets: name, description, and the result that was measured."""
     from nlmcli.engine.run.presets import presets
 
     if json:
@@ -107,11 +109,11 @@ def list_presets(json: bool) -> None:
         report.data(f"{each.name}\n  {each.about}\n  {each.result}")
 
 
-def interrupt(training: Any, progress: Any, before: dict[int, Any]) -> None:
-    """The first Ctrl-C, or request to end, ends the run after this step, saved; the second at once."""
+def interrupt(training: Any, display: Any, handlers: dict[int, Any]) -> None:
+    """The first SIGINT or SIGTERM ends the run after this step and saves it; the second ends the process immediately."""
     training.stop = True
-    restore(before)
-    progress.interrupt()
+    restore(handlers)
+    display.interrupt()
 
 
 def restore(handlers: dict[int, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One architecture a file; a file put here is known to every command."""
+"""One architecture per file; every command knows each file in this folder."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ MODELS: Registry[Model] = Registry("model", __name__, "nlmcli.models.base.model:
 
 
 def neural_names() -> list[str]:
-    """The models that are trained by gradient descent."""
+    """The names of the models that are trained by gradient descent."""
     return [name for name, model in MODELS.members().items() if model.neural]

@@ -1,4 +1,4 @@
-"""Composition by addition: what the last n words say together is the sum of what each says, whatever their order.
+"""Composition by addition: the context is the sum of the embeddings of the last n words, whatever their order.
 
 o_t = e_{t-n+1} + ... + e_t;   y_t = o_t U + b2.          Mikolov et al. 2013 (the bag of words of word2vec)
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from nlmcli.models import base
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import look_back, scatter_add
+from nlmcli.nn.embedding import context_windows, scatter_add
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Additive(base.Model):
         return (np.full((self.config.context - 1, batch), self.newline),)
 
     def forward(self, P, x, state, rng=None):
-        ids, before = look_back(state[0], x)
+        ids, before = context_windows(state[0], x)
         o, keep = dropout(P.E[ids].sum(2), self.config.dropout, rng)
         return o, (before,), (ids, keep)
 
     def backward(self, do, cache, G):
         ids, keep = cache
         (do,) = dropout_backward(do, keep)
-        de = np.broadcast_to(do[:, :, None, :], (*ids.shape, do.shape[-1]))  # every word of a sum has the sum's gradient
+        de = np.broadcast_to(do[:, :, None, :], (*ids.shape, do.shape[-1]))  # each embedding gets the gradient of the sum
         scatter_add(G.E, ids, de)

@@ -1,4 +1,4 @@
-"""Convolutions over time: each layer looks back twice as far as the one below, so that a few of them see a whole context.
+"""Causal convolutions over time: each layer looks back twice as far as the one below, so that a few cover a whole context.
 
     x_t = E[x_t] We + be;   then in every layer, with its dilation d = 1, 2, 4, ...
 
@@ -6,7 +6,7 @@
 
     h_t = tanh(s_t + bs);   y_t = h_t U + b2.          van den Oord et al. 2016 (WaveNet)
 
-Before a text there are zeros. Nothing reads the x that the last layer would make, so it has no Wr and br.
+Zeros precede a text. Nothing reads the x that the last layer would output, so it has no Wr and br.
 """
 
 from dataclasses import dataclass
@@ -16,40 +16,40 @@ import numpy as np
 
 from nlmcli.models import base
 from nlmcli.nn.activations import tanh, tanh_backward
-from nlmcli.nn.causal import close_gates, convolve, convolve_backward, open_gates, rows_of
-from nlmcli.nn.dropout import kept
+from nlmcli.nn.causal import apply_gates, apply_gates_backward, convolve, convolve_backward, rows_of
+from nlmcli.nn.dropout import dropout_mask
 from nlmcli.nn.embedding import embedding, scatter_add
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_up, linear, linear_backward
+from nlmcli.nn.linear import add_column_sums, linear, linear_backward
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    """context: how many tokens y_t depends on; how many layers there are follows from it."""
+    """context: the number of tokens that y_t depends on, its receptive field, which determines the number of layers."""
 
     hidden: int = base.hidden(64)
     context: int = base.context(16, least=2)
 
     def dilations(self):
-        """1, 2, 4, ..., the last one shortened so that they add up to context - 1: together the layers see context tokens."""
-        found: list[int] = []
-        left = self.context - 1
-        while left > 0:
-            found.append(min(2 ** len(found), left))
-            left -= found[-1]
-        return np.array(found)
+        """1, 2, 4, ..., the last one reduced so that they sum to context - 1: together the layers see context tokens."""
+        dilations: list[int] = []
+        remaining = self.context - 1
+        while remaining > 0:
+            dilations.append(min(2 ** len(dilations), remaining))
+            remaining -= dilations[-1]
+        return np.array(dilations)
 
 
 def gated_layers(x, before, dilations, W1, b1, Wr, br, Ws, bs, keep=None):
-    """s = Σ_l z_l Ws_l + bs, and of each layer the last d rows it read, for the next call's before.
+    """s = Σ_l z_l Ws_l + bs, and the last d rows that each layer read, which are the next call's before.
 
     x (T,B,C), before (Σd,B,C), dilations (L,), W1 (L,2C,2C), b1 (L,2C), Wr (L-1,C,C), br (L-1,C), Ws (L,C,H), bs (H,);
-    keep (L,T,B,C) multiplies z: dropout -> s (T,B,H), after (Σd,B,C)
+    keep (L,T,B,C): dropout mask of z -> s (T,B,H), after (Σd,B,C)
     """
     (T, B, C), L, N = x.shape, len(W1), x.shape[0] * x.shape[1]
-    rows = np.empty((L * N + before.size // C, C), x.dtype)  # what layer after layer reads, its rows of before first
+    rows = np.empty((L * N + before.size // C, C), x.dtype)  # the input of each layer in turn, preceded by its rows of before
     gates, z = np.empty((L, N, 2 * C), x.dtype), np.empty((L, N, C), x.dtype)
     s, after = np.empty((T, B, bs.size), x.dtype), np.empty_like(before)
     keep = None if keep is None else keep.reshape(z.shape)
@@ -59,19 +59,19 @@ def gated_layers(x, before, dilations, W1, b1, Wr, br, Ws, bs, keep=None):
 
 
 def gated_layers_backward(dy, cache):
-    """From the last layer to the first.  dy: ds (T,B,H) and what comes back through after, None for nothing.
+    """Back-propagate from the last layer to the first.  dy: ds (T,B,H) and the gradient of after, or None.
 
     -> dx (T,B,C), dbefore (Σd,B,C), dW1, db1, dWr, dbr, dWs, dbs
     """
-    (ds, dafter), (shape, spans, weights, *kept) = dy, cache
+    (ds, dafter), (shape, spans, weights, *saved) = dy, cache
     dx, gradients = np.empty(shape, ds.dtype), tuple(map(np.zeros_like, weights))
     dbefore = np.zeros((spans.sum() // shape[1], *shape[1:]), ds.dtype) if dafter is None else dafter.copy()
-    backward(rows_of(ds), spans, weights, *kept, rows_of(dx), rows_of(dbefore), gradients)
+    backward(rows_of(ds), spans, weights, *saved, rows_of(dx), rows_of(dbefore), gradients)
     return dx, dbefore, *gradients
 
 
 class CNN(base.Model):
-    """State: the rows that each layer read last, d of them, layer after layer (context - 1, B, H)."""
+    """State: the last d rows that each layer read, layer by layer (context - 1, B, H)."""
 
     Config = Config
     lr_scale = 10.0
@@ -86,14 +86,14 @@ class CNN(base.Model):
         return (np.zeros((self.config.context - 1, batch, self.config.hidden), dtype),)
 
     def layers(self, P) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """W1, b1, Wr, br, Ws, bs; a single layer has no Wr and br."""
+        """W1, b1, Wr, br, Ws, bs; Wr and br are empty for a single layer."""
         single = len(P.Ws) == 1
         return P.W1, P.b1, *((P.Ws[1:], P.Ws[1:, 0]) if single else (P.Wr, P.br)), P.Ws, P.bs
 
     def forward(self, P, x, state, rng=None):
         e, _ = embedding(P.E, x)
         rows, input_cache = linear(rows_of(e), P.We, P.be)
-        keep = kept((len(P.Ws), *x.shape, self.config.hidden), self.config.dropout, rng, P.E.dtype)
+        keep = dropout_mask((len(P.Ws), *x.shape, self.config.hidden), self.config.dropout, rng, P.E.dtype)
         (before,) = state
         (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), before, self.config.dilations(), *self.layers(P), keep=keep)
         h, tanh_cache = tanh(s)
@@ -113,20 +113,20 @@ class CNN(base.Model):
 
 @kernel
 def forward(x, before, spans, weights, keep, rows, gates, z, s, after):
-    """spans (L,): d B, how many rows up in memory a layer looks. The arrays behind keep are written."""
+    """spans (L,): d B, how many rows a layer looks back. Writes the arrays that follow keep."""
     W1, b1, Wr, br, Ws, bs = weights
     N, L = x.shape[0], spans.size
     s[:] = bs
-    at, tail = 0, 0  # where the rows of a layer begin, and those before it
+    at, tail = 0, 0  # where the rows of a layer start, in rows and in before
     rows[spans[0] : spans[0] + N] = x
     for l in range(L):
         read, here = rows[at : at + spans[l] + N], slice(tail, tail + spans[l])
         read[: spans[l]] = before[here]
         after[here] = read[N:]
         convolve(read, W1[l], b1[l], gates[l])
-        open_gates(gates[l], z[l])
+        apply_gates(gates[l], z[l])
         if keep is not None:
-            drop(z[l], keep[l])
+            apply_mask(z[l], keep[l])
         multiply(z[l], Ws[l], s, accumulate=True)
         at, tail = at + spans[l] + N, tail + spans[l]
         if l + 1 < L:
@@ -137,11 +137,11 @@ def forward(x, before, spans, weights, keep, rows, gates, z, s, after):
 
 @kernel
 def backward(ds, spans, weights, keep, rows, gates, z, dx, dbefore, gradients):
-    """dx (N,C) is written and the gradients are added to. dbefore: what comes back through after becomes that of before."""
+    """Write dx (N,C) and add to the gradients. dbefore: the gradient of after is replaced by that of before."""
     W1, _, Wr, _, Ws, _ = weights
     dW1, db1, dWr, dbr, dWs, dbs = gradients
     N, L = ds.shape[0], spans.size
-    add_up(ds, dbs)
+    add_column_sums(ds, dbs)
     da, dz = np.empty(gates[0].shape, ds.dtype), np.empty(z[0].shape, ds.dtype)
     at, tail = rows.shape[0], dbefore.shape[0]
     for l in range(L - 1, -1, -1):
@@ -154,12 +154,12 @@ def backward(ds, spans, weights, keep, rows, gates, z, dx, dbefore, gradients):
         if l + 1 < L:  # dx is the gradient of what the layer above read
             multiply(dx, Wr[l].T, dz, accumulate=True)
             multiply(z[l].T, dx, dWr[l], accumulate=True)
-            add_up(dx, dbr[l])
+            add_column_sums(dx, dbr[l])
             add(drows[spans[l] :], dx)
         if keep is not None:
-            drop(dz, keep[l])
+            apply_mask(dz, keep[l])
         da[:] = gates[l]
-        close_gates(dz, da)
+        apply_gates_backward(dz, da)
         convolve_backward(da, read, W1[l], drows, dW1[l], db1[l])
         dx[:] = drows[spans[l] :]
         dbefore[here] = drows[: spans[l]]
@@ -175,7 +175,7 @@ def add(to, rows):
 
 
 @kernel
-def drop(z, keep):
+def apply_mask(z, keep):
     """z *= keep."""
     for k in range(z.shape[0]):
         a, b = z[k], keep[k]

@@ -1,18 +1,18 @@
-"""The gated recurrent unit: a state that decides what to keep of itself, with fewer gates than an LSTM.
+"""The gated recurrent unit: a hidden state whose gates decide what it keeps, with fewer gates than an LSTM.
 
     [r; z] = σ(e_t We + h_{t-1} Wh + b1);   q = h_{t-1} Wh + bn;   n = tanh(e_t We + b1 + r q)
     h_t = (1 - z) n + z h_{t-1};   y_t = h_t U + b2.
 
-Cho et al. 2014, with r applied after the product, as PyTorch computes it. We, Wh and b1 hold three parts side by side:
-those of r, of z and of n; q is the part of n that comes from the state.
+Cho et al. 2014, with r applied after the product, as PyTorch computes it. We, Wh and b1 are the concatenated blocks of
+r, z and n; q is the part of n that depends on the state.
 """
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
-from nlmcli.nn.embedding import add_rows
+from nlmcli.nn.embedding import scatter_add_rows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.matmul import multiply, multiply_packed, pack
 from nlmcli.nn.pair import pair
@@ -32,30 +32,30 @@ def gru(rows, index, Wh, bn, h0):
 
 
 def gru_backward(dy, cache):
-    """The gradients of the gates, from the last step to the first, and what they add up to.
+    """Back-propagate through the gates, from the last step to the first, and sum the gradients.
 
-    dy: dh (T,B,H) and what comes back through h_T, None for nothing.  -> drows (R,3H), dWh (H,3H), dbn (H,), dh0 (B,H)
+    dy: dh (T,B,H) and the gradient of h_T, or None.  -> drows (R,3H), dWh (H,3H), dbn (H,), dh0 (B,H)
     """
     (dh, dlast), (R, index, Wh, gates, hs) = dy, cache
     dh0 = np.zeros_like(hs[0]) if dlast is None else dlast.copy()
     da, dWh, dbn = gates.copy(), np.zeros_like(Wh), np.zeros(len(Wh), Wh.dtype)
     scan_backward(dh, Wh, da, hs, dWh, dbn, dh0)
     drows = np.zeros((R, Wh.shape[1]), dh.dtype)
-    add_rows(drows, index.reshape(-1), da.reshape(index.size, -1))
+    scatter_add_rows(drows, index.reshape(-1), da.reshape(index.size, -1))
     return drows, dWh, dbn, dh0
 
 
 @kernel
-def whole_step(x, targets, scale, h0, E, We, Wh, bn, b1, U, b2, dE, dWe, dWh, dbn, db1, dU, db2):
-    """One layer, forward, head and backward.  -> Σ nll, h_T (B,H)"""
+def fused_kernel(x, targets, scale, h0, E, We, Wh, bn, b1, U, b2, dE, dWe, dWh, dbn, db1, dU, db2):
+    """Forward, head and backward of one layer.  -> Σ nll, h_T (B,H)"""
     (T, B), H = x.shape, Wh.shape[0]
     hs, gates = np.empty((T + 1, B, H), E.dtype), np.empty((T, B, 4 * H), E.dtype)
     hs[0] = h0
-    scan(table_of(E, We, b1), x, Wh, bn, gates, hs)
+    scan(word_table(E, We, b1), x, Wh, bn, gates, hs)
     loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
     carry = np.zeros((B, H), E.dtype)
     scan_backward(dh.reshape(T, B, H), Wh, gates, hs, dWh, dbn, carry)
-    table_gradients(gates, x, E, We, dE, dWe, db1)
+    add_word_table_gradients(gates, x, E, We, dE, dWe, db1)
     return loss, hs[T].copy()
 
 
@@ -63,10 +63,10 @@ class GRU(Recurrent):
     """h_t = (1 - z) n + z h_{t-1}.  State: h of every layer (L,B,H)."""
 
     Config = Config
-    gates = 3
+    num_gates = 3
     lr_scale = 10.0
     overfits = True
-    whole_step = staticmethod(whole_step)
+    fused_kernel = staticmethod(fused_kernel)
     recur, recur_backward = staticmethod(gru), staticmethod(gru_backward)
 
     def recurrent_shapes(self):
@@ -89,7 +89,7 @@ def scan(rows, index, Wh, bn, gates, hs):
 
 @kernel
 def cell(a, h_before, h):
-    """One step of one text. a (4H,): the sums that go into r, z and n become what they are; q is as it is."""
+    """One step of one text. a (4H,): the pre-activations of r, z and n become the gates; q stays as it is."""
     H = h.size
     one = a.dtype.type(1)
     r, z, q, n = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
@@ -102,10 +102,10 @@ def cell(a, h_before, h):
 
 @kernel
 def scan_backward(dh, Wh, gates, hs, dWh, dbn, carry):
-    """From the last step to the first; dWh and dbn are added to, and the gates become [dr; dz; dn; dn].
+    """Back-propagate from the last step to the first; add to dWh and dbn, and turn the gates into [dr; dz; dn; dn].
 
-    The state's product has the gradient [dr; dz; dq], the input's [dr; dz; dn]; dn takes dq's place when dq is used up.
-    carry (B,H): what comes back from the step after, and at last dh0.
+    The state's product has the gradient [dr; dz; dq], the input's [dr; dz; dn]; dn replaces dq once dq is used.
+    carry (B,H): the gradient from the next step, finally dh0.
     """
     T, B, H = dh.shape
     panels = pack(Wh.T)
@@ -127,7 +127,7 @@ def scan_backward(dh, Wh, gates, hs, dWh, dbn, carry):
 
 @kernel
 def cell_backward(gate, h_before, dh):
-    """Each gate becomes its gradient: σ' = σ (1 - σ), tanh' = 1 - tanh²; dh goes back by z.
+    """Replace each gate by its gradient: σ' = σ (1 - σ), tanh' = 1 - tanh²; dh is multiplied by z.
 
     dz = dh (h_{t-1} - n) z (1 - z);   dn = dh (1 - z) (1 - n²);   dr = dn q r (1 - r);   dq = dn r
     """

@@ -1,14 +1,14 @@
-"""Long short-term memory: a memory c that gates protect, so that what was read long ago can stay.
+"""Long short-term memory: a cell state c that gates protect, so that information can persist for many steps.
 
     [i; f; g; o] = e_t We + h_{t-1} Wh + b1;   i, f, o = σ(i), σ(f), σ(o);   g = tanh(g)
     c_t = f c_{t-1} + i g;   h_t = o tanh(c_t);   y_t = h_t U + b2.
 
-Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with bias 1 at first, so that a new network remembers.
+Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with initial bias 1, so that an untrained network remembers.
 """
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import scatter_add
@@ -31,9 +31,9 @@ def lstm(rows, index, Wh, h0, c0):
 
 
 def lstm_backward(dy, cache):
-    """The gradients of the gates, from the last step to the first, and what they add up to.
+    """Back-propagate through the gates, from the last step to the first, and sum the gradients.
 
-    dy: dh (T,B,H) and what comes back through h_T and c_T, None for nothing.  -> drows (R,4H), dWh (H,4H), dh0, dc0 (B,H)
+    dy: dh (T,B,H) and the gradients of h_T and c_T, or None.  -> drows (R,4H), dWh (H,4H), dh0, dc0 (B,H)
     """
     (dh, *last), (R, index, Wh, gates, hs, cs) = dy, cache
     dh0, dc0 = (np.zeros_like(hs[0]) if d is None else d.copy() for d in last)
@@ -45,17 +45,17 @@ def lstm_backward(dy, cache):
 
 
 @kernel
-def whole_step(x, targets, scale, h0, c0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
-    """One layer, forward, head and backward.  -> Σ nll, h_T (B,H), c_T (B,H)"""
+def fused_kernel(x, targets, scale, h0, c0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
+    """Forward, head and backward of one layer.  -> Σ nll, h_T (B,H), c_T (B,H)"""
     (T, B), H = x.shape, Wh.shape[0]
     hs, cs = np.empty((T + 1, B, H), E.dtype), np.empty((T + 1, B, H), E.dtype)
     hs[0], cs[0] = h0, c0
     gates = np.empty((T, B, 4 * H), E.dtype)
-    scan(table_of(E, We, b1), x, Wh, gates, hs, cs)
+    scan(word_table(E, We, b1), x, Wh, gates, hs, cs)
     loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
     dh_back, dc = np.zeros((B, H), E.dtype), np.zeros((B, H), E.dtype)
     scan_backward(dh.reshape(T, B, H), Wh, gates, hs, cs, dWh, dh_back, dc)
-    table_gradients(gates, x, E, We, dE, dWe, db1)
+    add_word_table_gradients(gates, x, E, We, dE, dWe, db1)
     return loss, hs[T].copy(), cs[T].copy()
 
 
@@ -63,9 +63,9 @@ class LSTM(Recurrent):
     """State: h and c of every layer, each (L,B,H)."""
 
     Config = Config
-    gates, memories = 4, 2
+    num_gates, num_states = 4, 2
     lr_scale = 10.0
-    whole_step = staticmethod(whole_step)
+    fused_kernel = staticmethod(fused_kernel)
     recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
 
     def initialise(self, rng, dtype=np.float32):
@@ -88,7 +88,7 @@ def scan(rows, index, Wh, gates, hs, cs):
 
 @kernel
 def cell(a, c_before, c, h):
-    """One step of one text. a (4H,): the sums that go into the gates become the gates."""
+    """One step of one text. a (4H,): the pre-activations of the gates become the gates."""
     H = h.size
     i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
     for j in range(H):
@@ -100,9 +100,9 @@ def cell(a, c_before, c, h):
 
 @kernel
 def scan_backward(dh, Wh, gates, hs, cs, dWh, dh_back, dc):
-    """From the last step to the first; the gates become the gradients of their sums, and dWh is added to.
+    """Back-propagate from the last step to the first; turn the gates into the gradients of their pre-activations, and add to dWh.
 
-    dh_back, dc (B,H): what comes back from the step after, and at last dh0, dc0.
+    dh_back, dc (B,H): the gradients from the next step, finally dh0, dc0.
     """
     T, B, H = dh.shape
     panels = pack(Wh.T)
@@ -118,9 +118,9 @@ def scan_backward(dh, Wh, gates, hs, cs, dWh, dh_back, dc):
 
 @kernel
 def cell_backward(gate, c_before, c, dh, dc):
-    """dc += dh o (1 - tanh²c); then each gate's gradient times σ' = σ (1 - σ) or tanh' = 1 - tanh²; dc goes back by f.
+    """dc += dh o (1 - tanh²c); then each gate's gradient times σ' = σ (1 - σ) or tanh' = 1 - tanh²; dc is multiplied by f.
 
-    Every loop reads a gate before it writes the gate's gradient in its place.
+    Each loop reads a gate before it overwrites the gate with its gradient.
     """
     H = dh.size
     one = gate.dtype.type(1)

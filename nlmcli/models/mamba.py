@@ -1,14 +1,14 @@
-"""Mamba: a recurrence without a matrix or a tanh in it, whose step the text chooses: what to write, what to read, what to keep.
+"""Mamba: a state-space model without a recurrent matrix or a tanh, which selects by its input what to write, read and keep.
 
-A stream v begins as the embeddings; each layer adds to it, and the head reads RMSNorm(v).
+The residual stream v starts as the embeddings; each layer adds to it, and the head reads RMSNorm(v).
 
     r_t = RMSNorm(v_t);   x_t = r_t Wx;   z_t = r_t Wz;   u_t = silu(bK + Σ_k K_k x_{t-3+k})
     B_t = u_t WB;   C_t = u_t WC;   Δ_t = softplus(u_t W1 W2 + b1);   A = -e^lnA
     h_t = e^{Δ_t A} h_{t-1} + B_t Δ_t u_t;   y_t = C_t h_t + D u_t;   v_t + (y_t silu(z_t)) Wo
 
-Gu & Dao 2023, whose letters A, B, C and D are. As there, a channel has N = 16 numbers in h, its convolution sees 4
-steps, W1 W2 is of rank D/16, rounded up (none of the three is an option), and there are twice as many channels as
-numbers in an embedding unless `hidden` says how many.
+Gu & Dao 2023, with its letters A, B, C and D. As there, each channel has N = 16 numbers in h, its convolution sees 4
+steps, W1 W2 has rank D/16, rounded up (none of the three is an option), and there are twice as many channels as
+embedding dimensions unless `hidden` gives their number.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from nlmcli.nn.activations import silu, silu_backward, softplus, softplus_backwa
 from nlmcli.nn.convolution import depthwise_convolution, depthwise_convolution_backward
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import embedding, scatter_add
-from nlmcli.nn.linear import add_up
+from nlmcli.nn.linear import add_column_sums
 from nlmcli.nn.matmul import matmul
 from nlmcli.nn.rmsnorm import rmsnorm, rmsnorm_backward
 from nlmcli.nn.selective_scan import selective_scan, selective_scan_backward
 
-N = 16  # numbers remembered for each channel
-WIDTH = 4  # steps that the convolution sees
-SLOWEST, FASTEST = 1e-3, 1e-1  # Δ at the beginning
+N = 16  # size of the state of each channel
+WIDTH = 4  # kernel width of the convolution
+DELTA_MIN, DELTA_MAX = 1e-3, 1e-1  # range of Δ at initialization
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,21 @@ class Mamba(base.Model):
 
     def shapes(self):
         D, H, L, R = self.config.embed, self.channels(), self.config.layers, -(-self.config.embed // 16)
-        inward = {"g": (L, D), "Wx": (L, D, H), "Wz": (L, D, H), "K": (L, WIDTH, H), "bK": (L, H)}
-        choice = {"WB": (L, H, N), "WC": (L, H, N), "W1": (L, H, R), "W2": (L, R, H), "b1": (L, H)}
-        outward = {"lnA": (L, N, H), "D": (L, H), "Wo": (L, H, D), "gf": (D,)}
-        return {"E": (self.V, D), **inward, **choice, **outward, "U": (D, self.V), "b2": (self.V,)}
+        inputs = {"g": (L, D), "Wx": (L, D, H), "Wz": (L, D, H), "K": (L, WIDTH, H), "bK": (L, H)}
+        selection = {"WB": (L, H, N), "WC": (L, H, N), "W1": (L, H, R), "W2": (L, R, H), "b1": (L, H)}
+        outputs = {"lnA": (L, N, H), "D": (L, H), "Wo": (L, H, D), "gf": (D,)}
+        return {"E": (self.V, D), **inputs, **selection, **outputs, "U": (D, self.V), "b2": (self.V,)}
 
     def matrices(self):
-        return [name for name in super().matrices() if name != "D"]  # a gain for each channel, as the paper writes it
+        return [name for name in super().matrices() if name != "D"]  # a gain per channel, capitalized as in the paper
 
     def initialise(self, rng, dtype=np.float32):
-        """As in the paper: the numbers of a channel decay at the rates 1 to 16, and at steps of very different length."""
+        """As in the paper: the states of a channel decay at rates 1 to 16, and the step sizes Δ are log-uniform."""
         P = super().initialise(rng, dtype)
-        P.E[...] *= 2  # RMSNorm is the steeper, the shorter what it divides
+        P.E[...] *= 2  # the shorter its input, the steeper RMSNorm
         P.g[...] = P.gf[...] = P.D[...] = 1
         P.lnA[...] = np.log(np.arange(1, N + 1))[:, None]
-        delta = np.exp(rng.uniform(np.log(SLOWEST), np.log(FASTEST), P.b1.shape))
+        delta = np.exp(rng.uniform(np.log(DELTA_MIN), np.log(DELTA_MAX), P.b1.shape))
         P.b1[...] = np.log(np.expm1(delta))  # softplus⁻¹
         return P
 
@@ -74,12 +74,12 @@ class Mamba(base.Model):
         v = embedding(P.E, x)[0].reshape(x.size, -1)
         after, layers = tuple(np.empty_like(memory) for memory in state), []
         for l in range(self.config.layers):
-            out, *last, mixed = mix(P, l, v.reshape(*x.shape, -1), *(memory[l] for memory in state))
+            out, *last, mixer_cache = mixer(P, l, v.reshape(*x.shape, -1), *(memory[l] for memory in state))
             for memory, value in zip(after, last, strict=True):
                 memory[l] = value
             out, keep = dropout(out, self.config.dropout, rng)
             v = v + out
-            layers.append((mixed, keep))
+            layers.append((mixer_cache, keep))
         h, norm_cache = rmsnorm(v, P.gf)
         return h.reshape(*x.shape, -1), after, (P, x, layers, norm_cache)
 
@@ -88,34 +88,34 @@ class Mamba(base.Model):
         dv, dgf = rmsnorm_backward(dh.reshape(x.size, -1), norm_cache)
         G.gf += dgf
         for l in reversed(range(len(layers))):
-            mixed, keep = layers[l]
+            mixer_cache, keep = layers[l]
             (dout,) = dropout_backward(dv, keep)
-            dv = dv + mix_backward(dout, P, l, mixed, G)
+            dv = dv + mixer_backward(dout, P, l, mixer_cache, G)
         scatter_add(G.E, x, dv.reshape(*x.shape, -1))
 
 
-def mix(P, l, v, before, h):
-    """What layer l adds to v.  v (T,B,D), before (B,3,H), h (B,N,H) -> out (T B,D), the last three x, the last h, cache."""
+def mixer(P, l, v, before, h):
+    """The output of layer l, to be added to v.  v (T,B,D), before (B,3,H), h (B,N,H) -> out (T B,D), last three x, last h, cache."""
     (T, M, D), H = v.shape, h.shape[2]
     r, norm_cache = rmsnorm(v.reshape(T * M, D), P.g[l])
-    x = np.empty((WIDTH - 1 + T, M, H), v.dtype)  # the three before stand in front
+    x = np.empty((WIDTH - 1 + T, M, H), v.dtype)  # starts with the three before
     x[: WIDTH - 1] = before.swapaxes(0, 1)
     matmul(r, P.Wx[l], out=x[WIDTH - 1 :].reshape(T * M, H))
     gate, gate_cache = silu(matmul(r, P.Wz[l]))
     c, convolution_cache = depthwise_convolution(x, P.K[l], P.bK[l])
     u, u_cache = silu(c)
-    y, h, chosen_cache = choose_and_scan(P, l, u, h)
+    y, h, ssm_cache = ssm(P, l, u, h)
     gated = y * gate
-    cache = r, norm_cache, gate, gate_cache, convolution_cache, u_cache, chosen_cache, y, gated
+    cache = r, norm_cache, gate, gate_cache, convolution_cache, u_cache, ssm_cache, y, gated
     return matmul(gated, P.Wo[l]), x[T:].swapaxes(0, 1), h, cache
 
 
-def mix_backward(dout, P, l, cache, G):
-    """dout (T B,D) -> dv (T B,D); adds into G what belongs to layer l."""
-    r, norm_cache, gate, gate_cache, convolution_cache, u_cache, chosen_cache, y, gated = cache
+def mixer_backward(dout, P, l, cache, G):
+    """dout (T B,D) -> dv (T B,D); add the gradients of layer l to G."""
+    r, norm_cache, gate, gate_cache, convolution_cache, u_cache, ssm_cache, y, gated = cache
     dgated = matmul_backward(dout, gated, P.Wo[l], G.Wo[l])
     (dz,) = silu_backward(dgated * y, gate_cache)
-    du = choose_and_scan_backward(dgated * gate, P, l, chosen_cache, G)
+    du = ssm_backward(dgated * gate, P, l, ssm_cache, G)
     (dc,) = silu_backward(du, u_cache)
     dx, dK, dbK = depthwise_convolution_backward(dc, convolution_cache)
     G.K[l] += dK
@@ -127,8 +127,8 @@ def mix_backward(dout, P, l, cache, G):
     return dv
 
 
-def choose_and_scan(P, l, u, h):
-    """The scan of u, by the B, C and Δ that u itself chooses.  u (T,B,H), h (B,N,H) -> y (T B,H), the last h, cache."""
+def ssm(P, l, u, h):
+    """The selective scan of u, whose B, C and Δ are functions of u.  u (T,B,H), h (B,N,H) -> y (T B,H), the last h, cache."""
     T, M, H = u.shape
     rows = u.reshape(T * M, H)
     B, C, low = (matmul(rows, W[l]) for W in (P.WB, P.WC, P.W1))
@@ -139,15 +139,15 @@ def choose_and_scan(P, l, u, h):
     return y.reshape(T * M, H), h, (rows, low, delta_cache, A, scan_cache)
 
 
-def choose_and_scan_backward(dy, P, l, cache, G):
-    """dy (T B,H) -> du (T,B,H), from all that u decides."""
+def ssm_backward(dy, P, l, cache, G):
+    """dy (T B,H) -> du (T,B,H), including the gradients through B, C and Δ."""
     rows, low, delta_cache, A, scan_cache = cache
     u = scan_cache[0]
     du, ddelta, dA, dB, dC, dD, _ = selective_scan_backward((dy.reshape(u.shape), None), scan_cache)
     G.lnA[l] += dA * A  # A = -e^lnA is its own derivative
     G.D[l] += dD
     (dsum,) = softplus_backward(ddelta.reshape(dy.shape), delta_cache)
-    add_up(dsum, G.b1[l])
+    add_column_sums(dsum, G.b1[l])
     dlow = matmul_backward(dsum, low, P.W2[l], G.W2[l])
     for dY, W, dW in ((dB, P.WB, G.WB), (dC, P.WC, G.WC), (dlow, P.W1, G.W1)):
         matmul_backward(dY.reshape(len(rows), -1), rows, W[l], dW[l], du.reshape(dy.shape))
@@ -155,6 +155,6 @@ def choose_and_scan_backward(dy, P, l, cache, G):
 
 
 def matmul_backward(dY, X, W, dW, dX=None):
-    """Y = X W:  dW += Xᵀ dY;  dX = dY Wᵀ, or that added to the dX there is."""
+    """Y = X W:  dW += Xᵀ dY;  dX = dY Wᵀ, or dX += dY Wᵀ if dX is given."""
     matmul(X.T, dY, out=dW, accumulate=True)
     return matmul(dY, W.T, out=dX, accumulate=dX is not None)

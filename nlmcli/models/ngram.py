@@ -1,20 +1,20 @@
-"""The n-gram model: no network, but how often each word followed the n-1 words before it, smoothed.
+"""The n-gram model: no network, but smoothed counts of each word after the n-1 words before it.
 
     p(w|c) = (a(cw) - D(a(cw))) / a(c) + γ(c) p(w|c');    γ(c) = Σ_w D(a(cw)) / a(c);    a(c) = Σ_w a(cw)
 
-Interpolated modified Kneser-Ney smoothing (Kneser & Ney 1995, Chen & Goodman 1998). c' is c without its first word; under
-the empty context lies 1/V. a is how often an n-gram of the highest order stands in the text, and how many different words
-stand before a shorter one: Francisco may be frequent, but it follows little else than San. The beginning of a text is a
-different word each time. D discounts counts of 1, of 2, and of 3 or more, in each order its own: with n_i n-grams of a = i,
+Interpolated modified Kneser-Ney smoothing (Kneser & Ney 1995, Chen & Goodman 1998). c' is c without its first word; the
+empty context interpolates with 1/V. a is the count of an n-gram of the highest order, and of a shorter one the number of
+different words that precede it: Francisco may be frequent, but it follows little else than San. The beginning of a text
+is a different word each time. D discounts counts of 1, 2, and 3 or more, for each order: with n_i n-grams of a = i,
 
     D(i) = i - (i + 1) Y n_{i+1} / n_i;    Y = n_1 / (n_1 + 2 n_2)
 
-and no n-gram is left out for being rare. In its place, with --add-k X, additive smoothing; Laplace's (1814) for X = 1:
+and no n-gram is pruned. With --add-k X, additive smoothing takes its place; Laplace's (1814) for X = 1:
 
     p(w|c) = (n(cw) + k u(w)) / (n(c) + k);    k = X V
 
-V are the types that the text has, and u is 1/V for each; types that it has not, if there are any, share 1/(N+1) of u, N
-the tokens (method A, Cleary & Witten 1984). Of a context that the text has not nothing is known: p = u.
+V is the number of types in the text, and u is 1/V for each of them; types that are not in it, if any, share 1/(N+1) of
+u, N the number of tokens (method A, Cleary & Witten 1984). After a context that is not in the text, p = u.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ import numpy as np
 
 from nlmcli.errors import InputError
 from nlmcli.models import base
-from nlmcli.nn.embedding import look_back
+from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.ngrams import find, is_tree, side_by_side, tree
+from nlmcli.nn.ngrams import build_trie, find_node, is_valid_trie, join_texts
 from nlmcli.nn.params import Params
 from nlmcli.nn.rank import rank_of
 from nlmcli.options import option
 
-NOTHING = -1  # stands before the beginning of a text
+BEFORE_START = -1  # the id that precedes the beginning of a text
 ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smoothing)."
-FALLBACK = (0.5, 1.0, 1.5)  # discounts where there are too few n-grams to estimate them
+DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Config:
 
 
 class Counts(Params):
-    """The tree of n-grams (word, count, first), and D of 0, 1, 2, and 3 or more for each order (n,4).
+    """The trie of n-grams (word, count, first), and D of 0, 1, 2, and 3 or more for each order (n,4).
 
-    What θ is for a neural model, `flat`, is its counts.
+    `flat`, which is θ in a neural model, is the counts.
     """
 
     def __init__(self, word, count, first, discount):
@@ -53,22 +53,22 @@ class Counts(Params):
 
 
 class NGram(base.Model):
-    """State: the last n-1 words (n-1,B), NOTHING before the first.  h: the n-1 words before each prediction (T,B,n-1)."""
+    """State: the last n-1 words (n-1,B), BEFORE_START at the beginning.  h: the n-1 words before each prediction (T,B,n-1)."""
 
     Config = Config
     neural = False
 
     def start(self, batch, dtype=np.int64):
-        return (np.full((self.config.context - 1, batch), NOTHING),)
+        return (np.full((self.config.context - 1, batch), BEFORE_START),)
 
     def forward(self, P, x, state, rng=None):
-        ids, before = look_back(state[0], x)
+        ids, before = context_windows(state[0], x)
         return ids[..., 1:], (before,), None
 
     def count(self, texts):
         kneser_ney = self.config.add_k is None
-        tokens, place = side_by_side(texts, self.newline)
-        word, counts, first = tree(tokens, place, self.config.context, self.V, before=kneser_ney)
+        tokens, position = join_texts(texts, self.newline)
+        word, counts, first = build_trie(tokens, position, self.config.context, self.V, continuation=kneser_ney)
         discount = [discounts(count) if kneser_ney else np.zeros(4) for count in counts]
         return Counts(word, np.concatenate(counts, dtype=np.int32), first, np.array(discount))
 
@@ -76,15 +76,15 @@ class NGram(base.Model):
         n = self.config.context
         word, count, first, discount = (arrays.get(name, np.empty(0)) for name in ("word", "count", "first", "discount"))
         typed = word.dtype == count.dtype == first.dtype == np.int32 and discount.dtype == np.float64
-        if not typed or discount.shape != (n, 4) or not is_tree(word, count, first, n, self.V):
+        if not typed or discount.shape != (n, 4) or not is_valid_trie(word, count, first, n, self.V):
             raise InputError(f"no counts of the {n}-grams of {self.V} types")
         return Counts(word, count, first, discount)
 
     def score(self, P, x, targets, state, excluded=-1):
         h, state, _ = self.forward(P, x, state)
         real = targets >= 0
-        p, rank = look_up(h[real], targets[real], excluded, *self.known(P))
-        with np.errstate(divide="ignore"):  # without smoothing, what never happened is impossible
+        p, rank = score_targets(h[real], targets[real], excluded, *self.prediction_arguments(P))
+        with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
             return -np.log(p), rank, state
 
     def logits(self, P, h):
@@ -93,43 +93,43 @@ class NGram(base.Model):
             return np.log(p, out=p)
 
     def probabilities(self, P, h):
-        """p(w|c) of every word after each context.  h (N,n-1) -> (N,V)"""
+        """p(w|c) of all words after each context.  h (N,n-1) -> (N,V)"""
         p = np.empty((len(h), self.V))
-        predict_all(np.ascontiguousarray(h), *self.known(P), p)
+        predict_all(np.ascontiguousarray(h), *self.prediction_arguments(P), p)
         return p
 
-    def known(self, P):
-        """What `predict` is given: the tree, the discounts, k, whether only the longest context is asked, and p without one (V,)."""
-        longest = self.config.add_k is not None
+    def prediction_arguments(self, P):
+        """The arguments of `predict`: the trie, the discounts, k, whether only the longest context counts, and p without one (V,)."""
+        longest_only = self.config.add_k is not None
         counts = P.count[: self.V]
-        ground = seen_types(counts) if longest else np.full(self.V, 1 / self.V)
-        k = self.config.add_k * np.count_nonzero(counts) if longest else 0.0
-        if not longest or self.config.context == 1:
+        base_p = uniform_over_seen(counts) if longest_only else np.full(self.V, 1 / self.V)
+        k = self.config.add_k * np.count_nonzero(counts) if longest_only else 0.0
+        if not longest_only or self.config.context == 1:
             row = np.zeros(self.V)
-            ground = share_out(1.0, P.word, P.count, 0, self.V, P.discount[0], k, row) * ground + row
-        return P.word, P.count, P.first, P.discount, k, longest, ground
+            base_p = add_discounted(1.0, P.word, P.count, 0, self.V, P.discount[0], k, row) * base_p + row
+        return P.word, P.count, P.first, P.discount, k, longest_only, base_p
 
 
 def discounts(count):
-    """D of 0, 1, 2, and 3 or more, from the counts of one order; FALLBACK where they do not give numbers above 0."""
+    """D of 0, 1, 2, and 3 or more, from the counts of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
     n = np.bincount(np.minimum(count, 5), minlength=5).astype(float)
     if not n[1:4].all():
-        return np.array((0.0, *FALLBACK))
+        return np.array((0.0, *DISCOUNT_FALLBACK))
     Y = n[1] / (n[1] + 2 * n[2])
     D = [i - (i + 1) * Y * n[i + 1] / n[i] for i in (1, 2, 3)]
-    return np.array((0.0, *(D if min(D) > 0 else FALLBACK)))
+    return np.array((0.0, *(D if min(D) > 0 else DISCOUNT_FALLBACK)))
 
 
-def seen_types(counts):
-    """u: alike for all types that were seen; those that were not share as much as one token more would have.  counts (types,)"""
-    seen, some = counts > 0, int(np.count_nonzero(counts))
-    rest = 1 / (counts.sum() + 1) if some < len(counts) else 0.0
-    return np.where(seen, (1 - rest) / max(1, some), rest / max(1, len(counts) - some))
+def uniform_over_seen(counts):
+    """u: uniform over the types that were seen; the others share the mass of one more token.  counts (types,)"""
+    seen, types = counts > 0, int(np.count_nonzero(counts))
+    rest = 1 / (counts.sum() + 1) if types < len(counts) else 0.0
+    return np.where(seen, (1 - rest) / max(1, types), rest / max(1, len(counts) - types))
 
 
 @kernel
-def share_out(left, word, count, start, stop, D, k, row):
-    """row[w] += left (a - D(a)) / (a(c) + k), a the counts from start to stop.  -> (Σ D(a) + k) / (a(c) + k)"""
+def add_discounted(left, word, count, start, stop, D, k, row):
+    """row[w] += left (a - D(a)) / (a(c) + k), a the counts of nodes start to stop.  -> (Σ D(a) + k) / (a(c) + k)"""
     total = ones = twos = more = 0
     for i in range(start, stop):
         total += count[i]
@@ -143,36 +143,36 @@ def share_out(left, word, count, start, stop, D, k, row):
 
 
 @kernel
-def predict(context, word, count, first, discount, k, longest, ground, row):
-    """p(w|c) of all words: what the longest context leaves goes to the next, and what all leave to the ground.
+def predict(context, word, count, first, discount, k, longest_only, base_p, row):
+    """p(w|c) of all words: the mass that the longest context leaves goes to the next shorter one, and what all leave to base_p.
 
-    context (n-1,), ground (V,) -> row (V,)
+    context (n-1,), base_p (V,) -> row (V,)
     """
     row[:] = 0
     left = 1.0
     for start in range(context.size):
-        if context[start] < 0:  # NOTHING
+        if context[start] < 0:  # BEFORE_START
             continue
-        i = find(context[start:], word, first)
+        i = find_node(context[start:], word, first)
         if i >= 0 and first[i] < first[i + 1]:
-            left *= share_out(left, word, count, first[i], first[i + 1], discount[context.size - start], k, row)
-        if longest:
+            left *= add_discounted(left, word, count, first[i], first[i + 1], discount[context.size - start], k, row)
+        if longest_only:
             break
     for w in range(row.size):
-        row[w] += left * ground[w]
+        row[w] += left * base_p[w]
 
 
 @kernel
-def predict_all(contexts, word, count, first, discount, k, longest, ground, p):
+def predict_all(contexts, word, count, first, discount, k, longest_only, base_p, p):
     for t in range(len(contexts)):
-        predict(contexts[t], word, count, first, discount, k, longest, ground, p[t])
+        predict(contexts[t], word, count, first, discount, k, longest_only, base_p, p[t])
 
 
 @kernel
-def look_up(contexts, targets, excluded, word, count, first, discount, k, longest, ground):
-    """p of each target, and its rank without a word that is excluded.  contexts (N,n-1), targets (N,) -> (N,), (N,)"""
-    p, rank, row = np.empty(targets.size), np.empty(targets.size, np.int32), np.empty_like(ground)
+def score_targets(contexts, targets, excluded, word, count, first, discount, k, longest_only, base_p):
+    """p of each target, and its rank without the word `excluded`.  contexts (N,n-1), targets (N,) -> (N,), (N,)"""
+    p, rank, row = np.empty(targets.size), np.empty(targets.size, np.int32), np.empty_like(base_p)
     for t in range(targets.size):
-        predict(contexts[t], word, count, first, discount, k, longest, ground, row)
+        predict(contexts[t], word, count, first, discount, k, longest_only, base_p, row)
         p[t], rank[t] = row[targets[t]], rank_of(row, targets[t], excluded)
     return p, rank

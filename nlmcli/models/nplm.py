@@ -1,4 +1,4 @@
-"""The neural probabilistic language model with direct connections from the words to the output.
+"""The neural probabilistic language model with direct connections from the embeddings to the output.
 
 x_t = [e_{t-n+1}; ...; e_t];   y_t = tanh(x_t W1 + b1) W2 + x_t W3 + b2.          Bengio et al. 2003
 """
@@ -7,12 +7,12 @@ import numpy as np
 
 from nlmcli.models.window import Window
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import look_back
+from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.window import add_gradients, window
 
 
 class NPLM(Window):
-    """A window whose head reads [tanh(x_t W1 + b1); x_t] through [W2; W3].  State and sizes are the window's."""
+    """A window whose head reads [tanh(x_t W1 + b1); x_t] with [W2; W3].  State and sizes are those of Window."""
 
     lr_scale = 7.5
 
@@ -28,10 +28,10 @@ class NPLM(Window):
         }
 
     def head(self, P):
-        return P.together("W2", "W3"), P.b2  # W2 and W3 lie beside each other in θ
+        return P.stacked("W2", "W3"), P.b2  # W2 and W3 are adjacent in θ
 
     def forward(self, P, x, state, rng=None):
-        ids, before = look_back(state[0], x)
+        ids, before = context_windows(state[0], x)
         out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
         read, keep = self.drop(out, rng)
         return read.reshape(*x.shape, -1), (before,), (cache, keep)
@@ -45,6 +45,6 @@ class NPLM(Window):
         add_gradients(dout, window_cache, G.E, G.W1, G.b1)
 
     def drop(self, out, rng):
-        """Dropout on the hidden part, not on the words."""
+        """Dropout of the hidden units, not of the embeddings."""
         h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
         return (out, None) if keep is None else (np.concatenate([h, out[:, self.config.hidden :]], axis=1), keep)

@@ -1,11 +1,11 @@
-"""The simple recurrent network: one state that every word changes, for texts of any length.
+"""The simple recurrent network: one hidden state that every word updates, for texts of any length.
 
 h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
 """
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, table_gradients, table_of
+from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
 from nlmcli.nn.embedding import scatter_add
@@ -26,7 +26,7 @@ def elman(rows, index, Wh, h0):
 def elman_backward(dy, cache):
     """da_t = (dh_t + da_{t+1} Whᵀ)(1 - h_t²);  dWh = Σ_t h_{t-1}ᵀ da_t;  dh0 = da_0 Whᵀ.
 
-    dy: dh (T,B,H) and what comes back through h_T, None for nothing.  -> drows (R,H), dWh (H,H), dh0 (B,H)
+    dy: dh (T,B,H) and the gradient of h_T, or None.  -> drows (R,H), dWh (H,H), dh0 (B,H)
     """
     (dh, dlast), (R, index, Wh, hs) = dy, cache
     da, dWh = np.empty_like(dh), np.zeros_like(Wh)
@@ -38,16 +38,16 @@ def elman_backward(dy, cache):
 
 
 @kernel
-def whole_step(x, targets, scale, h0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
-    """One layer, forward, head and backward.  -> Σ nll, h_T (B,H)"""
+def fused_kernel(x, targets, scale, h0, E, We, Wh, b1, U, b2, dE, dWe, dWh, db1, dU, db2):
+    """Forward, head and backward of one layer.  -> Σ nll, h_T (B,H)"""
     (T, B), H = x.shape, Wh.shape[0]
     hs = np.empty((T + 1, B, H), E.dtype)
     hs[0] = h0
-    scan(table_of(E, We, b1), x, Wh, hs)
+    scan(word_table(E, We, b1), x, Wh, hs)
     loss, dh = small_head(hs[1:].reshape(T * B, H), U, b2, targets, scale, dU, db2)
     da, carry = np.empty((T, B, H), E.dtype), np.zeros((B, H), E.dtype)
     scan_backward(dh.reshape(T, B, H), Wh, hs, da, dWh, carry)
-    table_gradients(da, x, E, We, dE, dWe, db1)
+    add_word_table_gradients(da, x, E, We, dE, dWe, db1)
     return loss, hs[T].copy()
 
 
@@ -55,10 +55,10 @@ class RNN(Recurrent):
     """h_t = tanh(e_t We + h_{t-1} Wh + b1).  State: h of every layer (L,B,H)."""
 
     Config = Config
-    gates = 1
+    num_gates = 1
     lr_scale = 5.5
     overfits = True
-    whole_step = staticmethod(whole_step)
+    fused_kernel = staticmethod(fused_kernel)
     recur, recur_backward = staticmethod(elman), staticmethod(elman_backward)
 
 
@@ -79,7 +79,7 @@ def scan(rows, index, Wh, hs):
 
 @kernel
 def scan_backward(dh, Wh, hs, da, dWh, carry):
-    """From the last step to the first. carry (B,H): what comes back from the step after, and at last dh0."""
+    """Back-propagate from the last step to the first. carry (B,H): the gradient from the next step, finally dh0."""
     T, B, H = dh.shape
     one = Wh.dtype.type(1)
     panels = pack(Wh.T)

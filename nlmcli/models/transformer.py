@@ -1,15 +1,15 @@
-"""The Transformer: layers in which every position asks those before it, and then thinks for itself.
+"""The Transformer: layers in which each position attends to those before it, followed by an MLP per position.
 
     x = E[w] + Ep[position]
     x = x + attention(LN(x; ga, ba) Wqkv + bqkv) Wo + bo          in each of L layers
     x = x + gelu(LN(x; gm, bm) W1 + b1) W2 + b2
     y = LN(x; gf, bf) U,   U = Eᵀ if tied
 
-Vaswani et al. 2017, as a decoder with the normalisation before each part: GPT-2 (Radford et al. 2019), number for
-number, so that its weights carry over. Dropout is where GPT-2 has it: of the embeddings, of the attention's
-probabilities, and of what each part adds.
+Vaswani et al. 2017, as a decoder with pre-normalization: GPT-2 (Radford et al. 2019), number for number, so that its
+weights carry over. Dropout is where GPT-2 has it: on the embeddings, on the attention probabilities, and on the output of
+each attention and MLP.
 
-A text is read in blocks of `context` tokens: token t stands at position t mod context and sees its own block up to itself.
+A text is read in blocks of `context` tokens: token t has position t mod context and attends to its own block up to itself.
 """
 
 import math
@@ -22,10 +22,10 @@ from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.activations import gelu_and_gradient, gelu_into
 from nlmcli.nn.attention import attend, attend_backward
-from nlmcli.nn.dropout import dropout, dropout_backward, kept_or_empty
+from nlmcli.nn.dropout import dropout, dropout_backward, dropout_mask_or_empty
 from nlmcli.nn.embedding import embedding, scatter_add
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.layernorm import add_normalise_gradients, layernorm, layernorm_backward, normalise, rescale
+from nlmcli.nn.layernorm import add_layernorm_gradients, affine, layernorm, layernorm_backward, normalize
 from nlmcli.nn.linear import add_gradients, add_weight_gradients
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.params import Params, Shapes
@@ -42,11 +42,11 @@ class Config(base.Config):
 
     def __post_init__(self):
         if self.embed % self.heads:
-            raise InputError(f"--embed {self.embed} cannot be shared out among --heads {self.heads}; give a multiple of {self.heads}")
+            raise InputError(f"--embed {self.embed} is not divisible by --heads {self.heads}; give a multiple of {self.heads}")
 
 
 class Layers(NamedTuple):
-    """The parameters of all layers, or their gradients, each with the layer as its first axis."""
+    """The parameters of all layers, or their gradients; axis 0 of each is the layer."""
 
     ga: np.ndarray
     ba: np.ndarray
@@ -62,10 +62,10 @@ class Layers(NamedTuple):
     b2: np.ndarray
 
 
-class Made(NamedTuple):
-    """What the layers make on the way and backward needs, by the layer.  N = B T rows, those of a text together.
+class Activations(NamedTuple):
+    """The activations that backward needs, by layer.  N = B T rows, those of a text together.
 
-    What attention and MLP read is made again from x̂, and what gelu gives from what it reads: that costs less than memory.
+    The inputs of attention and MLP are recomputed from x̂, and the output of GELU from its input: that costs less than memory.
     """
 
     a_hat: np.ndarray  # (L,N,D) x̂ before attention, and its 1/√(var + ε) (L,N)
@@ -76,23 +76,22 @@ class Made(NamedTuple):
     o: np.ndarray  # (L,B,T,D)
     m_hat: np.ndarray  # the same before the MLP
     m_r: np.ndarray
-    u: np.ndarray  # (L,N,H) what the MLP's GELU reads
+    u: np.ndarray  # (L,N,H) input of the MLP's GELU
 
 
-class Keep(NamedTuple):
-    """What dropout multiplies by, by the layer; empty where nothing is dropped."""
+class DropoutMasks(NamedTuple):
+    """The dropout masks, by layer; empty if nothing is dropped."""
 
     prob: np.ndarray  # (L,B,heads,T,n)
-    a: np.ndarray  # (L,N,D) of what attention adds
-    m: np.ndarray  # (L,N,D) of what the MLP adds
+    a: np.ndarray  # (L,N,D) of the attention output
+    m: np.ndarray  # (L,N,D) of the MLP output
 
 
 class Transformer(base.Model):
-    """State: keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
+    """State (KV cache): keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
 
     Config = Config
-    lr_scale = 3.2
-    lr_power = 0.0
+    lr_scale = 2.5
 
     @property
     def window(self):
@@ -119,7 +118,7 @@ class Transformer(base.Model):
         return [x]
 
     def initialise(self, rng, dtype=np.float32):
-        """Each layer adds twice to x, so that what is added is made smaller by √2L (Radford et al. 2019)."""
+        """Each layer adds to x twice, so the matrices whose outputs are added are divided by √2L (Radford et al. 2019)."""
         P = super().initialise(rng, dtype)
         P.Ep[...] *= 0.02 * np.sqrt(self.config.context)
         for added in (P.Wo, P.W2):
@@ -138,30 +137,30 @@ class Transformer(base.Model):
         ids = np.ascontiguousarray(x.T)
         position = (filled[:, None] + np.arange(T)) % self.config.context
         e, e_keep = dropout(embedding(P.E, ids)[0] + embedding(P.Ep, position)[0], self.config.dropout, rng)
-        keep = self.draw(B, T, rng, e.dtype)
-        rows, made = e.reshape(B * T, -1), self.room(B, T, keep, e.dtype)
-        encode(rows, self.layers(P), K, V, filled, keep, made)
+        keep = self.draw_masks(B, T, rng, e.dtype)
+        rows, saved = e.reshape(B * T, -1), self.allocate(B, T, keep, e.dtype)
+        encode(rows, self.layers(P), K, V, filled, keep, saved)
         h, norm_cache = layernorm(rows, P.gf, P.bf)
-        cache = ids, position, e_keep, self.layers(P), state, keep, made, norm_cache
-        return np.ascontiguousarray(h.reshape(B, T, -1).swapaxes(0, 1)), self.after(made.qkv, state), cache
+        cache = ids, position, e_keep, self.layers(P), state, keep, saved, norm_cache
+        return np.ascontiguousarray(h.reshape(B, T, -1).swapaxes(0, 1)), self.next_state(saved.qkv, state), cache
 
     def backward(self, dh, cache, G):
-        ids, position, e_keep, W, (K, V, (filled,)), keep, made, norm_cache = cache
+        ids, position, e_keep, W, (K, V, (filled,)), keep, saved, norm_cache = cache
         dh = np.ascontiguousarray(dh.swapaxes(0, 1)).reshape(ids.size, -1)
         dx, dgf, dbf = layernorm_backward(dh, norm_cache)
         G.gf += dgf
         G.bf += dbf
-        encode_backward(dx, W, K, V, filled, keep, made, self.layers(G))
+        encode_backward(dx, W, K, V, filled, keep, saved, self.layers(G))
         (de,) = dropout_backward(dx.reshape(*ids.shape, -1), e_keep)
         scatter_add(G.E, ids, de)
         scatter_add(G.Ep, position, de)
 
-    def after(self, qkv, state):
-        """The state of the block that each text is in now; where one has just ended, that of a fresh one.  qkv (L,B,T,3D)"""
+    def next_state(self, qkv, state):
+        """The keys and values of each text's current block; none if a block has just ended.  qkv (L,B,T,3D)"""
         T, D = qkv.shape[2], self.config.embed
         filled = (state[2] + T) % self.config.context
         if not filled.any() and not state[2].any():
-            return state  # from one fresh block to the next
+            return state  # from the start of a block to the start of the next
         K, V, _ = self.start(qkv.shape[1], qkv.dtype)
         for b, now in enumerate(filled[0]):
             new = min(T, now)
@@ -174,67 +173,67 @@ class Transformer(base.Model):
     def layers(self, P):
         return Layers(*(P[name] for name in Layers._fields))
 
-    def draw(self, B, T, rng, dtype):
+    def draw_masks(self, B, T, rng, dtype):
         c = self.config
         shapes = (c.layers, B, c.heads, T, c.context), (c.layers, B * T, c.embed), (c.layers, B * T, c.embed)
-        return Keep(*(kept_or_empty(shape, c.dropout, rng, dtype) for shape in shapes))
+        return DropoutMasks(*(dropout_mask_or_empty(shape, c.dropout, rng, dtype) for shape in shapes))
 
-    def room(self, B, T, keep, dtype):
-        """What `encode` fills, cut from one array: of many, the system would take back each and clear it for the next step."""
+    def allocate(self, B, T, keep, dtype):
+        """The arrays that `encode` fills, as views of one array: the system would reclaim many and clear them for the next step."""
         L, D, H, heads, n = self.config.layers, self.config.embed, self.hidden, self.config.heads, self.config.context
         N = B * T
         one, prob = (L, N, D), (L, B, heads, T, n)
         used = prob if keep.prob.size else (0,)
         shapes: Shapes = dict(
-            zip(Made._fields, (one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H)), strict=True)
+            zip(Activations._fields, (one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H)), strict=True)
         )
-        room = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
-        return Made(*(room[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
+        buffer = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
+        return Activations(*(buffer[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
 
 
 @kernel
-def encode(x, W, past_k, past_v, filled, keep, made):
-    """x (N,D) goes through all layers, in place."""
-    (N, D), H = x.shape, made.u.shape[2]
+def encode(x, W, past_k, past_v, filled, keep, saved):
+    """Forward pass of all layers, in place.  x (N,D)."""
+    (N, D), H = x.shape, saved.u.shape[2]
     n, v, more = np.empty_like(x), np.empty((N, H), x.dtype), np.empty_like(x)
     for l in range(W.Wqkv.shape[0]):
-        qkv, o, u = made.qkv[l].reshape(N, 3 * D), made.o[l].reshape(N, D), made.u[l]
-        normalise(x, W.ga[l], W.ba[l], n, made.a_hat[l], made.a_r[l])
+        qkv, o, u = saved.qkv[l].reshape(N, 3 * D), saved.o[l].reshape(N, D), saved.u[l]
+        normalize(x, W.ga[l], W.ba[l], n, saved.a_hat[l], saved.a_r[l])
         multiply(n, W.Wqkv[l], qkv, bias=W.bqkv[l])
-        attend(made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], made.o[l])
+        attend(saved.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], saved.prob[l], saved.used[l], saved.o[l])
         multiply(o, W.Wo[l], more, bias=W.bo[l])
-        add_kept(x, more, keep.a[l])
-        normalise(x, W.gm[l], W.bm[l], n, made.m_hat[l], made.m_r[l])
+        add_residual(x, more, keep.a[l])
+        normalize(x, W.gm[l], W.bm[l], n, saved.m_hat[l], saved.m_r[l])
         multiply(n, W.W1[l], u, bias=W.b1[l])
         gelu_into(u.reshape(u.size), v.reshape(v.size))
         multiply(v, W.W2[l], more, bias=W.b2[l])
-        add_kept(x, more, keep.m[l])
+        add_residual(x, more, keep.m[l])
 
 
 @kernel
-def encode_backward(dx, W, past_k, past_v, filled, keep, made, dW):
-    """dx (N,D) goes back through all layers, in place; adds the gradients of their parameters into dW."""
+def encode_backward(dx, W, past_k, past_v, filled, keep, saved, dW):
+    """Backward pass of all layers, in place; add the gradients of their parameters to dW.  dx (N,D)."""
     N, D = dx.shape
-    n, v, du, dn = np.empty_like(dx), np.empty_like(made.u[0]), np.empty_like(made.u[0]), np.empty_like(dx)
-    do, dqkv = np.empty_like(made.o[0]), np.empty_like(made.qkv[0])
+    n, v, du, dn = np.empty_like(dx), np.empty_like(saved.u[0]), np.empty_like(saved.u[0]), np.empty_like(dx)
+    do, dqkv = np.empty_like(saved.o[0]), np.empty_like(saved.qkv[0])
     for l in range(W.Wqkv.shape[0] - 1, -1, -1):
-        u, d = made.u[l], kept(dx, keep.m[l])
+        u, d = saved.u[l], masked(dx, keep.m[l])
         multiply(d, W.W2[l].T, du)
         gelu_and_gradient(u.reshape(u.size), du.reshape(du.size), v.reshape(v.size))
         add_weight_gradients(v, d, dW.W2[l], dW.b2[l])
-        rescale(made.m_hat[l], W.gm[l], W.bm[l], n)
+        affine(saved.m_hat[l], W.gm[l], W.bm[l], n)
         add_gradients(n, W.W1[l], du, dn, dW.W1[l], dW.b1[l])
-        add_normalise_gradients(dn, made.m_hat[l], made.m_r[l], W.gm[l], dx, dW.gm[l], dW.bm[l])
-        d = kept(dx, keep.a[l])
-        add_gradients(made.o[l].reshape(N, D), W.Wo[l], d, do.reshape(N, D), dW.Wo[l], dW.bo[l])
-        attend_backward(do, made.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], made.prob[l], made.used[l], dqkv)
-        rescale(made.a_hat[l], W.ga[l], W.ba[l], n)
+        add_layernorm_gradients(dn, saved.m_hat[l], saved.m_r[l], W.gm[l], dx, dW.gm[l], dW.bm[l])
+        d = masked(dx, keep.a[l])
+        add_gradients(saved.o[l].reshape(N, D), W.Wo[l], d, do.reshape(N, D), dW.Wo[l], dW.bo[l])
+        attend_backward(do, saved.qkv[l], past_k[l], past_v[l], filled, keep.prob[l], saved.prob[l], saved.used[l], dqkv)
+        affine(saved.a_hat[l], W.ga[l], W.ba[l], n)
         add_gradients(n, W.Wqkv[l], dqkv.reshape(N, 3 * D), dn, dW.Wqkv[l], dW.bqkv[l])
-        add_normalise_gradients(dn, made.a_hat[l], made.a_r[l], W.ga[l], dx, dW.ga[l], dW.ba[l])
+        add_layernorm_gradients(dn, saved.a_hat[l], saved.a_r[l], W.ga[l], dx, dW.ga[l], dW.ba[l])
 
 
 @kernel
-def add_kept(x, more, keep):
+def add_residual(x, more, keep):
     """x += more keep."""
     for k in range(x.shape[0]):
         row, add = x[k], more[k]
@@ -247,8 +246,8 @@ def add_kept(x, more, keep):
 
 
 @kernel
-def kept(dx, keep):
-    """dx keep, or dx itself where nothing is dropped."""
+def masked(dx, keep):
+    """dx keep, or dx itself if nothing is dropped."""
     if keep.size == 0:
         return dx
     return dx * keep

@@ -1,4 +1,4 @@
-"""A fixed window: the embeddings of the last n words side by side, one tanh layer.
+"""A fixed window: the embeddings of the last n words, concatenated, and one tanh layer.
 
 x_t = [e_{t-n+1}; ...; e_t];   h_t = tanh(x_t W1 + b1);   y_t = h_t U + b2.
 """
@@ -9,8 +9,8 @@ import numpy as np
 
 from nlmcli.models import base
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.embedding import look_back
-from nlmcli.nn.window import add_gradients, whole_step, window
+from nlmcli.nn.embedding import context_windows
+from nlmcli.nn.window import add_gradients, fused_kernel, window
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Window(base.Model):
         return (np.full((self.config.context - 1, batch), self.newline),)
 
     def forward(self, P, x, state, rng=None):
-        ids, before = look_back(state[0], x)
+        ids, before = context_windows(state[0], x)
         out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
         h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
         return h.reshape(*x.shape, -1), (before,), (cache, keep)
@@ -49,6 +49,6 @@ class Window(base.Model):
         return True
 
     def fused_step(self, P, x, targets, state, scale, G):
-        ids, before = look_back(state[0], x)
-        given = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))
-        return whole_step(*given, G.E, G.W1, G.b1, *self.head(G)), (before,)
+        ids, before = context_windows(state[0], x)
+        inputs = (P.E, ids.reshape(x.size, -1), P.W1, P.b1, *self.head(P), targets, P.E.dtype.type(scale))
+        return fused_kernel(*inputs, G.E, G.W1, G.b1, *self.head(G)), (before,)

@@ -1,4 +1,4 @@
-"""Nonlinearities, element by element."""
+"""Element-wise activation functions, and softmax."""
 
 import math
 
@@ -9,7 +9,7 @@ from nlmcli.nn.elementary import sigmoid
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
 
-TWICE_ROOT, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # of gelu
+TWICE_ROOT, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # constants of gelu
 
 
 def tanh(x):
@@ -47,7 +47,7 @@ def gelu_into(u, y):
 
 @kernel
 def gelu_and_gradient(u, d, y):
-    """y = gelu(u), for those who did not keep it; d becomes d gelu'(u).  u, d, y (n,)."""
+    """y = gelu(u), recomputed; d *= gelu'(u).  u, d, y (n,)."""
     one, a, c = u.dtype.type(1), u.dtype.type(TWICE_ROOT), u.dtype.type(CUBIC)
     three_c = u.dtype.type(3 * CUBIC)
     for i in range(u.size):
@@ -58,7 +58,7 @@ def gelu_and_gradient(u, d, y):
 
 
 def softmax(t):
-    """p_i = exp(t_i) / Σ_j exp(t_j), over the last axis.  The maximum is taken off first, so that exp cannot overflow."""
+    """p_i = exp(t_i) / Σ_j exp(t_j), over the last axis.  The maximum is subtracted first, so that exp cannot overflow."""
     p = np.exp(t - t.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     return p, p
@@ -84,7 +84,7 @@ def silu_backward(dy, x):
 
 
 def softplus(x):
-    """y = ln(1 + eˣ): above 0 everywhere, and smooth.  Any shape."""
+    """y = ln(1 + eˣ): positive everywhere, and smooth.  Any shape."""
     y = np.empty(x.shape, x.dtype)
     softplus_each(x.reshape(-1), y.reshape(-1))
     return y, x

@@ -1,22 +1,22 @@
-"""A convolution over time that does not see the future, and the gate that its sums go through.
+"""A causal dilated convolution over time, and the gated activation of its output.
 
     y_t = [x_{t-d}; x_t] W + b: a kernel of width 2 with dilation d
 
-With time as the first axis the rows of d steps before are the same rows of memory, d · B places up: a convolution is
-two matrix products, W = [W₀; W₁].
+With time as the first axis, the rows of x_{t-d} lie d · B rows before those of x_t in memory: a convolution is two
+matrix products, W = [W₀; W₁].
 """
 
 import numpy as np
 
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_up
+from nlmcli.nn.linear import add_column_sums
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 
 
 def dilated_convolution(x, before, W, b):
-    """y_t = [x_{t-d}; x_t] W + b.  x (T,B,C), before (d,B,C) the steps before x, W (2C,M), b (M,) -> y (T,B,M)."""
+    """y_t = [x_{t-d}; x_t] W + b.  x (T,B,C), before (d,B,C) the d steps before x, W (2C,M), b (M,) -> y (T,B,M)."""
     rows = rows_of(np.concatenate([before, x]))
     y = np.empty((*x.shape[:2], b.size), x.dtype)
     convolve(rows, W, b, rows_of(y))
@@ -38,14 +38,14 @@ def dilated_convolution_backward(dy, cache):
 def gate(a):
     """z = tanh(f) σ(g), a = [f; g].  a (..., 2C) -> z (..., C)."""
     gates, z = a.copy(), np.empty((*a.shape[:-1], a.shape[-1] // 2), a.dtype)
-    open_gates(rows_of(gates), rows_of(z))
+    apply_gates(rows_of(gates), rows_of(z))
     return z, gates
 
 
 def gate_backward(dz, gates):
     """df = dz σ(g) (1 - tanh²f);  dg = dz tanh(f) σ(g) (1 - σ(g)).  dz (..., C) -> da (..., 2C)."""
     da = gates.copy()
-    close_gates(rows_of(np.ascontiguousarray(dz)), rows_of(da))
+    apply_gates_backward(rows_of(np.ascontiguousarray(dz)), rows_of(da))
     return (da,)
 
 
@@ -56,7 +56,7 @@ def rows_of(x):
 
 @kernel
 def convolve(rows, W, b, y):
-    """rows (d B + N, C): those before, then those of x.  y (N,M)."""
+    """rows (d B + N, C): those of before, then those of x.  y (N,M)."""
     N, C = y.shape[0], rows.shape[1]
     multiply(rows[:N], W[:C], y, bias=b)
     multiply(rows[rows.shape[0] - N :], W[C:], y, accumulate=True)
@@ -64,19 +64,19 @@ def convolve(rows, W, b, y):
 
 @kernel
 def convolve_backward(dy, rows, W, drows, dW, db):
-    """Adds to drows, dW and db."""
+    """Add the gradients to drows, dW and db."""
     N, C = dy.shape[0], rows.shape[1]
     here = rows.shape[0] - N
     multiply(dy, W[:C].T, drows[:N], accumulate=True)
     multiply(dy, W[C:].T, drows[here:], accumulate=True)
     multiply(rows[:N].T, dy, dW[:C], accumulate=True)
     multiply(rows[here:].T, dy, dW[C:], accumulate=True)
-    add_up(dy, db)
+    add_column_sums(dy, db)
 
 
 @kernel
-def open_gates(gates, z):
-    """gates (N,2C): the sums that go into them become the gates.  z (N,C)."""
+def apply_gates(gates, z):
+    """Turn pre-activations into gates, in place, and multiply them.  gates (N,2C), z (N,C)."""
     C = z.shape[1]
     for k in range(z.shape[0]):
         f, g, out = gates[k][:C], gates[k][C:], z[k]
@@ -89,8 +89,8 @@ def open_gates(gates, z):
 
 
 @kernel
-def close_gates(dz, gates):
-    """The gates become the gradients of their sums."""
+def apply_gates_backward(dz, gates):
+    """Replace the gates by the gradients of their pre-activations.  dz (N,C), gates (N,2C)."""
     C = dz.shape[1]
     one = gates.dtype.type(1)
     for k in range(dz.shape[0]):

@@ -1,16 +1,16 @@
-"""A short convolution over time, for each channel with weights of its own (depthwise): a channel meets only itself."""
+"""A short depthwise convolution over time: each channel has its own weights and never mixes with another."""
 
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_up
+from nlmcli.nn.linear import add_column_sums
 from nlmcli.nn.pair import pair
 
 
 def depthwise_convolution(x, K, b):
-    """y_t = b + Σ_k K_k x_{t+k}: y_t reads the last W of x up to its own.  x (W-1+T,B,H), K (W,H), b (H,) -> y (T,B,H).
+    """y_t = b + Σ_k K_k x_{t+k}: y_t reads its own step of x and the W-1 before it.  x (W-1+T,B,H), K (W,H), b (H,) -> y (T,B,H).
 
-    x begins with the W-1 steps before the first, so that nothing later is read (causal).
+    x starts with the W-1 steps before the first, so that no later step is read (causal).
     """
     y = np.empty((len(x) - len(K) + 1, *x.shape[1:]), x.dtype)
     convolve(x, K, b, y)
@@ -22,7 +22,7 @@ def depthwise_convolution_backward(dy, cache):
     x, K = cache
     dx, dK, db = np.zeros_like(x), np.zeros_like(K), np.zeros_like(K[0])
     convolve_backward(dy, x, K, dx, dK)
-    add_up(dy.reshape(-1, db.size), db)
+    add_column_sums(dy.reshape(-1, db.size), db)
     return dx, dK, db
 
 

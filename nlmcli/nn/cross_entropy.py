@@ -1,9 +1,9 @@
-"""The head and its loss, fused: logits, softmax and cross-entropy by blocks of rows.
+"""The head fused with its loss: logits, softmax and cross-entropy by blocks of rows.
 
     z = h U + b2;   p = softmax(z);   L = -(1/n) Σ ln p[target];   dL/dz = (p - onehot(target)) / n
 
-A block of logits turns into its own gradient in place and is used at once, so the (N, V) logits never stand in memory
-whole. A target below 0 is padding: it has no loss and no gradient.
+The gradient of a block of logits overwrites the logits and is used at once, so all (N, V) logits are never in memory.
+A target below 0 is padding: it has no loss and no gradient.
 """
 
 import math
@@ -12,12 +12,12 @@ import numpy as np
 
 from nlmcli.nn.elementary import exp, largest, square_sum, total
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_up
+from nlmcli.nn.linear import add_column_sums
 from nlmcli.nn.matmul import multiply
 from nlmcli.nn.pair import pair
 from nlmcli.nn.rank import rank_of
 
-BLOCK = 1 << 22  # logits held at a time: 16 MB in float32
+BLOCK = 1 << 22  # logits in memory at a time: 16 MB in float32
 WIDTH = 240  # words in a block of the vocabulary: five panels of the matrix product
 
 
@@ -43,7 +43,7 @@ def softmax_nll(z, targets, scale, nll):
 
 @kernel
 def nll_and_rank(z, targets, excluded, nll, rank):
-    """nll as above, and the rank of each target, without a token that is excluded.  z becomes exp(z - max)."""
+    """nll as above; rank[k]: the rank of the target, without the word `excluded`.  z becomes exp(z - max)."""
     for k in range(targets.size):
         row, target = z[k], targets[k]
         top, at_target = largest(row), row[target]
@@ -56,7 +56,7 @@ def nll_and_rank(z, targets, excluded, nll, rank):
 
 @kernel
 def logits(h, U, b2, z):
-    """z = h U + b2; a b2 of shape (0,) is none."""
+    """z = h U + b2; a b2 of shape (0,) means no bias."""
     if b2.size > 0:
         multiply(h, U, z, bias=b2)
     else:
@@ -65,7 +65,7 @@ def logits(h, U, b2, z):
 
 @kernel
 def output_gradient(h, dz, dU, accumulate):
-    """dU (+)= hᵀ dz.  Where U is a transposed view, dUᵀ (+)= dzᵀ h: a product is written by contiguous rows."""
+    """dU (+)= hᵀ dz.  If U is a transposed view, dUᵀ (+)= dzᵀ h, since products need an output with contiguous rows."""
     if dU.strides[1] == dU.itemsize:
         multiply(h.T, dz, dU, accumulate=accumulate)
     else:
@@ -74,30 +74,30 @@ def output_gradient(h, dz, dU, accumulate):
 
 @kernel
 def loss_rows(h, U, b2, targets, scale, z, nll, dh):
-    """nll of every row, dL/dz in z (N,V), dh = dz Uᵀ."""
+    """nll of each row, dL/dz in z (N,V), dh = dz Uᵀ."""
     logits(h, U, b2, z)
     softmax_nll(z, targets, scale, nll)
     multiply(z, U.T, dh)
 
 
 @kernel
-def loss_weights(h, dz, dU, db2):
+def add_output_gradients(h, dz, dU, db2):
     """dU += hᵀ dz;  db2 += Σ_n dz_n.  h (N,H), dz (N,V), dU (H,V), db2 (V,)."""
     output_gradient(h, dz, dU, True)
-    add_up(dz, db2)
+    add_column_sums(dz, db2)
 
 
 @kernel
 def small_head(h, U, b2, targets, scale, dU, db2):
-    """loss_rows and loss_weights of all rows at once -> Σ nll, dh (N,H)."""
+    """Loss and gradients of all rows as one block; adds to dU and db2.  -> Σ nll, dh (N,H)"""
     z, nll, dh = np.empty((h.shape[0], U.shape[1]), h.dtype), np.empty(h.shape[0], h.dtype), np.empty(h.shape, h.dtype)
     loss_rows(h, U, b2, targets, scale, z, nll, dh)
-    loss_weights(h, z, dU, db2)
-    return sum_of(nll), dh
+    add_output_gradients(h, z, dU, db2)
+    return sum_in_double(nll), dh
 
 
 @kernel
-def sum_of(nll):
+def sum_in_double(nll):
     """Σ_n nll_n, in double precision."""
     loss = 0.0
     for k in range(nll.size):
@@ -105,19 +105,19 @@ def sum_of(nll):
     return loss
 
 
-# Where V is large, by blocks of words that stay in the cache: two passes over them, and between the passes each row's
-# maximum and sum over all blocks is known. A block is (N, WIDTH); z (blocks, N, WIDTH), top and tot (blocks, N).
+# For a large V, by blocks of words that fit the CPU cache, in two passes; between the passes, each row's maximum and sum
+# over all blocks are computed. A block is (N, WIDTH); z (blocks, N, WIDTH), top and tot (blocks, N).
 
 
 @kernel
 def words_forward(h, U, b2, targets, z, top, tot, at_target, first, last):
-    """For blocks first to last: z = exp(h U + b2 - top), top and tot each row's maximum and sum in its block."""
+    """For blocks first to last: z = exp(h U + b2 - top); top and tot are each row's maximum and sum in the block."""
     for block in range(first, last):
         start = block * WIDTH
         stop = min(start + WIDTH, U.shape[1])
         logits(h, U[:, start:stop], b2[start:stop], z[block, :, : stop - start])
         for k in range(targets.size):
-            row = z[block, k][: stop - start]  # cut after it was taken: the compiler knows that it is contiguous
+            row = z[block, k][: stop - start]  # sliced in two steps, so that the compiler knows that it is contiguous
             most = largest(row)
             if start <= targets[k] < stop:
                 at_target[k] = row[targets[k] - start]
@@ -128,7 +128,7 @@ def words_forward(h, U, b2, targets, z, top, tot, at_target, first, last):
 
 @kernel
 def words_between(top, tot, at_target, targets, scale, nll):
-    """nll of every row; top becomes what its row of each block is multiplied by: scale e^top / Σ_v e^z_v, 0 for padding."""
+    """nll of each row; top becomes the factor of the row in each block: scale e^top / Σ_v e^z_v, 0 for padding."""
     for k in range(targets.size):
         if targets[k] < 0:
             nll[k] = 0
@@ -147,7 +147,7 @@ def words_between(top, tot, at_target, targets, scale, nll):
 def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, squares, first, last, accumulate):
     """For blocks first to last: z becomes dz;  dU (+)= hᵀ dz;  db2 (+)= Σ_n dz_n;  dh = Σ over these blocks of dz Uᵀ.
 
-    squares (blocks,): Σ g² of each block of dU and db2 while it is in the cache; 0 where U is a transposed view.
+    squares (blocks,): Σ g² of each block of dU and db2, computed while it is in the cache; 0 if U is a transposed view.
     """
     dh[:] = 0
     for block in range(first, last):
@@ -181,14 +181,14 @@ def block_squares(dU, db2, start, stop):
 
 @kernel
 def score_rows(h, U, b2, targets, excluded, z, nll, rank):
-    """nll and rank of every row; z (N,V) is room to work in."""
+    """nll and rank of each row; z (N,V) is a work buffer."""
     logits(h, U, b2, z)
     nll_and_rank(z, targets, excluded, nll, rank)
 
 
 @kernel
 def draw_rows(h, U, b2, targets, u, z, drawn):
-    """drawn[k]: the first word at which the sum of softmax(z[k]) exceeds u[k]; padding stays.  z (N,V) is room to work in."""
+    """drawn[k]: the first word at which the sum of softmax(z[k]) exceeds u[k]; padding stays.  z (N,V) is a work buffer."""
     logits(h, U, b2, z)
     for k in range(targets.size):
         drawn[k] = targets[k]
@@ -208,7 +208,7 @@ def draw_rows(h, U, b2, targets, u, z, drawn):
 
 
 def softmax_cross_entropy(z, targets):
-    """L = -(1/n) Σ ln softmax(z)[target], n the targets that are not padding.  z (N,V), targets (N,) -> L, a scalar."""
+    """L = -(1/n) Σ ln softmax(z)[target], n the number of targets that are not padding.  z (N,V), targets (N,) -> L, a scalar."""
     dz = z.copy()
     nll = np.empty(len(z), z.dtype)
     n = max(1, int(np.count_nonzero(targets >= 0)))
@@ -217,18 +217,18 @@ def softmax_cross_entropy(z, targets):
 
 
 def softmax_cross_entropy_backward(dL, dz):
-    """dz = dL (softmax(z) - onehot(target)) / n: the forward pass has it already."""
+    """dz = dL (softmax(z) - onehot(target)) / n, which the forward pass has computed."""
     return (dL * dz,)
 
 
 def blocks(N, V):
-    """Slices of at most BLOCK logits that cover N rows of V."""
+    """Slices that cover N rows of V logits, each of at most BLOCK logits."""
     step = max(1, BLOCK // V)
     return [slice(k, k + step) for k in range(0, N, step)]
 
 
 def head_gradient(h, U, b2, targets, scale, dU, db2):
-    """Σ nll over the targets, and dh for L = scale · Σ nll; dU and db2 are added to.
+    """Σ nll over the targets, and dh for L = scale · Σ nll; adds to dU and db2.
 
     h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll (float), dh (N,H).
     """
@@ -236,14 +236,14 @@ def head_gradient(h, U, b2, targets, scale, dU, db2):
     for rows in blocks(len(h), U.shape[1]):
         z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
         loss_rows(h[rows], U, b2, targets[rows], h.dtype.type(scale), z, nll[rows], dh[rows])
-        loss_weights(h[rows], z, dU, db2)
+        add_output_gradients(h[rows], z, dU, db2)
     return float(nll.sum(dtype=np.float64)), dh
 
 
 def head_score(h, U, b2, targets, excluded=-1):
-    """nll (N,) and rank (N,) of each target, by blocks.  h (N,H), U (H,V), b2 (V,), targets (N,), none of them padding.
+    """nll (N,) and rank (N,) of each target, by blocks.  h (N,H), U (H,V), b2 (V,), targets (N,) without padding.
 
-    excluded: a token that is left out of the ranks; -1 for none.
+    excluded: a word that is left out of the ranking; -1 for none.
     """
     nll, rank = np.empty(len(h), h.dtype), np.empty(len(h), np.int32)
     for rows in blocks(len(h), U.shape[1]):
@@ -253,7 +253,7 @@ def head_score(h, U, b2, targets, excluded=-1):
 
 
 def head_draw(h, U, b2, targets, u):
-    """Words (N,) drawn from softmax(h U + b2) by u (N,) in [0,1); padding where the target is.  h (N,H), U (H,V), b2 (V,), targets (N,)."""
+    """Words (N,) sampled from softmax(h U + b2) with u (N,) in [0,1); padded targets stay.  h (N,H), U (H,V), b2 (V,), targets (N,)."""
     drawn = np.empty_like(targets)
     for rows in blocks(len(h), U.shape[1]):
         z = np.empty((len(h[rows]), U.shape[1]), h.dtype)
@@ -264,7 +264,7 @@ def head_draw(h, U, b2, targets, u):
 def linear_cross_entropy(h, U, b2, targets):
     """L = -(1/n) Σ ln softmax(h U + b2)[target].  h (N,H), U (H,V), b2 (V,), targets (N,) -> L, a scalar.
 
-    L is a scalar, so its gradients for dL = 1 are made in the forward pass while the logits are there.
+    Since L is a scalar, the forward pass computes its gradients for dL = 1 while the logits are in memory.
     """
     n = max(1, int(np.count_nonzero(targets >= 0)))
     dU, db2 = np.zeros_like(U), np.zeros_like(b2)

@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), in its inverted form."""
+"""Inverted dropout (Srivastava et al. 2014)."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from nlmcli.nn.philox import Philox, draw_mask
 def dropout(x, p, rng):
     """x' = 0 with probability p, else x / (1 - p), so that E[x'] = x and evaluation needs no correction.
 
-    x of any shape, 0 <= p < 1, rng a Philox; None is evaluation: x' = x.
+    x of any shape, 0 <= p < 1, rng a Philox, or None in evaluation: x' = x.
     """
-    keep = kept(x.shape, p, rng, x.dtype)
+    keep = dropout_mask(x.shape, p, rng, x.dtype)
     return (x, None) if keep is None else (x * keep, keep)
 
 
@@ -20,8 +20,8 @@ def dropout_backward(dy, keep):
     return (dy if keep is None else dy * keep,)
 
 
-def kept(shape, p, rng, dtype):
-    """What dropout multiplies by, 0 or 1 / (1 - p); None where nothing is dropped."""
+def dropout_mask(shape, p, rng, dtype):
+    """The mask that dropout multiplies by, of 0 and 1 / (1 - p); None if nothing is dropped."""
     if rng is None or p == 0:
         return None
     keep = np.empty(shape, dtype)
@@ -29,17 +29,17 @@ def kept(shape, p, rng, dtype):
     return keep
 
 
-def kept_or_empty(shape, p, rng, dtype):
-    """The same for kernels, whose arguments are always arrays: one without columns where nothing is dropped."""
-    keep = kept(shape, p, rng, dtype)
+def dropout_mask_or_empty(shape, p, rng, dtype):
+    """dropout_mask for kernels, whose arguments are always arrays: one without columns if nothing is dropped."""
+    keep = dropout_mask(shape, p, rng, dtype)
     return np.empty((*shape[:-1], 0), dtype) if keep is None else keep
 
 
-class Again(Philox):
-    """Draws the same each time, so that both sides of a difference drop the same entries."""
+class RepeatingPhilox(Philox):
+    """Draws the same mask every time, so that both sides of a finite difference drop the same entries."""
 
     def next_key(self):
         return Philox(self.seed).next_key()
 
 
-pair(dropout, dropout_backward, lambda rng: (rng.normal(size=(4, 5)), 0.4, Again(0)))
+pair(dropout, dropout_backward, lambda rng: (rng.normal(size=(4, 5)), 0.4, RepeatingPhilox(0)))

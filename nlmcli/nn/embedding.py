@@ -1,4 +1,4 @@
-"""Embeddings: a row of E for each id."""
+"""Embeddings: one row of E for each token id."""
 
 import numpy as np
 
@@ -12,15 +12,15 @@ def embedding(E, x):
 
 
 def embedding_backward(de, cache):
-    """dE[v] = Σ of the rows of de whose id is v; an id that stands twice gets both.  de (*x.shape, D) -> dE (V,D)."""
+    """dE[v] = Σ of the rows of de whose id is v; a repeated id sums its gradients.  de (*x.shape, D) -> dE (V,D)."""
     shape, x = cache
     dE = np.zeros(shape, de.dtype)
     scatter_add(dE, x, de)
     return (dE,)
 
 
-def look_back(before, x):
-    """Each position's last n ids, oldest first.  before (n-1,B), x (T,B) -> ids (T,B,n), and the n-1 ids to look back on next."""
+def context_windows(before, x):
+    """The last n ids at each position, oldest first.  before (n-1,B), x (T,B) -> ids (T,B,n), and the last n-1 ids (n-1,B)."""
     read = np.concatenate([before, x])
     ids = np.empty((*x.shape, len(before) + 1), read.dtype)
     copy_windows(read, ids)
@@ -37,12 +37,12 @@ def copy_windows(read, ids):
 
 def scatter_add(dE, x, de):
     """dE[x] += de, in the order of x.  dE (V,D), x ids of any shape, de (*x.shape, D)."""
-    add_rows(dE, x.reshape(-1), de.reshape(-1, dE.shape[1]))
+    scatter_add_rows(dE, x.reshape(-1), de.reshape(-1, dE.shape[1]))
 
 
 @kernel
-def add_rows(table, ids, rows):
-    """table[ids[k]] += rows[k], k after k.  table (V,D), rows (N, D or more, of which the first D are added)."""
+def scatter_add_rows(table, ids, rows):
+    """table[ids[k]] += rows[k], in the order of k.  table (V,D), rows (N, D or more, of which the first D are added)."""
     for k in range(ids.size):
         row, more = table[ids[k]], rows[k]
         for j in range(row.size):
@@ -50,7 +50,7 @@ def add_rows(table, ids, rows):
 
 
 @kernel
-def take_rows(table, ids, rows):
+def gather_add(table, ids, rows):
     """rows[k] += table[ids[k]].  table (V,D), rows (N,D)."""
     for k in range(ids.size):
         row, more = rows[k], table[ids[k]]

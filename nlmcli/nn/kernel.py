@@ -1,12 +1,12 @@
-"""The one place in the project where jit flags stand.
+"""The one file that sets jit flags.
 
 A kernel is a plain Python function over arrays that Numba compiles for this CPU on its first call and keeps in a
-cache. It releases the GIL (shards of a batch run on threads), divides as NumPy does (with Python's check for zero in
-every division no loop would vectorise), and may fuse a multiply and an add into one instruction, which rounds once
-instead of twice but always the same way: the same input gives the same bits.
+cache. It releases the GIL (the shards of a batch run on threads), divides as NumPy does (Python's check for division
+by zero would keep loops from being vectorized), and may fuse a multiplication and an addition into one instruction,
+which rounds once instead of twice but always the same way: the same input gives the same bits.
 
-A reduction is a kernel that adds up many numbers; the compiler may choose the order, which it does once, when it
-compiles: a sum in the order of the text would wait for every single addition.
+A reduction is a kernel that sums many numbers in an order that the compiler chooses, once, at compile time: in the
+order of the source, each addition would wait for the one before.
 """
 
 import numba
@@ -17,7 +17,7 @@ FLAGS = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def kernel(function, **flags):
-    """The function, compiled when it is first called. With NUMBA_DISABLE_JIT=1 it stays what it is."""
+    """The function, compiled on its first call; with NUMBA_DISABLE_JIT=1 the function itself."""
     if not JIT:
         return function
     from nlmcli.kernel_cache import keep
@@ -28,10 +28,10 @@ def kernel(function, **flags):
 
 
 def reduction(function):
-    """A kernel whose additions may be made in any order."""
+    """A kernel whose additions may be reordered."""
     return kernel(function, fastmath={"contract", "reassoc", "nsz"})
 
 
-def formula_of(function):
-    """Decorates choose(type): what `function` is inside kernels, for an argument of that type. Outside it is itself."""
+def kernel_overload(function):
+    """Decorate choose(type) -> the implementation of `function` inside kernels, for an argument of that type."""
     return overload(function, jit_options=FLAGS)

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba et al. 2016): each row to mean 0 and variance 1, then a gain and a bias for every column.
+"""Layer normalization (Ba et al. 2016): scale each row to mean 0 and variance 1, then apply a gain and a bias per column.
 
 x̂ = (x - mean x) / √(var x + ε);   y = x̂ g + b
 """
@@ -9,29 +9,29 @@ from nlmcli.nn.elementary import dot, square_sum, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
 
-EPSILON = 1e-5  # so that a row of equal numbers is not divided by 0
+EPSILON = 1e-5  # avoids division by zero for a constant row
 
 
 def layernorm(x, g, b):
     """y = x̂ g + b.  x (N,D), g, b (D,) -> y (N,D)."""
     y, x_hat, r = np.empty_like(x), np.empty_like(x), np.empty(len(x), x.dtype)
-    normalise(x, g, b, y, x_hat, r)
+    normalize(x, g, b, y, x_hat, r)
     return y, (x_hat, r, g)
 
 
 def layernorm_backward(dy, cache):
     """dx̂ = dy g;  dx = r (dx̂ - mean dx̂ - x̂ mean(dx̂ x̂)), r = 1/√(var x + ε);  dg = Σ dy x̂;  db = Σ dy.
 
-    Moving x also moves its mean and its variance: what of dx̂ points along (1, ..., 1) or along x̂ has no effect.
+    x̂ does not change when x is shifted or scaled: the components of dx̂ along (1, ..., 1) and along x̂ have no effect.
     """
     x_hat, r, g = cache
     dx, dg, db = np.zeros_like(x_hat), np.zeros_like(g), np.zeros_like(g)
-    add_normalise_gradients(dy, x_hat, r, g, dx, dg, db)
+    add_layernorm_gradients(dy, x_hat, r, g, dx, dg, db)
     return dx, dg, db
 
 
 @kernel
-def normalise(x, g, b, y, x_hat, r):
+def normalize(x, g, b, y, x_hat, r):
     """Row by row; r (N,) becomes 1/√(var x + ε)."""
     one, size, epsilon = x.dtype.type(1), x.dtype.type(x.shape[1]), x.dtype.type(EPSILON)
     for k in range(x.shape[0]):
@@ -47,8 +47,8 @@ def normalise(x, g, b, y, x_hat, r):
 
 
 @kernel
-def rescale(x_hat, g, b, y):
-    """y = x̂ g + b once more, for those who kept only x̂."""
+def affine(x_hat, g, b, y):
+    """y = x̂ g + b, recomputed from x̂."""
     for k in range(x_hat.shape[0]):
         hat, out = x_hat[k], y[k]
         for j in range(out.size):
@@ -56,8 +56,8 @@ def rescale(x_hat, g, b, y):
 
 
 @kernel
-def add_normalise_gradients(dy, x_hat, r, g, dx, dg, db):
-    """layernorm_backward, added to what dx, dg and db are."""
+def add_layernorm_gradients(dy, x_hat, r, g, dx, dg, db):
+    """layernorm_backward, added to dx, dg and db."""
     size = x_hat.dtype.type(x_hat.shape[1])
     d = np.empty_like(g)
     for k in range(x_hat.shape[0]):

@@ -1,7 +1,7 @@
 """Y = X W + b: the linear layer, and why its Jacobian is never built.
 
-dY/dX has N·M × N·D entries, nearly all of them zero; multiplied into dL/dY it collapses to dL/dX = dL/dY Wᵀ.
-In the same way dL/dW = Xᵀ dL/dY, and dL/db sums dL/dY over the rows.
+dY/dX has N·M × N·D entries, nearly all of them zero; multiplied by dL/dY, it collapses to dL/dX = dL/dY Wᵀ.
+Likewise dL/dW = Xᵀ dL/dY, and dL/db sums dL/dY over the rows.
 """
 
 import numpy as np
@@ -37,11 +37,11 @@ def add_gradients(X, W, dY, dX, dW, db):
 def add_weight_gradients(X, dY, dW, db):
     """dW += Xᵀ dY;  db += Σ_n dY_n."""
     multiply(X.T, dY, dW, accumulate=True)
-    add_up(dY, db)
+    add_column_sums(dY, db)
 
 
 @kernel
-def add_up(rows, out):
+def add_column_sums(rows, out):
     """out += Σ_n rows_n.  rows (N,M), out (M,)."""
     for n in range(rows.shape[0]):
         row = rows[n]

@@ -4,12 +4,12 @@ Each element of out is one chain of multiply-adds in the order of k:
 
     s = 0, out[i, j] or b[j];   s = fma(A[i, k], B[k, j], s) for k = 0 .. K-1;   out[i, j] = s
 
-so its bits depend on row i of A, column j of B and the start, not on how rows or columns are split among
+so its bits depend on row i of A, column j of B and the start value, not on how rows or columns are split among
 calls.
 
-Weights that meet many batches are packed once, then multiplied as often as one likes; B that is used once is
-packed on the way. A and B may have any strides (a transpose costs nothing, `A.T` is a view); out needs
-contiguous rows, of any row stride, and must not overlap an input. In a kernel, an RNN's time step is
+Weights that multiply many batches are packed once and used many times; a B that is used once is packed on the
+fly. A and B may have any strides (a transpose costs nothing, `A.T` is a view); out needs contiguous rows, with
+any row stride, and must not overlap an input. In a kernel, an RNN's time step is
 
     panels = pack(Wh)
     for t in range(T):
@@ -37,39 +37,39 @@ from nlmcli.nn.simd import (
     transpose_block,
 )
 
-# Measured on a Zen 4 with 1 MB of second-level cache a core; half or twice as much costs a few per cent.
+# Measured on a Zen 4 with 1 MB of second-level cache a core; half or twice as much costs a few percent.
 DEPTH = 384  # rows of B in a block
 BLOCK_BYTES = 320 * 1024  # a block of B
-STRIP = 96  # rows of A that meet all panels of a block before the next rows do
+STRIP = 96  # rows of A that are multiplied by all panels of a block before the next rows are
 
 REALS = types.float32, types.float64
 
 
-def given(real, ndim):
+def input_type(real, ndim):
     """The type of an array that is only read."""
     return types.Array(real, ndim, "A", readonly=True)
 
 
-def written(real, ndim):
+def output_type(real, ndim):
     """The type of an array that is written."""
     return types.Array(real, ndim, "A")
 
 
-PACK = [(given(real, 2), written(real, 3)) for real in REALS]
-MULTIPLY_PACKED = [(given(r, 2), given(r, 3), written(r, 2), types.intp, given(r, 1)) for r in REALS]
-MULTIPLY = [(given(r, 2), given(r, 2), written(r, 2), types.intp, given(r, 1)) for r in REALS]
+PACK = [(input_type(real, 2), output_type(real, 3)) for real in REALS]
+MULTIPLY_PACKED = [(input_type(r, 2), input_type(r, 3), output_type(r, 2), types.intp, input_type(r, 1)) for r in REALS]
+MULTIPLY = [(input_type(r, 2), input_type(r, 2), output_type(r, 2), types.intp, input_type(r, 1)) for r in REALS]
 
 
 @kernel
 def panel_shape(K, N, itemsize):
-    """The shape of the panels of a (K, N) matrix: as many as cover N columns, K rows, a panel's width."""
+    """The shape of the panels of a (K, N) matrix: number of panels that cover N columns, K rows, width of a panel."""
     width = PANEL_BYTES // itemsize
     return (N + width - 1) // width, K, width
 
 
 @kernel
 def check_panels(panels, K, N):
-    """ValueError unless these can be the panels of a (K, N) matrix."""
+    """Raises ValueError unless these can be the panels of a (K, N) matrix."""
     if panels.shape != panel_shape(K, N, panels.itemsize):
         raise ValueError("the panels do not have the shape of B's: panel_shape(K, N, itemsize)")
     if panels.size > 0 and (panels.strides[1] != PANEL_BYTES or panels.strides[2] != panels.itemsize):
@@ -78,7 +78,7 @@ def check_panels(panels, K, N):
 
 @kernel
 def check_product(A, K, N, out, start, bias):
-    """ValueError unless A times a (K, N) matrix fits out and bias: vector code writes where it is told to."""
+    """Raises ValueError unless A times a (K, N) matrix fits out and bias: vector code writes without bounds checks."""
     if A.shape[1] != K:
         raise ValueError("A must have as many columns as B has rows")
     if out.shape != (A.shape[0], N):
@@ -97,7 +97,7 @@ def pack_panels(B, panels):
     check_panels(panels, K, N)
     width, lanes = panels.shape[2], VECTOR_BYTES // B.itemsize
     rows_contiguous = B.strides[1] == B.itemsize
-    blocked = K // lanes * lanes if B.strides[0] == B.itemsize else 0  # rows that transpose_block can do
+    blocked = K // lanes * lanes if B.strides[0] == B.itemsize else 0  # rows that transpose_block can handle
     for p in range(panels.shape[0]):
         j = p * width
         columns = min(width, N - j)
@@ -113,7 +113,7 @@ def pack_panels(B, panels):
 
 
 def multiply_block(A, panels, out, start, bias):
-    """out = start + A B by tiles, for a block of B that fits the cache."""
+    """out = start + A B by tiles, for a block of B that fits into the cache."""
     M, N = out.shape
     width = panels.shape[2]
     for top in range(0, M, STRIP):
@@ -121,7 +121,7 @@ def multiply_block(A, panels, out, start, bias):
         tiles = (rows + ROWS - 1) // ROWS
         for p in range(panels.shape[0]):
             columns = min(width, N - p * width)
-            for t in range(tiles):  # of even height: 10 rows are 5 + 5, not 8 + 2
+            for t in range(tiles):  # of similar height: 10 rows are 5 + 5, not 8 + 2
                 first, last = rows * t // tiles, rows * (t + 1) // tiles
                 tile(A, top + first, panels, p, out, p * width, last - first, columns, start, bias)
 
@@ -132,10 +132,10 @@ block_by_name = compile_once(multiply_block, MULTIPLY_PACKED)
 
 @kernel
 def multiply_strips(A, panels, out, start, bias):
-    """multiply_block, having gathered rows of A first if its columns lie far apart in memory.
+    """multiply_block, after copying rows of A if its columns lie far apart in memory.
 
-    A tile goes through A by columns. From half a memory page on, each of them needs an entry of the CPU's
-    small table of page addresses; with four panels or more, copying the rows is cheaper than missing it.
+    A tile traverses A by columns. If they are half a memory page or more apart, each of them needs its own entry
+    of the TLB; with four panels or more, copying the rows is cheaper than the TLB misses.
     """
     M, K = A.shape
     transposed = A.strides[0] == A.itemsize and A.strides[1] >= 2048
@@ -156,11 +156,11 @@ def multiply_panels(A, panels, out, start, bias):
     check_panels(panels, K, N)
     check_product(A, K, N, out, start, bias)
     width = panels.shape[2]
-    some = max(1, BLOCK_BYTES // (max(1, min(K, DEPTH)) * PANEL_BYTES))  # panels in a block
-    for p in range(0, panels.shape[0], some):
-        columns = slice(p * width, (p + some) * width)
+    count = max(1, BLOCK_BYTES // (max(1, min(K, DEPTH)) * PANEL_BYTES))  # panels in a block
+    for p in range(0, panels.shape[0], count):
+        columns = slice(p * width, (p + count) * width)
         for k in range(0, max(1, K), DEPTH):
-            block = panels[p : p + some, k : k + DEPTH]
+            block = panels[p : p + count, k : k + DEPTH]
             begin = FROM_OUT if k > 0 else start
             multiply_strips(A[:, k : k + DEPTH], block, out[:, columns], begin, bias[columns])
 
@@ -170,14 +170,14 @@ def multiply_blocks(A, B, out, start, bias):
     K, N = B.shape
     check_product(A, K, N, out, start, bias)
     depth = max(1, min(K, DEPTH))
-    count, _, width = panel_shape(depth, N, A.itemsize)
-    some = max(1, min(count, BLOCK_BYTES // (depth * PANEL_BYTES)))
-    room = np.empty((some, depth, width), A.dtype)
-    for j in range(0, N, some * width):
-        columns = slice(j, j + some * width)
+    total, _, width = panel_shape(depth, N, A.itemsize)
+    count = max(1, min(total, BLOCK_BYTES // (depth * PANEL_BYTES)))  # panels in a block
+    buffer = np.empty((count, depth, width), A.dtype)
+    for j in range(0, N, count * width):
+        columns = slice(j, j + count * width)
         for k in range(0, max(1, K), DEPTH):
             part = B[k : k + DEPTH, columns]
-            block = room[: panel_shape(depth, part.shape[1], A.itemsize)[0], : part.shape[0]]
+            block = buffer[: panel_shape(depth, part.shape[1], A.itemsize)[0], : part.shape[0]]
             pack_by_name(part, block)
             begin = FROM_OUT if k > 0 else start
             multiply_strips(A[:, k : k + DEPTH], block, out[:, columns], begin, bias[columns])
@@ -195,7 +195,7 @@ def pack_into(B, panels):
 
 @kernel
 def pack(B):
-    """B (K, N) in panels, for multiply_packed. What lies in the last panel beyond column N is never used."""
+    """B (K, N) packed in panels, for multiply_packed. The last panel's columns beyond N are never used."""
     panels = np.empty(panel_shape(B.shape[0], B.shape[1], B.itemsize), B.dtype)
     pack_by_name(B, panels)
     return panels
@@ -205,7 +205,7 @@ def pack(B):
 def multiply_packed(A, panels, out, accumulate=False, bias=None):
     """out = A B; with accumulate, out + A B; with bias, bias + A B.   A (M, K), panels = pack(B), out (M, N).
 
-    out must not overlap A or panels: nothing here looks for that. ValueError if shapes or strides do not fit.
+    out must not overlap A or panels, which is not checked.  Raises ValueError if shapes or strides do not fit.
     """
     start = (FROM_OUT if accumulate else FROM_ZERO) + (FROM_ZERO if bias is None else FROM_BIAS)
     panels_by_name(A, panels, out, start, bias)
@@ -215,16 +215,16 @@ def multiply_packed(A, panels, out, accumulate=False, bias=None):
 def multiply(A, B, out, accumulate=False, bias=None):
     """out = A B; with accumulate, out + A B; with bias, bias + A B.   A (M, K), B (K, N), out (M, N).
 
-    out must not overlap A or B: nothing here looks for that. ValueError if shapes or strides do not fit.
+    out must not overlap A or B, which is not checked.  Raises ValueError if shapes or strides do not fit.
     """
     start = (FROM_OUT if accumulate else FROM_ZERO) + (FROM_ZERO if bias is None else FROM_BIAS)
     blocks_by_name(A, B, out, start, bias)
 
 
 def matmul(A, B, out=None, accumulate=False, bias=None):
-    """`multiply` for Python: A B, added to out with accumulate, to bias with bias. Returns out.
+    """`multiply` for Python: A B, added to out with accumulate, to bias with bias.  -> out
 
-    ValueError in one sentence if dtypes, shapes or strides do not fit, or if out shares memory with an input.
+    Raises ValueError if dtypes, shapes or strides do not fit, or if out shares memory with an input.
     """
     for name, x, ndim in (("A", A, 2), ("B", B, 2), ("out", out, 2), ("bias", bias, 1)):
         check_array(name, x, ndim, A.dtype)
@@ -248,7 +248,7 @@ def matmul(A, B, out=None, accumulate=False, bias=None):
 
 
 def check_array(name, x, ndim, dtype):
-    """ValueError unless x is None or an array of so many dimensions, float32 or float64, with A's dtype."""
+    """Raises ValueError unless x is None or an aligned array with ndim dimensions and A's dtype, float32 or float64."""
     if x is None:
         return
     if x.ndim != ndim:

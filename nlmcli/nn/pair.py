@@ -1,10 +1,10 @@
-"""Mathematics as pairs of pure functions, listed by name so that one loop can check every derivative.
+"""Pairs of pure functions, forward and backward, registered by name so that one loop can check every derivative.
 
-    forward(*inputs)     -> (y, cache)                      nothing is remembered on an object
-    backward(dy, cache)  -> one gradient per input that has one, in order
+    forward(*inputs)     -> (y, cache)                      no object keeps any state
+    backward(dy, cache)  -> one gradient per differentiable input, in order
 
-`dX` is the derivative of the loss with respect to X and has X's shape; no other name starts so. Inputs that are
-arrays of floats have a gradient; ids, targets, counts and rates have none.
+`dX` is the gradient of the loss with respect to X and has X's shape; the prefix d means nothing else. Only float arrays
+have a gradient; ids, targets, counts and rates have none.
 """
 
 import inspect
@@ -20,7 +20,7 @@ Backward = Callable[..., tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Pair:
-    """A forward function, its backward function, and inputs on which to check one against the other."""
+    """A forward function, its backward function, and example inputs to check one against the other."""
 
     name: str
     forward: Forward
@@ -35,12 +35,12 @@ PAIRS: dict[str, Pair] = {}
 
 
 def pair(forward: Forward, backward: Backward, example: Callable[[np.random.Generator], tuple[Any, ...]]) -> Pair:
-    """Register a pair under the name of its forward function.  example(rng) gives one tuple of inputs, in float64."""
-    made = Pair(forward.__name__, forward, backward, example)
-    PAIRS[made.name] = made
-    return made
+    """Register a pair under the name of its forward function.  example(rng) returns a tuple of inputs in float64."""
+    entry = Pair(forward.__name__, forward, backward, example)
+    PAIRS[entry.name] = entry
+    return entry
 
 
 def is_differentiable(value: Any) -> bool:
-    """Only arrays of floats have a gradient."""
+    """Whether the value is an array of floats: only those have a gradient."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"

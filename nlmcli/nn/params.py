@@ -1,4 +1,4 @@
-"""θ, all parameters of a model as one flat vector with named views."""
+"""θ: all parameters of a model as one flat vector with named views."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Params:
-    """A flat vector whose slices carry the names of the equations: `P.Wh` is a view of `P.flat`.
+    """A flat vector whose slices have the names used in the equations: `P.Wh` is a view of `P.flat`.
 
-    Gradients are Params too: "dL/dθ has the same dimension as θ". Optimizers, clipping and gradcheck see `flat`;
-    models see the letters.
+    Gradients are Params too: "dL/dθ has the same dimension as θ". Optimizers, clipping and gradcheck use `flat`;
+    models use the names.
 
-    shapes: name -> shape, in θ order.  flat (size,): the vector to look at, or None for zeros of `dtype`.
+    shapes: name -> shape, in θ order.  flat (size,): the vector to view, or None for zeros of `dtype`.
     """
 
     def __init__(self, shapes: Shapes, flat: np.ndarray | None = None, dtype: Any = np.float32):
@@ -23,16 +23,16 @@ class Params:
         size = sum(math.prod(shape) for shape in shapes.values())
         self.flat = np.zeros(size, dtype) if flat is None else flat
         if self.flat.shape != (size,):
-            raise ValueError(f"a vector of {size} numbers is needed for these shapes, not {self.flat.shape}")
-        self.offsets, at = {}, 0
+            raise ValueError(f"flat must have shape ({size},) for these parameters, not {self.flat.shape}")
+        self.offsets, offset = {}, 0
         for name, shape in shapes.items():
-            self.offsets[name] = at
-            end = at + math.prod(shape)
-            vars(self)[name] = self.flat[at:end].reshape(shape)
-            at = end
+            self.offsets[name] = offset
+            end = offset + math.prod(shape)
+            vars(self)[name] = self.flat[offset:end].reshape(shape)
+            offset = end
 
     def __getattr__(self, name: str) -> np.ndarray:  # only for names that __init__ did not set
-        raise AttributeError(f"no parameter {name!r}; there are {', '.join(self.shapes)}")
+        raise AttributeError(f"no parameter {name!r}; the parameters are {', '.join(self.shapes)}")
 
     def __getitem__(self, name: str) -> np.ndarray:
         return getattr(self, name)
@@ -44,18 +44,18 @@ class Params:
         return Params(self.shapes, np.zeros_like(self.flat))
 
     def slices(self, names: Iterable[str]) -> list[slice]:
-        """The parts of θ where these parameters stand, given in θ order; those that follow on each other are one."""
-        parts: list[slice] = []
+        """The slices of θ that hold these parameters, named in θ order; adjacent slices are merged."""
+        merged: list[slice] = []
         for name in names:
-            start = parts.pop().start if parts and parts[-1].stop == self.offsets[name] else self.offsets[name]
-            parts.append(slice(start, self.offsets[name] + self[name].size))
-        return parts
+            start = merged.pop().start if merged and merged[-1].stop == self.offsets[name] else self.offsets[name]
+            merged.append(slice(start, self.offsets[name] + self[name].size))
+        return merged
 
-    def together(self, first: str, last: str) -> np.ndarray:
-        """Consecutive matrices of equal width as one: `together("W2", "W3")` is [W2; W3], a view, nothing is copied."""
+    def stacked(self, first: str, last: str) -> np.ndarray:
+        """Consecutive matrices of equal width as one matrix: `stacked("W2", "W3")` is [W2; W3], a view without a copy."""
         names = list(self.shapes)
         names = names[names.index(first) : names.index(last) + 1]
-        at = self.offsets[first]
+        offset = self.offsets[first]
         width = self.shapes[first][-1]
         rows = sum(self.shapes[name][0] for name in names)
-        return self.flat[at : at + rows * width].reshape(rows, width)
+        return self.flat[offset : offset + rows * width].reshape(rows, width)

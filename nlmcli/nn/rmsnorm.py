@@ -1,4 +1,4 @@
-"""RMSNorm (Zhang & Sennrich 2019): each row is divided by its length, so that what follows meets numbers of one size."""
+"""RMSNorm (Zhang & Sennrich 2019): each row is divided by its root mean square, then scaled by a gain per column."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from nlmcli.nn.elementary import dot, square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
 
-EPSILON = 1e-5  # what keeps the division from being by zero
+EPSILON = 1e-5  # avoids division by zero
 
 
 def rmsnorm(x, g):
     """y = g x / √(mean x² + ε), row by row.  x (N,D), g (D,) -> y (N,D)."""
     y, scale = np.empty_like(x), np.empty(len(x), x.dtype)
-    normalise(x, g, x.dtype.type(EPSILON), y, scale)
+    normalize(x, g, x.dtype.type(EPSILON), y, scale)
     return y, (x, g, scale)
 
 
@@ -20,12 +20,12 @@ def rmsnorm_backward(dy, cache):
     """n = s x, s = 1 / √(mean x² + ε):  dn = g dy;  dx = s (dn - n mean(dn n));  dg = Σ_rows dy n.  -> dx (N,D), dg (D,)."""
     x, g, scale = cache
     dx, dg = np.empty_like(x), np.zeros_like(g)
-    normalise_backward(dy, x, g, scale, dx, dg)
+    normalize_backward(dy, x, g, scale, dx, dg)
     return dx, dg
 
 
 @kernel
-def normalise(x, g, epsilon, y, scale):
+def normalize(x, g, epsilon, y, scale):
     one, D = x.dtype.type(1), x.dtype.type(x.shape[1])
     for k in range(scale.size):
         row, out = x[k], y[k]
@@ -36,7 +36,7 @@ def normalise(x, g, epsilon, y, scale):
 
 
 @kernel
-def normalise_backward(dy, x, g, scale, dx, dg):
+def normalize_backward(dy, x, g, scale, dx, dg):
     D = x.dtype.type(x.shape[1])
     for k in range(scale.size):
         up, row, out, s = dy[k], x[k], dx[k], scale[k]

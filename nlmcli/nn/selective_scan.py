@@ -1,11 +1,11 @@
-"""The selective scan: a linear recurrence whose step, input and output the text itself decides (Gu & Dao 2023).
+"""The selective scan: a linear recurrence whose step size, input and output depend on the input (Gu & Dao 2023).
 
     h_t = e^{Δ_t A} h_{t-1} + B_t Δ_t x_t;   y_t = C_t h_t + D x_t
 
-Letters as in the paper: each of H channels of x has N numbers in h, which decay at rates of their own, A < 0; how long
-a step Δ_t lasts, what is written, B_t, and what is read, C_t, change with t. T steps, M texts side by side.
+Letters as in the paper: each of the H channels of x has a state of N numbers in h, each with its own decay rate A < 0; the
+step size Δ_t, the input weights B_t and the output weights C_t change with t. T steps, a batch of M texts.
 
-The states of all steps would be T M N H numbers. Only every eighth is kept; backward makes those between once more.
+The states of all steps would be T M N H numbers. Only every eighth state is kept; backward recomputes those in between.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from nlmcli.nn.elementary import dot, exp
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.pair import pair
 
-CHUNK = 8  # steps from one state that is kept to the next
+CHUNK = 8  # steps from one kept state to the next
 
 
 def selective_scan(x, delta, A, B, C, D, h0):
-    """y and the last h.  x, delta (T,M,H), A (N,H), B, C (T,M,N), D (H,), h0 (M,N,H) -> y (T,M,H), h_T (M,N,H)."""
+    """y and the final state.  x, delta (T,M,H), A (N,H), B, C (T,M,N), D (H,), h0 (M,N,H) -> y (T,M,H), h_T (M,N,H)."""
     y, h = np.empty_like(x), h0.copy()
     kept = np.empty((-(-len(x) // CHUNK), *h0.shape), x.dtype)  # kept[c] is the state before step 8 c
     scan(x, delta, A, B, C, D, h, y, kept)
@@ -26,26 +26,26 @@ def selective_scan(x, delta, A, B, C, D, h0):
 
 
 def selective_scan_backward(dy, cache):
-    """From the last step to the first; g_t = dL/dh_t, and k_t = g_t e^{Δ_t A} h_{t-1} is the gradient of Δ_t A.
+    """Back-propagate from the last step to the first; g_t = dL/dh_t, and k_t = g_t e^{Δ_t A} h_{t-1} is the gradient of Δ_t A.
 
         g_t = C_t dy_t + e^{Δ_{t+1} A} g_{t+1};   dC_t = Σ_H dy_t h_t;   dB_t = Σ_H g_t Δ_t x_t;   dD = Σ_t dy_t x_t
         dA = Σ_t Δ_t k_t;   dΔ_t = Σ_N (A k_t + B_t g_t x_t);   dx_t = D dy_t + Σ_N B_t g_t Δ_t
 
-    dy: dy (T,M,H) and what comes back through h_T, None for nothing.  -> dx, ddelta, dA, dB, dC, dD, dh0
+    dy: dy (T,M,H) and the gradient of h_T, or None.  -> dx, ddelta, dA, dB, dC, dD, dh0
     """
-    (dy, dlast), (*given, kept) = dy, cache
+    (dy, dlast), (*inputs, kept) = dy, cache
     g = np.zeros_like(kept[0]) if dlast is None else dlast.copy()
-    gradients = tuple(np.zeros_like(each) for each in given)
-    scan_backward(dy, tuple(given), kept, g, gradients)
+    gradients = tuple(np.zeros_like(each) for each in inputs)
+    scan_backward(dy, tuple(inputs), kept, g, gradients)
     return *gradients, g
 
 
-# Rows are not taken out of arrays here: for rows as short as these, to make a view takes as long as the arithmetic.
+# No row views here: for rows as short as these, creating a view takes as long as the arithmetic.
 
 
 @kernel
 def scan(x, delta, A, B, C, D, h, y, kept):
-    """h (M,N,H): the states before the first step become those after the last."""
+    """h (M,N,H): the states before the first step, replaced by those after the last."""
     step = np.empty_like(D)  # Δ_t x_t
     for m in range(x.shape[1]):
         for t in range(x.shape[0]):
@@ -64,7 +64,7 @@ def scan(x, delta, A, B, C, D, h, y, kept):
 
 @kernel
 def copy(h, to):
-    """to[...] = h, by a loop: Numba's own assignment brings seconds of compilation for the text of an error."""
+    """to[...] = h, as a loop: Numba's array assignment adds seconds of compilation for its error message."""
     for n in range(h.shape[0]):
         for j in range(h.shape[1]):
             to[n, j] = h[n, j]
@@ -72,7 +72,7 @@ def copy(h, to):
 
 @kernel
 def scan_backward(dy, given, kept, g, gradients):
-    """Adds into the gradients; g (M,N,H) becomes dh0."""
+    """Add to the gradients; g (M,N,H) becomes dh0."""
     A = given[2]
     h, decay = np.empty((CHUNK + 1, *A.shape), A.dtype), np.empty((CHUNK, *A.shape), A.dtype)
     step = np.empty((CHUNK, A.shape[1]), A.dtype)
@@ -80,14 +80,14 @@ def scan_backward(dy, given, kept, g, gradients):
         for first in range((kept.shape[0] - 1) * CHUNK, -1, -CHUNK):
             last = min(first + CHUNK, dy.shape[0])
             copy(kept[first // CHUNK, m], h[0])
-            states_again(first, last, m, given, step, h, decay)
+            recompute_states(first, last, m, given, step, h, decay)
             for t in range(last - 1, first - 1, -1):
                 step_backward(t, t - first, m, dy, given, step, h, decay, g, gradients)
 
 
 @kernel
-def states_again(first, last, m, given, step, h, decay):
-    """From h[0], for the steps t = first + i of a chunk: decay[i] = e^{Δ_t A}, step[i] = Δ_t x_t, and h[i+1]."""
+def recompute_states(first, last, m, given, step, h, decay):
+    """Starting from h[0], for the steps t = first + i of a chunk: decay[i] = e^{Δ_t A}, step[i] = Δ_t x_t, and h[i+1]."""
     x, delta, A, B, _, _ = given
     N, H = A.shape
     for i in range(last - first):
@@ -104,7 +104,7 @@ def states_again(first, last, m, given, step, h, decay):
 
 @kernel
 def step_backward(t, i, m, dy, given, step, h, decay, g, gradients):
-    """Step t of text m, i in its chunk.  g[m] = e^{Δ_{t+1} A} g_{t+1} becomes e^{Δ_t A} g_t."""
+    """Step t of text m, step i of its chunk.  g[m] = e^{Δ_{t+1} A} g_{t+1} becomes e^{Δ_t A} g_t."""
     x, delta, A, B, C, D = given
     dx, ddelta, dA, dB, dC, dD = gradients
     N, H = A.shape

@@ -1,4 +1,4 @@
-"""One optimizer a file, as published, on the flat vector θ."""
+"""One optimizer per file, as published, on the flat vector θ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""s ← s + g²;  θ ← θ - η g / (√s + ε): each parameter slows down by what it has already moved."""
+"""s ← s + g²;  θ ← θ - η g / (√s + ε): the larger a parameter's past gradients, the smaller its steps."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Config:
 
 
 class AdaGrad(Optimizer):
-    """s ← s + g²;  θ ← θ - η g / (√s + ε).  Duchi, Hazan & Singer 2011, with the square root and ε that slides drop."""
+    """s ← s + g²;  θ ← θ - η g / (√s + ε).  Duchi, Hazan & Singer 2011, with the square root and ε that slides omit."""
 
     Config = Config
     lr = 5e-3

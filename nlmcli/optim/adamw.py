@@ -1,8 +1,8 @@
-"""Adam with weight decay apart from the gradient, so that every weight shrinks at the same rate.
+"""Adam with decoupled weight decay, so that every weight shrinks at the same rate.
 
 θ ← (1 - η λ) θ - η m̂ / (√v̂ + ε);   λ is 0 for biases and gains.          Loshchilov & Hutter 2019
 
-Decay that comes as part of the gradient, λ θ, is divided by √v̂ like all of it: the steeper a weight's loss, the less it shrinks.
+Decay that is part of the gradient (L2 regularization), λ θ, is divided by √v̂ too: the larger a weight's gradients, the less it shrinks.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Config(adam.Config):
 
 
 class AdamW(adam.Adam):
-    """θ ← (1 - η λ) θ - η m̂ / (√v̂ + ε), m and v as Adam's.  η is the rate of the moment: decay follows the schedule."""
+    """θ ← (1 - η λ) θ - η m̂ / (√v̂ + ε), m and v as in Adam.  η is the current learning rate: the decay follows the schedule."""
 
     Config = Config
 
     def step(self, theta, g, scale, lr, t, part=ALL):
-        self.move(theta, g, scale, lr, t, part, kept=1 - lr * self.config.weight_decay)
+        self.decay_and_step(theta, g, scale, lr, t, part, decay=1 - lr * self.config.weight_decay)

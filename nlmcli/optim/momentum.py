@@ -1,4 +1,4 @@
-"""change(t) = β η g + (1 - β) change(t-1), change(1) = η g;  θ ← θ - change: a ball that keeps some of its speed."""
+"""change(t) = β η g + (1 - β) change(t-1), change(1) = η g;  θ ← θ - change: a ball that keeps some of its velocity."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class Config:
 
 
 class Momentum(Optimizer):
-    """change(t) = β η g + (1 - β) change(t-1): the moving average of steps, so η means what it means in sgd.
+    """change(t) = β η g + (1 - β) change(t-1): the moving average of steps, so η means the same as in sgd.
 
-    Polyak 1964 writes change(t) = η g + μ change(t-1): the same with μ = 1 - β and a learning rate 1/β as large.
+    Polyak 1964 writes change(t) = η g + μ change(t-1): the same with μ = 1 - β and β times the learning rate.
     """
 
     Config = Config
@@ -29,7 +29,7 @@ class Momentum(Optimizer):
 
 
 @kernel
-def update(theta, g, change, rate, kept):
+def update(theta, g, change, rate, mu):
     for i in range(theta.size):
-        change[i] = rate * g[i] + kept * change[i]
+        change[i] = rate * g[i] + mu * change[i]
         theta[i] -= change[i]

@@ -1,4 +1,4 @@
-"""s ← β₂ s + (1 - β₂) g²;  θ ← θ - η g / (√s + ε): AdaGrad that forgets, so that it never stops learning."""
+"""s ← β₂ s + (1 - β₂) g²;  θ ← θ - η g / (√s + ε): AdaGrad with a moving average, so that the steps do not shrink to zero."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Config:
 
 
 class RMSProp(Optimizer):
-    """s ← β₂ s + (1 - β₂) g²;  θ ← θ - η g / (√s + ε).  Tieleman & Hinton 2012; ε stands outside the root."""
+    """s ← β₂ s + (1 - β₂) g²;  θ ← θ - η g / (√s + ε).  Tieleman & Hinton 2012; ε is outside the root."""
 
     Config = Config
     lr = 5e-4
@@ -27,9 +27,9 @@ class RMSProp(Optimizer):
 
 
 @kernel
-def update(theta, g, s, scale, lr, new, epsilon):
+def update(theta, g, s, scale, lr, weight, epsilon):
     for i in range(theta.size):
         gi = scale * g[i]
-        si = s[i] + new * (gi * gi - s[i])  # β s + (1 - β) g²
+        si = s[i] + weight * (gi * gi - s[i])  # β s + (1 - β) g²
         s[i] = si
         theta[i] -= lr * gi / (math.sqrt(si) + epsilon)

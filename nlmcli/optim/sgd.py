@@ -1,4 +1,4 @@
-"""θ ← θ - η g: gradient descent; on a batch of one it is stochastic, on the whole corpus it is the full gradient."""
+"""θ ← θ - η g: gradient descent; stochastic with a batch of one, full-batch with the whole corpus as the batch."""
 
 from dataclasses import dataclass
 

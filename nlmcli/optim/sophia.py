@@ -1,11 +1,11 @@
-"""Sophia-G: each step divided by the curvature where that is trusted, and no longer than η where it is not.
+"""Sophia-G: steps divided by an estimate of the curvature, and clipped to η where that estimate is too small.
 
 m ← β₁ m + (1 - β₁) g;   θ ← (1 - η λ) θ;   θ ← θ - η clip(m / max(γ h, ε), 1)
 every k steps:   h ← β₂ h + (1 - β₂) n ĝ²                    Liu, Li, Hall, Liang & Ma 2023
 
-ĝ is the gradient of the mean loss of n tokens whose targets are drawn from the model's own predictions. Such targets
-are right on average, so each token's gradient is 0 on average, the products of different ones vanish, and what n ĝ²
-is on average is the diagonal of the Gauss-Newton matrix (1/n) Σ Jᵀ (diag(p) - p pᵀ) J, J = dz/dθ: never below zero.
+ĝ is the gradient of the mean loss of n tokens whose targets are sampled from the model's own predictions. For such
+targets each token's gradient is 0 in expectation, so the products of different ones vanish, and the expectation of n ĝ²
+is the diagonal of the Gauss-Newton matrix (1/n) Σ Jᵀ (diag(p) - p pᵀ) J, J = dz/dθ, which is never negative.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Config:
     beta2: float = optimizer.beta2(0.99)
     epsilon: float = optimizer.epsilon(1e-12)
     weight_decay: float = optimizer.weight_decay(0.2)
-    gamma: float = option(0.05, "γ: the larger, the more parameters move by their curvature and not by the longest step.", "X", above=0)
-    curvature_every: int = option(10, "Steps between two estimates of the curvature.", "N", least=1)
+    gamma: float = option(0.05, "γ: the larger, the fewer parameters have their steps clipped to η.", "X", above=0)
+    curvature_every: int = option(10, "Steps between curvature estimates.", "N", least=1)
 
 
 class Sophia(Optimizer):
@@ -37,8 +37,8 @@ class Sophia(Optimizer):
         c, number = self.config, theta.dtype.type
         constants = [number(constant) for constant in (scale, lr, 1 - c.beta1, c.gamma, c.epsilon)]
         m, h = self.memory["m"], self.memory["h"]
-        for some, factor in self.stretches(part, 1 - lr * c.weight_decay):
-            update(theta[some], g[some], m[some], h[some], number(factor), *constants)
+        for piece, factor in self.decay_factors(part, 1 - lr * c.weight_decay):
+            update(theta[piece], g[piece], m[piece], h[piece], number(factor), *constants)
 
     def wants_curvature(self, t):
         return (t - 1) % self.config.curvature_every == 0
@@ -49,12 +49,12 @@ class Sophia(Optimizer):
 
 
 @kernel
-def update(theta, g, m, h, kept, scale, lr, new1, gamma, epsilon):
+def update(theta, g, m, h, decay, scale, lr, new1, gamma, epsilon):
     one = theta.dtype.type(1)
     for i in range(theta.size):
         mi = m[i] + new1 * (scale * g[i] - m[i])  # β m + (1 - β) g
         m[i] = mi
-        theta[i] = kept * theta[i] - lr * min(max(mi / max(gamma * h[i], epsilon), -one), one)
+        theta[i] = decay * theta[i] - lr * min(max(mi / max(gamma * h[i], epsilon), -one), one)
 
 
 @kernel

@@ -1,1 +1,1 @@
-"""Text <-> ids."""
+"""Text <-> token ids."""

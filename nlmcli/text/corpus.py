@@ -1,4 +1,4 @@
-"""Bytes -> text: reads a corpus part by part, says in one sentence why it cannot, and holds a part of it out."""
+"""Bytes -> text: read a corpus part by part, with one-sentence error messages, and split off a held-out part."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ import numpy as np
 from nlmcli.errors import InputError, near, suggest
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SHELVES = (_PACKAGE / "corpora", _PACKAGE.parent / "corpora")  # installed; in a checkout
+_FOLDERS = (_PACKAGE / "corpora", _PACKAGE.parent / "corpora")  # installed; in a source checkout
 
-PART = 1 << 20  # bytes that are decoded at once
-PIPE = 1 << 26  # bytes of a pipe that are kept in memory, and not in a file
-DIGESTS = 1 << 20  # how many are sorted at once
-DIGEST = 16  # bytes
+PART = 1 << 20  # bytes decoded at once
+PIPE_BUFFER = 1 << 26  # bytes of a pipe kept in memory; more than that goes to a temporary file
+DIGEST_BATCH = 1 << 20  # digests sorted at once
+DIGEST_SIZE = 16  # bytes
 
-# Those to suggest; whatever Python decodes is read.
+# Encodings to suggest; any that Python can decode is accepted.
 _ENCODINGS = ("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "gb18030", "big5", "shift_jis", "koi8-r")
 
 _MAGIC = {
@@ -51,7 +51,7 @@ _MAGIC = {
     b"\x7fELF": "a program",
     b"SQLite format 3\x00": "an SQLite database",
 }
-_BYTE_ORDER = {  # UTF-32 first: its mark begins as that of UTF-16
+_BYTE_ORDER_MARKS = {  # UTF-32 first: its little-endian mark starts with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -60,27 +60,27 @@ _BYTE_ORDER = {  # UTF-32 first: its mark begins as that of UTF-16
 
 
 def read(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of a file, '-' being stdin: no byte order mark, and every line ends in LF.
+    """The text of a file ('-' is stdin), without a byte order mark and with LF line ends.
 
-    Raises InputError for what cannot be read or is not text in this encoding.
+    Raises InputError if it cannot be read or is not text in this encoding.
     """
     return "".join(parts(Source(path), encoding))
 
 
 def parts(source: Source, encoding: str = "utf-8") -> Iterator[str]:
-    """The same text part by part.  Raises InputError when it comes to what is wrong, or to an end without any text."""
+    """The same text part by part.  Raises InputError at the first invalid byte, or at the end if there is only whitespace."""
     encoding = known_encoding(encoding)
-    newlines, begun, blank = io.IncrementalNewlineDecoder(None, translate=True), False, True
+    newlines, started, only_whitespace = io.IncrementalNewlineDecoder(None, translate=True), False, True
     with source.open() as file:
         for part in chain(_decoded(file, source.name, encoding), [""]):
-            if part and not begun:
-                part, begun = part.removeprefix("\ufeff"), True
+            if part and not started:
+                part, started = part.removeprefix("\ufeff"), True
             text = newlines.decode(part, final=not part)
-            blank = blank and (not text or text.isspace())
+            only_whitespace = only_whitespace and (not text or text.isspace())
             if text:
                 yield text
-    if blank:
-        raise InputError(f"{source.name} holds only white space; give a file with text")
+    if only_whitespace:
+        raise InputError(f"{source.name} contains only whitespace; give a file with text")
 
 
 def normalized(text: str) -> str:
@@ -98,16 +98,16 @@ def expanded(path: str | Path) -> Path:
 
 
 class Source:
-    """The bytes of a file, '-' being stdin, to be read as often as wanted; those of a pipe are kept for that."""
+    """The bytes of a file ('-' is stdin) that can be read repeatedly; those of a pipe are buffered."""
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.name = expanded(path), "stdin" if str(path) == "-" else f"'{path}'"
-        self.kept: IO[bytes] | None = None
-        self.first: tuple[int, int] | None = None  # size and time of the file when it was opened first
+        self.buffer: IO[bytes] | None = None
+        self.stamp: tuple[int, int] | None = None  # size and modification time when the file was first opened
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """The file at its beginning.  Raises InputError where it is missing, a folder, unreadable or no longer the same."""
+        """Open the file at its beginning.  Raises InputError if it is missing, a folder, unreadable or has changed."""
         try:
             with self.opened() as file:
                 yield file
@@ -119,120 +119,124 @@ class Source:
             if self.path.is_dir():
                 raise InputError(f"{self.name} is a folder; give a text file in it") from None
             why = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"cannot read {self.name} ({why.lower()}); give a file that you may read") from None
+            raise InputError(f"cannot read {self.name} ({why.lower()}); give a readable file") from None
 
     def opened(self) -> AbstractContextManager[IO[bytes]]:
-        if self.kept is not None or self.name == "stdin":
-            return nullcontext(self.again())
+        """The open file, or the buffer of a pipe, at its beginning."""
+        if self.buffer is not None or self.name == "stdin":
+            return nullcontext(self.rewind())
         file = self.path.open("rb")
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             with file:
-                return nullcontext(self.keep(file))
-        self.first = self.first or (found.st_size, found.st_mtime_ns)
-        if self.first != (found.st_size, found.st_mtime_ns):
+                return nullcontext(self.fill(file))
+        self.stamp = self.stamp or (status.st_size, status.st_mtime_ns)
+        if self.stamp != (status.st_size, status.st_mtime_ns):
             file.close()
-            raise InputError(f"{self.name} changed while it was read; try again")
+            raise InputError(f"{self.name} changed while it was being read; try again")
         return file
 
-    def again(self) -> IO[bytes]:
-        """What was kept; of stdin, which is read at the first call."""
-        if self.kept is None:
+    def rewind(self) -> IO[bytes]:
+        """The buffer at its beginning; the first call reads stdin."""
+        if self.buffer is None:
             if sys.stdin is None:
-                raise InputError("stdin is closed; give a file in place of '-'")
-            return self.keep(sys.stdin.buffer)
-        self.kept.seek(0)
-        return self.kept
+                raise InputError("stdin is closed; give a file instead of '-'")
+            return self.fill(sys.stdin.buffer)
+        self.buffer.seek(0)
+        return self.buffer
 
-    def keep(self, pipe: IO[bytes]) -> IO[bytes]:
-        self.kept = cast(IO[bytes], tempfile.SpooledTemporaryFile(PIPE))  # noqa: SIM115
-        weakref.finalize(self, self.kept.close)
-        shutil.copyfileobj(pipe, self.kept)
-        return self.again()
+    def fill(self, pipe: IO[bytes]) -> IO[bytes]:
+        """Read a pipe into the buffer.  -> the buffer at its beginning"""
+        self.buffer = cast(IO[bytes], tempfile.SpooledTemporaryFile(PIPE_BUFFER))  # noqa: SIM115
+        weakref.finalize(self, self.buffer.close)
+        shutil.copyfileobj(pipe, self.buffer)
+        return self.rewind()
 
 
 def known_encoding(encoding: str) -> str:
-    """The encoding's normal name.  Raises InputError where there is none such for text."""
+    """The normalized name of an encoding.  Raises InputError if there is no such text encoding."""
     try:
-        b"a".decode(encoding, "replace")  # not all that Python decodes is text: rot13, hex
+        b"a".decode(encoding, "replace")  # rejects codecs that do not decode to text: rot13, hex
         return codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise InputError(f"unknown encoding '{encoding}'{suggest(encoding, _ENCODINGS)}") from None
 
 
 def _missing(path: Path) -> str:
-    """One sentence on a file that is not there, with a name near it that is."""
+    """The message for a missing file, with a similar name if there is one."""
     if not path.parent.is_dir():
-        return f"no file '{path}', for there is no folder '{path.parent}'; give the path of a text file"
+        return f"no file '{path}': there is no folder '{path.parent}'; give the path of a text file"
     try:
-        tail = near(path.name, [one.name for one in path.parent.iterdir()])
-    except OSError:  # a folder that may be entered but not listed
-        tail = ""
-    return f"no file '{path}'{tail or '; give the path of a text file'}"
+        suggestion = near(path.name, [entry.name for entry in path.parent.iterdir()])
+    except OSError:  # a folder that can be entered but not listed
+        suggestion = ""
+    return f"no file '{path}'{suggestion or '; give the path of a text file'}"
 
 
-def _refuse_binary(data: bytes, name: str, encoding: str) -> None:
-    """Raises InputError for a file that begins so if that is no text, or text of another width than the encoding's."""
+def _check_start(data: bytes, name: str, encoding: str) -> None:
+    """Raises InputError if a file that starts with these bytes is empty, not text, or in UTF-16 or UTF-32 unlike the encoding."""
     if not data:
         raise InputError(f"{name} is empty; give a file with text")
-    for magic, what in _MAGIC.items():
+    for magic, kind in _MAGIC.items():
         if data.startswith(magic):
-            raise InputError(f"{name} looks like {what}; give plain text")
-    for mark, width in _BYTE_ORDER.items():
-        if not _wide(encoding) and data.startswith(mark):
-            raise InputError(f"{name} looks like {width.upper()} (byte order mark); try --encoding {width}")
+            raise InputError(f"{name} looks like {kind}; give plain text")
+    for mark, marked_encoding in _BYTE_ORDER_MARKS.items():
+        if not _is_wide(encoding) and data.startswith(mark):
+            raise InputError(f"{name} looks like {marked_encoding.upper()} (byte order mark); try --encoding {marked_encoding}")
 
 
-def _wide(encoding: str) -> bool:
+def _is_wide(encoding: str) -> bool:
+    """Whether the code units have more than one byte, so that NUL bytes are normal."""
     return encoding.startswith(("utf-16", "utf-32"))
 
 
-def _ordered(encoding: str, first: bytes) -> str:
-    """UTF-16 and UTF-32 without a byte order mark are in this machine's order, as where all is decoded at once."""
-    if encoding in ("utf-16", "utf-32") and not any(first.startswith(mark) for mark, width in _BYTE_ORDER.items() if width == encoding):
+def _with_byte_order(encoding: str, start: bytes) -> str:
+    """The encoding with native byte order for UTF-16 and UTF-32 without a byte order mark, as bytes.decode assumes."""
+    marks = [mark for mark, marked_encoding in _BYTE_ORDER_MARKS.items() if marked_encoding == encoding]
+    if encoding in ("utf-16", "utf-32") and not any(map(start.startswith, marks)):
         return f"{encoding}-{sys.byteorder[0]}e"
     return encoding
 
 
 def _decoded(file: IO[bytes], name: str, encoding: str) -> Iterator[str]:
-    """bytes -> text part by part.  Raises InputError with the offset of the first byte that does not fit."""
-    size = -1 if encoding == "punycode" else PART  # its decoder does not know that there are parts
-    first, read = file.read(size), 0
-    _refuse_binary(first, name, encoding)
-    decoder = codecs.getincrementaldecoder(_ordered(encoding, first))()
-    for data in chain([first], iter(partial(file.read, size), b""), [b""]):
-        if not _wide(encoding) and (at := data.find(b"\0")) >= 0:
+    """bytes -> text part by part.  Raises InputError with the offset of the first invalid byte."""
+    size = -1 if encoding == "punycode" else PART  # its incremental decoder cannot decode in parts
+    start, read = file.read(size), 0
+    _check_start(start, name, encoding)
+    decoder = codecs.getincrementaldecoder(_with_byte_order(encoding, start))()
+    for data in chain([start], iter(partial(file.read, size), b""), [b""]):
+        if not _is_wide(encoding) and (at := data.find(b"\0")) >= 0:
             raise InputError(f"{name} looks binary, with a NUL at byte {read + at}; give plain text")
         read += len(data)
         try:
             yield decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            wrong = error.object[error.start :] + file.read(2)
-            where = f" at byte {read - len(error.object) + error.start} (0x{wrong[0]:02X})"
-            half = encoding == "utf-8" and re.match(b"\xed[\xa0-\xbf][\x80-\xbf]", wrong)
-            raise InputError(_undecodable(name, encoding, where, bool(half))) from None
-        except UnicodeError:  # some encodings do not say where
+            invalid = error.object[error.start :] + file.read(2)
+            position = f" at byte {read - len(error.object) + error.start} (0x{invalid[0]:02X})"
+            is_surrogate = encoding == "utf-8" and re.match(b"\xed[\xa0-\xbf][\x80-\xbf]", invalid)
+            raise InputError(_undecodable(name, encoding, position, bool(is_surrogate))) from None
+        except UnicodeError:  # some codecs do not report the position
             raise InputError(_undecodable(name, encoding, "", False)) from None
 
 
-def _undecodable(name: str, encoding: str, where: str, half: bool) -> str:
-    """One sentence on bytes that are not of the encoding.  half: they are half a surrogate pair."""
-    mend = "give the encoding it was written in, for example --encoding latin-1"
-    if half or _wide(encoding):
-        mend = "mend the file"
-    return f"{name} is not valid {encoding.upper()}{where}{', half a surrogate pair' if half else ''}; {mend}"
+def _undecodable(name: str, encoding: str, position: str, is_surrogate: bool) -> str:
+    """The message for bytes that are invalid in this encoding.  is_surrogate: they encode a lone surrogate."""
+    remedy = "give the encoding it was written in, for example --encoding latin-1"
+    if is_surrogate or _is_wide(encoding):
+        remedy = "fix the file"
+    return f"{name} is not valid {encoding.upper()}{position}{', a lone surrogate' if is_surrogate else ''}; {remedy}"
 
 
 def shipped(name: str = "students") -> Path:
-    """The path of a corpus that comes with nlm.  Raises InputError for one that does not."""
-    books = {book.stem: book for shelf in reversed(_SHELVES) for book in sorted(shelf.glob("*.txt"))}
-    if name not in books:
-        raise InputError(f"no corpus '{name}' comes with nlm{suggest(name, books)}")
-    return books[name]
+    """The path of a corpus that ships with nlm.  Raises InputError for an unknown one."""
+    corpora = {path.stem: path for folder in reversed(_FOLDERS) for path in sorted(folder.glob("*.txt"))}
+    if name not in corpora:
+        raise InputError(f"no corpus '{name}' ships with nlm{suggest(name, corpora)}")
+    return corpora[name]
 
 
-def _exactly(fraction: float) -> Fraction:
-    """The fraction as it is written: 0.1 is one tenth, not the nearest binary number.
+def _exact(fraction: float) -> Fraction:
+    """The fraction as a decimal: 0.1 is exactly one tenth, not the nearest binary number.
 
     Raises InputError unless 0 <= fraction < 1.
     """
@@ -242,21 +246,21 @@ def _exactly(fraction: float) -> Fraction:
 
 
 def kept(characters: int, fraction: float) -> int:
-    """floor((1 - fraction) n): how many of a stream's characters train.  Raises InputError unless 0 <= fraction < 1."""
-    return int((1 - _exactly(fraction)) * characters)
+    """floor((1 - fraction) n): the number of training characters of a stream.  Raises InputError unless 0 <= fraction < 1."""
+    return int((1 - _exact(fraction)) * characters)
 
 
 def split(text: str, fraction: float) -> tuple[str, str]:
-    """The text before and from character floor((1 - fraction) n) on: what trains, what is held out."""
+    """The training text and the held-out text; the latter starts at character floor((1 - fraction) n)."""
     at = kept(len(text), fraction)
     return text[:at], text[at:]
 
 
 def split_lines(text: str, fraction: float) -> tuple[list[str], list[str]]:
-    """The lines that train and those held out, each in the order of the text; blank lines are dropped.
+    """The training lines and the held-out lines, each in the order of the text; blank lines are dropped.
 
-    A line is held out by its hash, so all its copies fall on the same side, whatever the order of the text:
-    of n distinct lines, the round(fraction n) with the smallest BLAKE2b digest.
+    A line is held out by its hash, so all its copies are in the same part, independent of the order of the text:
+    of n distinct lines, the round(fraction n) with the smallest BLAKE2b digests.
     """
     lines = text.split("\n")
     last = held_out(lines, fraction)[0]
@@ -264,21 +268,21 @@ def split_lines(text: str, fraction: float) -> tuple[list[str], list[str]]:
 
 
 def of_side(lines: Iterable[str], last: bytes, held: bool) -> list[str]:
-    """The lines that train, or those held out: these have a digest up to `last`. Blank ones are dropped."""
+    """The training lines, or the held-out ones, whose digests are at most `last`; blank lines are dropped."""
     return [line for line in lines if line.strip() and (digest(line) <= last) == held]
 
 
 def held_out(lines: Iterable[str], fraction: float) -> tuple[bytes, int, int]:
-    """The largest digest of a line that is held out; how many distinct lines train, how many are held out."""
-    fraction_of = _exactly(fraction)
+    """The largest digest of a held-out line; the numbers of distinct training lines and of distinct held-out lines."""
+    exact = _exact(fraction)
     digests = map(digest, filter(str.strip, lines))
-    distinct = np.empty(0, f"S{DIGEST}")  # compared as the bytes they are, the zeros at their ends included
-    while some := set(islice(digests, DIGESTS)):
-        distinct = np.unique(np.concatenate([distinct, np.array(list(some), distinct.dtype)]))
-    held = round(fraction_of * len(distinct))
-    last = bytes(distinct[held - 1]).ljust(DIGEST, b"\0") if held else b""
+    distinct = np.empty(0, f"S{DIGEST_SIZE}")  # compared as bytes, trailing zeros included
+    while batch := set(islice(digests, DIGEST_BATCH)):
+        distinct = np.unique(np.concatenate([distinct, np.array(list(batch), distinct.dtype)]))
+    held = round(exact * len(distinct))
+    last = bytes(distinct[held - 1]).ljust(DIGEST_SIZE, b"\0") if held else b""
     return last, len(distinct) - held, held
 
 
 def digest(line: str) -> bytes:
-    return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()
+    return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()

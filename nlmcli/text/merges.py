@@ -1,13 +1,13 @@
-"""Byte-pair encoding: learning merges from the words of a text, and applying them.  Sennrich et al. 2016.
+"""Byte-pair encoding: learn merges from the words of a text, and apply them.  Sennrich et al. 2016.
 
-A word is a row of ids, at first one for each byte.  Learning: again and again the pair of neighbours that is the most
-frequent becomes a new id; of equals, the pair with the smaller ids.  Applying: again and again the pair that was learned
-first is merged, the leftmost of several.
+A word is an array of ids, initially one per byte.  Learning: repeatedly replace the most frequent pair of adjacent ids by
+a new id; ties go to the pair with the smaller ids.  Applying: repeatedly merge the pair that was learned first, leftmost
+first.
 
-As long as no merge crosses its ends, a stretch of bytes is merged in the same way wherever it stands; so no two of the
-pairs that are learned make the same token.
+Unless a merge crosses its ends, a run of bytes is merged the same way wherever it occurs; so no two learned pairs produce
+the same token.
 
-A pair is one number, left · 2³² + right.  Word w is store[bounds[w] : bounds[w + 1]], bytes.
+A pair is one integer, left · 2³² + right.  Word w is the bytes store[bounds[w] : bounds[w + 1]].
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ def pair_of(left, right):
 
 
 @kernel
-def learn(store, bounds, counts, alphabet, vocab_size, min_count):
-    """The pairs to merge, in order, until there are vocab_size tokens or no pair is seen min_count times.
+def learn_bpe(store, bounds, counts, alphabet, vocab_size, min_count):
+    """The pairs to merge, in order, until there are vocab_size tokens or no pair occurs min_count times.
 
-    counts: how often each word stands in the text.  alphabet (256,): the bytes, by their ids.
+    counts: the count of each word in the text.  alphabet (256,): the bytes by id.
     """
     ids, lengths = np.argsort(alphabet).astype(np.int32)[store[: bounds[-1]]], np.diff(bounds)
-    # How often each pair stands in the text. A node is a word that holds a pair, and the pair's node before it.
-    none, no_node = np.int64(NONE), np.int32(NONE)  # a pair that is never seen; it gives what is still empty its type
-    how_often, newest, nodes = {none: np.int64(0)}, {none: no_node}, [(no_node, no_node)]
+    # The words with each pair are a linked list: a node is a word and the index of the pair's next node, heads has the first.
+    no_pair, no_node = np.int64(NONE), np.int32(NONE)  # no_pair never occurs; it sets the types of the empty containers
+    pair_counts, heads, nodes = {no_pair: np.int64(0)}, {no_pair: no_node}, [(no_node, no_node)]
     for w in range(len(lengths)):
         for i in range(bounds[w], bounds[w + 1] - 1):
-            count(pair_of(ids[i], ids[i + 1]), counts[w], w, how_often, newest, nodes)
-    heap, merges = [(np.int64(0), none, no_node)], [none for _ in range(0)]
+            add_pair(pair_of(ids[i], ids[i + 1]), counts[w], w, pair_counts, heads, nodes)
+    heap, merges = [(np.int64(0), no_pair, no_node)], [no_pair for _ in range(0)]
     while heap and len(alphabet) + len(merges) < vocab_size:
-        for pair, node in newest.items():
-            heapq.heappush(heap, (-how_often[pair], pair, node))
-        newest = {none: no_node}
+        for pair, node in heads.items():
+            heapq.heappush(heap, (-pair_counts[pair], pair, node))
+        heads = {no_pair: no_node}
         minus_count, pair, node = heapq.heappop(heap)
-        if minus_count != -how_often[pair]:  # it has become rarer since it was put there
-            newest[pair] = node
+        if minus_count != -pair_counts[pair]:  # its count has decreased since it was pushed
+            heads[pair] = node
             continue
         if -minus_count < min_count:
             break
@@ -55,36 +55,36 @@ def learn(store, bounds, counts, alphabet, vocab_size, min_count):
         while node != NONE:
             w, node = nodes[node]  # type: ignore[assignment]
             word = ids[bounds[w] : bounds[w] + lengths[w]]
-            lengths[w] = merge(word, left, right, new, counts[w], w, how_often, newest, nodes)
+            lengths[w] = merge_pair(word, left, right, new, counts[w], w, pair_counts, heads, nodes)
     return np.array(merges, dtype=np.int64)
 
 
 @kernel
-def count(pair, times, w, how_often, newest, nodes):
-    """Count a pair that stands in word w, and remember the word."""
-    if pair not in how_often:
-        how_often[pair] = 0
-    if pair not in newest:
-        newest[pair] = np.int32(NONE)
-    how_often[pair] += times
-    node = newest[pair]
+def add_pair(pair, count, w, pair_counts, heads, nodes):
+    """Add the occurrences of a pair in word w to its count, and the word to its list."""
+    if pair not in pair_counts:
+        pair_counts[pair] = 0
+    if pair not in heads:
+        heads[pair] = np.int32(NONE)
+    pair_counts[pair] += count
+    node = heads[pair]
     if node == NONE or nodes[node][0] != w:
-        newest[pair] = np.int32(len(nodes))
+        heads[pair] = np.int32(len(nodes))
         nodes.append((np.int32(w), node))
 
 
 @kernel
-def merge(word, left, right, new, times, w, how_often, newest, nodes):
-    """Merge a pair wherever it stands in word w, in place, and count the pairs anew.  -> how many ids are left."""
+def merge_pair(word, left, right, new, count, w, pair_counts, heads, nodes):
+    """Merge every occurrence of a pair in word w, in place, and update the pair counts.  -> the new length."""
     size = i = 0
     while i < len(word):
         if i + 1 < len(word) and word[i] == left and word[i + 1] == right:
             if size:
-                how_often[pair_of(word[size - 1], left)] -= times
-                count(pair_of(word[size - 1], new), times, w, how_often, newest, nodes)
+                pair_counts[pair_of(word[size - 1], left)] -= count
+                add_pair(pair_of(word[size - 1], new), count, w, pair_counts, heads, nodes)
             if i + 2 < len(word):
-                how_often[pair_of(right, word[i + 2])] -= times
-                count(pair_of(new, word[i + 2]), times, w, how_often, newest, nodes)
+                pair_counts[pair_of(right, word[i + 2])] -= count
+                add_pair(pair_of(new, word[i + 2]), count, w, pair_counts, heads, nodes)
             word[size], i = new, i + 2
         else:
             word[size], i = word[i], i + 1
@@ -93,40 +93,40 @@ def merge(word, left, right, new, times, w, how_often, newest, nodes):
 
 
 @kernel
-def apply(store, bounds, first, of_byte, pairs, ranks, news):
-    """The ids of the words from number `first` on, in a row, and how many each has.
+def apply_bpe(store, bounds, first, byte_ids, pairs, ranks, merged_ids):
+    """The concatenated ids of the words from number `first` on, and how many each has.
 
-    of_byte (256,): the id of each byte.  pairs, in ascending order, their ranks and the ids they make
+    byte_ids (256,): the id of each byte.  pairs, in ascending order, their ranks and merged ids.
     """
-    ids, lengths = of_byte[store[bounds[first] : bounds[-1]]], np.empty(len(bounds) - 1 - first, np.int64)
+    ids, lengths = byte_ids[store[bounds[first] : bounds[-1]]], np.empty(len(bounds) - 1 - first, np.int64)
     size = 0
     for w in range(len(lengths)):
         word = ids[bounds[first + w] - bounds[first] : bounds[first + w + 1] - bounds[first]]
-        lengths[w] = merge_all(word, pairs, ranks, news)
+        lengths[w] = merge_word(word, pairs, ranks, merged_ids)
         ids[size : size + lengths[w]] = word[: lengths[w]]
         size += lengths[w]
     return ids[:size], lengths
 
 
 @kernel
-def merge_all(word, pairs, ranks, news):
-    """Merge, in place, whatever there is to merge in a word.  -> how many ids are left."""
+def merge_word(word, pairs, ranks, merged_ids):
+    """Apply all merges to a word, in place.  -> the new length."""
     before, after = np.arange(-1, len(word) - 1), np.arange(1, len(word) + 1)
-    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]  # rank, where
+    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]  # rank, position
     for start in range(len(word) - 1):
-        offer(start, word, after, pairs, ranks, heap)
+        push_pair(start, word, after, pairs, ranks, heap)
     while heap:
         rank, i = heapq.heappop(heap)
-        k = known(i, word, after, pairs)
+        k = find_pair(i, word, after, pairs)
         if k == NONE or ranks[k] != rank:
             continue
-        gone = after[i]
-        word[i], word[gone], after[i] = news[k], NONE, after[gone]
+        right = after[i]
+        word[i], word[right], after[i] = merged_ids[k], NONE, after[right]
         if after[i] < len(word):
             before[after[i]] = i
-            offer(i, word, after, pairs, ranks, heap)
+            push_pair(i, word, after, pairs, ranks, heap)
         if before[i] >= 0:
-            offer(before[i], word, after, pairs, ranks, heap)
+            push_pair(before[i], word, after, pairs, ranks, heap)
     size = 0
     for start in range(len(word)):
         if word[start] != NONE:
@@ -136,8 +136,8 @@ def merge_all(word, pairs, ranks, news):
 
 
 @kernel
-def known(i, word, after, pairs):
-    """Which of the pairs is the one that begins at i; NONE for none."""
+def find_pair(i, word, after, pairs):
+    """The index in `pairs` of the pair that begins at position i, or NONE."""
     if word[i] == NONE or after[i] == len(word):
         return NONE
     pair = pair_of(word[i], word[after[i]])
@@ -146,8 +146,8 @@ def known(i, word, after, pairs):
 
 
 @kernel
-def offer(i, word, after, pairs, ranks, heap):
-    """Put the pair that begins at i on the heap, if it may be merged."""
-    k = known(i, word, after, pairs)
+def push_pair(i, word, after, pairs, ranks, heap):
+    """Push the pair that begins at position i onto the heap if it can be merged."""
+    k = find_pair(i, word, after, pairs)
     if k != NONE:
         heapq.heappush(heap, (ranks[k], np.int64(i)))

@@ -1,7 +1,7 @@
-"""Distinct strings: the few that make up most of a text are numbered, and each is worked out once.
+"""Distinct strings: the few that make up most of a text are numbered, and each is encoded once.
 
-A text is its bytes in UTF-8, data (bytes,) uint8, and a string a part of it, data[start:end].  cut(data) -> starts,
-ends: where the strings of a text lie.
+A text is its UTF-8 bytes, data (bytes,) uint8, and a string is a slice data[start:end].  split(data) -> starts, ends of
+the strings of a text.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from nlmcli.text.tokenizer import Ids
 from nlmcli.text.tokenizers.byte import utf8
 
 Bytes = npt.NDArray[np.uint8]
-Cut = Callable[[Bytes], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+Split = Callable[[Bytes], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 Integers = Sequence[int] | npt.NDArray[Any]
 
 
-class Strings:
-    """Distinct strings, numbered by first appearance: an open-addressing hash table that grows.
+class StringTable:
+    """Distinct strings, numbered by first occurrence: a growing hash table with open addressing.
 
-    bounds, store: string k is store[bounds[k] : bounds[k + 1]].  slots: the numbers, each where its hash put it; -1 is free
+    bounds, store: string k is store[bounds[k] : bounds[k + 1]].  slots: the numbers by hash slot; -1 is a free slot.
     """
 
     def __init__(self) -> None:
@@ -34,23 +34,23 @@ class Strings:
         self.slots, self.hashes = np.full(1 << 12, -1, np.int32), np.empty(1 << 11, np.int64)
         self.bounds, self.store = np.zeros((1 << 11) + 1, np.int64), np.empty(1 << 14, np.uint8)
 
-    def number(self, data: Bytes, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """The number of every string (strings,); those not seen before get the next ones."""
+    def intern(self, data: Bytes, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        """The number of every string (strings,); new strings are added and get the next numbers."""
         numbers, done = np.empty(len(starts), np.int32), 0
         while done < len(numbers):
-            done, self.size = number(data, starts, ends, numbers, done, self.size, self.slots, self.hashes, self.bounds, self.store)
+            done, self.size = intern(data, starts, ends, numbers, done, self.size, self.slots, self.hashes, self.bounds, self.store)
             if done < len(numbers):
                 self.grow(int(ends[done] - starts[done]))
         return numbers
 
     def grow(self, length: int) -> None:
-        """Make room for twice as many strings, the next of which has that many bytes."""
-        most = len(self.slots)
-        self.hashes, self.bounds = enlarged(self.hashes, most), enlarged(self.bounds, most + 1)
-        self.store = enlarged(self.store, 2 * len(self.store) + length)
-        self.slots = spread(self.hashes[: self.size], 2 * most)
+        """Make room for twice as many strings, and for a next one of `length` bytes."""
+        capacity = len(self.slots)
+        self.hashes, self.bounds = resized(self.hashes, capacity), resized(self.bounds, capacity + 1)
+        self.store = resized(self.store, 2 * len(self.store) + length)
+        self.slots = rehash(self.hashes[: self.size], 2 * capacity)
 
-    def of(self, first: int) -> list[str]:
+    def to_list(self, first: int = 0) -> list[str]:
         """The strings from number `first` on."""
         bounds = self.bounds[first : self.size + 1].tolist()
         store = self.store[bounds[0] : bounds[-1]].tobytes()
@@ -61,73 +61,74 @@ class Strings:
         return self.size
 
 
-def counted(parts: Iterable[str], cut: Cut, most: float = math.inf) -> tuple[Strings, npt.NDArray[np.int64]]:
-    """The distinct strings of the parts of a text, and how often each stands in them.
+def count_strings(parts: Iterable[str], split: Split, max_bytes: float = math.inf) -> tuple[StringTable, npt.NDArray[np.int64]]:
+    """The distinct strings in the parts of a text, and their counts.
 
-    most: bytes of distinct strings after which no further part is read
+    max_bytes: total length of the distinct strings after which no further part is read.
     """
-    strings, counts = Strings(), np.zeros(0, np.int64)
+    strings, counts = StringTable(), np.zeros(0, np.int64)
     for data in map(utf8, parts):
-        numbers = strings.number(data, *cut(data))
-        more = np.bincount(numbers, minlength=len(strings))
-        more[: len(counts)] += counts
-        counts = more
-        if strings.bounds[len(strings)] > most:
+        numbers = strings.intern(data, *split(data))
+        new_counts = np.bincount(numbers, minlength=len(strings))
+        new_counts[: len(counts)] += counts
+        counts = new_counts
+        if strings.bounds[len(strings)] > max_bytes:
             break
     return strings, counts
 
 
-class Memory:
-    """Strings -> their ids, each string worked out the first time it is met.
+class EncodingCache:
+    """Strings -> their ids; each string is encoded once, when it first occurs.
 
-    work_out(strings, first) -> ids, lengths: the ids of the strings from number `first` on, in a row, and how many each has
+    encode_strings(strings, first) -> ids, lengths: the concatenated ids of the strings from number `first` on, and how many
+    ids each string has.
     """
 
-    MOST = 1 << 24  # bytes of strings, and a sixteenth as many strings; with more than that, all are forgotten
+    MAX_BYTES = 1 << 24  # of strings; beyond it, or a sixteenth as many strings, the cache is cleared
 
-    def __init__(self, cut: Cut, work_out: Callable[[Strings, int], tuple[Integers, Integers]]) -> None:
-        self.cut, self.work_out = cut, work_out
-        self.forget()
+    def __init__(self, split: Split, encode_strings: Callable[[StringTable, int], tuple[Integers, Integers]]) -> None:
+        self.split, self.encode_strings = split, encode_strings
+        self.clear()
 
-    def forget(self) -> None:
-        self.strings = Strings()
+    def clear(self) -> None:
+        self.strings = StringTable()
         self.ids, self.bounds = np.empty(1 << 12, np.int32), np.zeros(1, np.int64)
 
     def encode(self, parts: Iterable[str]) -> Ids:
-        """The ids of all strings of the parts of a text."""
-        found = [*map(self.ids_of, map(utf8, parts))]
-        return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int32), *found])
+        """The ids of the parts of a text, concatenated."""
+        ids = [*map(self.encode_part, map(utf8, parts))]
+        return ids[0] if len(ids) == 1 else np.concatenate([np.empty(0, np.int32), *ids])
 
-    def ids_of(self, data: Bytes) -> Ids:
-        """The ids of all strings of one part."""
+    def encode_part(self, data: Bytes) -> Ids:
+        """The ids of one part."""
         known = len(self.strings)
-        if self.strings.bounds[known] > self.MOST or known > self.MOST >> 4:
-            self.forget()
+        if self.strings.bounds[known] > self.MAX_BYTES or known > self.MAX_BYTES >> 4:
+            self.clear()
             known = 0
-        numbers = self.strings.number(data, *self.cut(data))
+        numbers = self.strings.intern(data, *self.split(data))
         if len(self.strings) > known:
-            self.learn(known)
+            self.append(known)
         return gather(numbers, self.bounds, self.ids)
 
-    def learn(self, known: int) -> None:
-        """Append the ids of the strings from number `known` on."""
-        ids, lengths = self.work_out(self.strings, known)
-        end = int(self.bounds[known])
+    def append(self, first: int) -> None:
+        """Append the ids of the strings from number `first` on."""
+        ids, lengths = self.encode_strings(self.strings, first)
+        end = int(self.bounds[first])
         if end + len(ids) > len(self.ids):
-            self.ids = enlarged(self.ids, 2 * (end + len(ids)))
-        self.bounds = enlarged(self.bounds, len(self.strings.bounds))
+            self.ids = resized(self.ids, 2 * (end + len(ids)))
+        self.bounds = resized(self.bounds, len(self.strings.bounds))
         self.ids[end : end + len(ids)] = ids
-        self.bounds[known + 1 : len(self.strings) + 1] = end + np.cumsum(lengths)
+        self.bounds[first + 1 : len(self.strings) + 1] = end + np.cumsum(lengths)
 
 
-def enlarged(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
-    """The array, or, where it is shorter than that, a longer one that begins with it."""
+def resized(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    """The array, or, if it is shorter than `length`, a copy of this length; the new elements are uninitialized."""
     return array if len(array) >= length else np.concatenate([array, np.empty(length - len(array), array.dtype)])
 
 
 @kernel
-def number(data, starts, ends, numbers, done, size, slots, hashes, bounds, store):
-    """Number the strings from the done-th on, until all are or the table is full.  -> how many are, the table's new size."""
+def intern(data, starts, ends, numbers, done, size, slots, hashes, bounds, store):
+    """Number the strings from number `done` on until the table is full.  -> how many are done, the new size of the table."""
     for k in range(done, len(starts)):
         start, end = starts[k], ends[k]
         code = hash_of(data, start, end)
@@ -145,7 +146,7 @@ def number(data, starts, ends, numbers, done, size, slots, hashes, bounds, store
 
 @kernel
 def hash_of(data, start, end):
-    """31 bits of the hash FNV-1a.  Fowler, Noll and Vo 1991."""
+    """31 bits of the FNV-1a hash.  Fowler, Noll and Vo 1991."""
     code = np.int64(0x11C9DC5)
     for i in range(start, end):
         code = ((code ^ np.int64(data[i])) * 0x1000193) & 0x7FFFFFFF
@@ -154,16 +155,16 @@ def hash_of(data, start, end):
 
 @kernel
 def slot_of(data, start, end, code, slots, bounds, store):
-    """Where the string stands in the table, or the free slot where it would."""
+    """The slot of the string, or the free slot in which to insert it."""
     slot = code & (len(slots) - 1)
-    while slots[slot] >= 0 and not same(data, start, end, store, bounds[slots[slot]], bounds[slots[slot] + 1]):
+    while slots[slot] >= 0 and not is_equal(data, start, end, store, bounds[slots[slot]], bounds[slots[slot] + 1]):
         slot = (slot + 1) & (len(slots) - 1)
     return slot
 
 
 @kernel
-def same(data, start, end, store, first, last):
-    """Whether data[start:end] is store[first:last]."""
+def is_equal(data, start, end, store, first, last):
+    """Whether data[start:end] equals store[first:last]."""
     if end - start != last - first:
         return False
     for i in range(end - start):  # noqa: SIM110 - a kernel
@@ -173,8 +174,8 @@ def same(data, start, end, store, first, last):
 
 
 @kernel
-def spread(hashes, capacity):
-    """The slots of a table of that capacity, a power of two."""
+def rehash(hashes, capacity):
+    """The slots of a table with this capacity, a power of two."""
     slots = np.full(capacity, -1, np.int32)
     for k in range(len(hashes)):
         slot = hashes[k] & (capacity - 1)
@@ -186,7 +187,7 @@ def spread(hashes, capacity):
 
 @kernel
 def gather(numbers, bounds, ids):
-    """The ids of string after string: of number n, ids[bounds[n] : bounds[n + 1]]."""
+    """The concatenated ids of the strings; those of number n are ids[bounds[n] : bounds[n + 1]]."""
     total = 0
     for n in numbers:
         total += bounds[n + 1] - bounds[n]
@@ -204,8 +205,8 @@ def class_at(data, i, classes):
     lead = np.int64(data[i])
     if lead < 0x80:
         return classes[lead], i + 1
-    after = i + (2 if lead < 0xE0 else 3 if lead < 0xF0 else 4)
-    code = lead & (0xFF >> (after - i + 1))
-    for k in range(i + 1, after):
+    end = i + (2 if lead < 0xE0 else 3 if lead < 0xF0 else 4)
+    code = lead & (0xFF >> (end - i + 1))
+    for k in range(i + 1, end):
         code = code << 6 | (np.int64(data[k]) & 0x3F)
-    return classes[code], after
+    return classes[code], end

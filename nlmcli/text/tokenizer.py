@@ -1,4 +1,4 @@
-"""What every tokenizer has: a vocabulary, its counts, and the way from text to ids and back."""
+"""The base class of all tokenizers: a vocabulary, its counts, encoding and decoding."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from nlmcli.errors import InputError
 Ids = npt.NDArray[np.int32]
 
 UNKNOWN = "<unk>"
-CHUNK = 1 << 20  # characters; the pieces of a long text never stand in memory all at once
+CHUNK = 1 << 20  # characters; the tokens of a long text are never in memory all at once
 
-# Where a text may be cut: each matches a part of it up to the last such place.
-AFTER_BLANK = re.compile(r"(?s:.*)\s")
+# Where a text may be cut: each pattern matches up to the last valid position.
+AFTER_WHITESPACE = re.compile(r"(?s:.*)\s")
 AFTER_LINE_END = re.compile(r"(?s:.*)\n")
 
 
 def cut(text: str | Iterable[str], at: re.Pattern[str], size: int = CHUNK) -> Iterator[str]:
-    """The text, or that of these parts, in parts of about `size` characters, cut only where `at` says that it may be."""
-    waiting: list[str] = []
+    """The text, or the concatenated parts, in chunks of about `size` characters, cut only where the pattern `at` allows it."""
+    pending: list[str] = []
     for part in sliced(text, size):
-        if waiting and (found := at.match(waiting[-1])):
-            last = waiting.pop()
-            yield "".join([*waiting, last[: found.end()]])
-            waiting = [last[found.end() :]]
-        waiting.append(part)
-    if waiting:
-        yield "".join(waiting)
+        if pending and (match := at.match(pending[-1])):
+            last = pending.pop()
+            yield "".join([*pending, last[: match.end()]])
+            pending = [last[match.end() :]]
+        pending.append(part)
+    if pending:
+        yield "".join(pending)
 
 
 def sliced(text: str | Iterable[str], size: int) -> Iterator[str]:
-    """The text, or that of these parts, in parts of at most `size` characters."""
+    """The text, or each of the parts, in slices of at most `size` characters."""
     for part in [text] if isinstance(text, str) else text:
         for start in range(0, len(part), size):
             yield part[start : start + size]
 
 
 def visible(piece: str) -> str:
-    """A blank as ␣, a byte of no whole character (PEP 383) as <0xE8>, what else does not print as its escape."""
+    """Printable form: a space as ␣, a byte of an incomplete character (PEP 383) as <0xE8>, other non-printable characters escaped."""
     return "".join(c if c.isprintable() else escape(c) for c in piece.replace(" ", "␣"))
 
 
@@ -54,40 +54,39 @@ def escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-class Writer:
-    """Ids one by one -> text: what `add` gives, piece after piece, and `rest` at the end are what `decode` gives for all."""
+class DecodeStream:
+    """Ids one by one -> text: the results of `add`, then `rest`, concatenate to what `decode` returns for all ids."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
     def add(self, i: int) -> str:
-        """What the id adds to the text."""
+        """The text that this id adds."""
         return self.tokenizer.vocabulary[i]
 
     def rest(self) -> str:
-        """What is written when nothing more comes."""
+        """The text still pending after the last id."""
         return ""
 
-    def copy(self) -> Writer:
-        """A writer that has written the same and goes on by itself."""
+    def copy(self) -> DecodeStream:
+        """An independent stream in the same state."""
         return copy.copy(self)
 
 
 class Tokenizer(ABC):
-    """A map from text to ids, id i standing for `vocabulary[i]`, seen `counts[i]` times in the training text.
+    """A map from text to token ids; id i is the token `vocabulary[i]`, which occurs `counts[i]` times in the training text.
 
-    `counts` adds up to the tokens of the training text: those outside the vocabulary count for `unknown`.
-    `newline` is the id of a line end. A text begins as if after a line break, so it is also what a model
-    reads before the first token.
+    `counts` sums to the number of tokens in the training text: those outside the vocabulary count as `unknown`.
+    `newline` is the id of the end of line. It is also the first input of a model: a text begins as if after a line break.
     """
 
     name: ClassVar[str]
-    line_end: ClassVar[str]  # the piece of `newline`; always in the vocabulary
-    reserved: ClassVar[tuple[str, ...]] = ()  # the pieces of the first ids
-    cut_at: ClassVar[re.Pattern[str]] = AFTER_BLANK  # where a text may be cut and its tokens stay the same
+    line_end: ClassVar[str]  # the token of `newline`; always in the vocabulary
+    reserved: ClassVar[tuple[str, ...]] = ()  # the tokens with the first ids
+    cut_at: ClassVar[re.Pattern[str]] = AFTER_WHITESPACE  # where a text may be cut without changing its tokens
     default_min_count: ClassVar[int] = 1
-    fields: ClassVar[tuple[str, ...]] = ("vocabulary", "counts", "lowercase", "min_count")  # what is saved
-    learned: ClassVar[bool] = False  # whether what a text falls into depends on what the tokenizer was fitted on
+    fields: ClassVar[tuple[str, ...]] = ("vocabulary", "counts", "lowercase", "min_count")  # saved keys
+    learned: ClassVar[bool] = False  # whether the segmentation depends on the training text
 
     vocabulary: list[str]
     counts: npt.NDArray[np.int64]
@@ -97,20 +96,21 @@ class Tokenizer(ABC):
     min_count: int
 
     def __init__(self, vocabulary: Iterable[str], counts: npt.ArrayLike, *, lowercase: bool = False, min_count: int = 1) -> None:
-        """Raises InputError where vocabulary and counts do not belong together."""
+        """Raises InputError if vocabulary and counts do not match."""
         self.vocabulary = list(vocabulary)
         self.counts = np.asarray(counts, dtype=np.int64)
         self.lowercase, self.min_count = bool(lowercase), int(min_count)
         self.index = {piece: i for i, piece in enumerate(self.vocabulary)}
         if self.counts.shape != (len(self.index),) or len(self.index) != len(self.vocabulary):
             raise InputError(
-                f"a vocabulary of {len(self.vocabulary)} pieces, {len(self.index)} of them distinct, "
-                f"does not fit {self.counts.size} counts; fit the tokenizer again"
+                f"a vocabulary of {len(self.vocabulary)} tokens, {len(self.index)} of them distinct, "
+                f"does not match {self.counts.size} counts; fit the tokenizer again"
             )
         first = tuple(self.vocabulary[: len(self.reserved)])
         if first != self.reserved or self.line_end not in self.index:
             raise InputError(
-                f"a {self.name} vocabulary begins with {self.reserved} and holds {self.line_end!r}, not {first}; fit the tokenizer again"
+                f"a {self.name} vocabulary must contain {self.line_end!r} and begin with {self.reserved}, not {first}; "
+                "fit the tokenizer again"
             )
         self.unknown = self.index.get(UNKNOWN) if UNKNOWN in self.reserved else None
         self.newline = self.index[self.line_end]
@@ -124,29 +124,29 @@ class Tokenizer(ABC):
         min_count: int | None = None,
         lowercase: bool = False,
     ) -> Tokenizer:
-        """The tokenizer with the types of the text, or of the text of these parts: the most frequent first, equals by first appearance.
+        """A tokenizer with the types of the text, or of the concatenated parts, by descending frequency, ties by first occurrence.
 
-        vocab_size bounds all types, the reserved ones included; a type seen less than min_count times
-        (None: the tokenizer's own default) is unknown.  Raises InputError for a bound too small.
+        vocab_size limits all types, reserved ones included; a type that occurs less than min_count times
+        (None: the tokenizer's default) is unknown.  Raises InputError for a limit that is too small.
         """
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        counted = cls.count(cls.parts(text, lowercase))
-        vocabulary = cls.select(counted, vocab_size, min_count)
-        counts = np.array([counted.get(piece, 0) for piece in vocabulary], dtype=np.int64)
-        counts[0] += sum(counted.values()) - counts.sum()
+        all_counts = cls.count(cls.parts(text, lowercase))
+        vocabulary = cls.select(all_counts, vocab_size, min_count)
+        counts = np.array([all_counts.get(piece, 0) for piece in vocabulary], dtype=np.int64)
+        counts[0] += sum(all_counts.values()) - counts.sum()
         return cls(vocabulary, counts, lowercase=lowercase, min_count=min_count)
 
     @classmethod
     def parts(cls, text: str | Iterable[str], lowercase: bool = False) -> Iterator[str]:
-        """The text, or that of these parts, in parts that are encoded one by one as the whole is."""
+        """The text, or the concatenated parts, in chunks whose encodings concatenate to that of the whole."""
         for part in cut(text, cls.cut_at, CHUNK):
-            # Lower case depends on neighbours within a word only (final sigma), so part by part is as good.
+            # Lowercasing depends on neighbors within a word only (final sigma), so chunks give the same result.
             yield part.lower() if lowercase else part
 
     @classmethod
     def check_bounds(cls, vocab_size: int | None, min_count: int) -> None:
-        """Raises InputError for bounds under which no vocabulary exists."""
+        """Raises InputError for limits that allow no vocabulary."""
         if min_count < 1:
             raise InputError(f"min-count {min_count} is too small; give 1 or more")
         least = len({*cls.reserved, cls.line_end})
@@ -155,16 +155,16 @@ class Tokenizer(ABC):
 
     @classmethod
     def count(cls, parts: Iterable[str]) -> Mapping[str, int]:
-        """How often each piece stands in the parts of a text, in order of first appearance."""
-        raise NotImplementedError(f"{cls.__name__} has a fit of its own")
+        """The count of each type in the parts of a text, in order of first occurrence."""
+        raise NotImplementedError(f"{cls.__name__} overrides fit")
 
     @classmethod
-    def select(cls, counted: Mapping[str, int], vocab_size: int | None, min_count: int) -> list[str]:
-        """The pieces that become types, in the order of their ids."""
+    def select(cls, counts: Mapping[str, int], vocab_size: int | None, min_count: int) -> list[str]:
+        """The vocabulary, in the order of the ids."""
         kept = [
             piece
-            for piece in sorted(counted, key=counted.__getitem__, reverse=True)
-            if piece not in cls.reserved and (counted[piece] >= min_count or piece == cls.line_end)
+            for piece in sorted(counts, key=counts.__getitem__, reverse=True)
+            if piece not in cls.reserved and (counts[piece] >= min_count or piece == cls.line_end)
         ]
         if vocab_size is not None:
             kept = kept[: vocab_size - len(cls.reserved)]
@@ -175,7 +175,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def pieces(self, text: str) -> list[str]:
-        """What one string falls into, before the vocabulary is asked."""
+        """The tokens of a text as strings, before the vocabulary lookup."""
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
@@ -183,40 +183,40 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """ids -> text, unknowns as `<unk>`.  Raises InputError for an id outside the vocabulary."""
+        """ids -> text; the unknown token is `<unk>`.  Raises InputError for an id outside the vocabulary."""
 
-    def writer(self) -> Writer:
-        """Something that decodes ids one by one."""
-        return Writer(self)
+    def writer(self) -> DecodeStream:
+        """A stream that decodes ids one by one."""
+        return DecodeStream(self)
 
-    def checked(self, ids: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """The ids as one flat array.  Raises InputError for an id outside the vocabulary."""
+    def check_ids(self, ids: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """The ids as a flat array.  Raises InputError for an id outside the vocabulary."""
         flat = np.asarray(ids, dtype=np.int64).ravel()
         outside = flat[(flat < 0) | (flat >= len(self))]
         if outside.size:
             raise InputError(f"id {outside[0]} is not in the vocabulary; give 0 to {len(self) - 1}")
         return flat
 
-    def counting(self, text: str | Iterable[str]) -> Self:
-        """The tokenizer itself, its counts now those of this text."""
+    def recount(self, text: str | Iterable[str]) -> Self:
+        """Replace the counts by those of this text.  -> self"""
         self.counts = np.zeros(len(self), np.int64)
         for part in self.parts(text):
             self.counts += np.bincount(self.encode(part), minlength=len(self))
         return self
 
     def rules(self) -> dict[str, Any]:
-        """What decides which ids a text gets: two tokenizers that agree in this are the same but for the text they have seen."""
+        """Everything that determines the ids of a text: tokenizers with equal rules encode every text the same way."""
         return {key: value for key, value in self.to_dict().items() if key not in ("counts", "min_count")}
 
     def piece(self, i: int) -> str:
-        """The printable form of one id: a blank as ␣, what does not print as its escape."""
+        """The printable form of one token: a space as ␣, non-printable characters escaped."""
         return visible(self.vocabulary[i])
 
     def __len__(self) -> int:
         return len(self.vocabulary)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of the tokenizer, as JSON can hold it."""
+        """The complete tokenizer as JSON-serializable data."""
         return {
             "name": self.name,
             "vocabulary": list(self.vocabulary),
@@ -227,7 +227,7 @@ class Tokenizer(ABC):
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Tokenizer:
-        """The tokenizer that `to_dict` wrote.  Raises InputError if it is another's or lacks a part."""
+        """The tokenizer saved by `to_dict`.  Raises InputError if it is of another class or incomplete."""
         if saved.get("name") != cls.name:
             raise InputError(f"a saved tokenizer named {saved.get('name')!r} is not a {cls.name} tokenizer")
         if missing := [field for field in cls.fields if field not in saved]:

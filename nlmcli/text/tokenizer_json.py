@@ -1,7 +1,7 @@
-"""Byte-level BPE as the file tokenizer.json of Hugging Face's `tokenizers`: that library reads ours, and we read its.
+"""Byte-level BPE as tokenizer.json, the file format of Hugging Face's `tokenizers`: each library reads the other's files.
 
-Its tokens are written with a visible character for each byte, GPT-2's way: the bytes that are a visible character of
-Latin-1 as that, the others, in order, as U+0100 and on. Space is Ġ and the line end Ċ.
+Tokens are written with one visible character per byte, as in GPT-2's bytes_to_unicode: a byte that is a visible character of
+Latin-1 as itself, the others, in order, as U+0100 and up. Space is Ġ and the line break Ċ.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizers.bpe import ALPHABET, PRINTABLE, Bpe, text_of
+from nlmcli.text.tokenizers.bpe import ALPHABET, PRINTABLE, Bpe, token_to_text
 
-LETTERS = [*map(chr, PRINTABLE), *map(chr, range(0x100, 0x200 - len(PRINTABLE)))]  # in the order of ALPHABET
-LETTER_OF = dict(zip(ALPHABET.tolist(), LETTERS, strict=True))
-BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
+CHARACTERS = [*map(chr, PRINTABLE), *map(chr, range(0x100, 0x200 - len(PRINTABLE)))]  # in the order of ALPHABET
+BYTE_TO_UNICODE = dict(zip(ALPHABET.tolist(), CHARACTERS, strict=True))
+UNICODE_TO_BYTE = {character: byte for byte, character in BYTE_TO_UNICODE.items()}
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-SPECIAL = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+SPECIAL_TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 MODEL = {
     "type": "BPE",
     "dropout": None,
@@ -30,21 +30,21 @@ MODEL = {
     "byte_fallback": False,
     "ignore_merges": False,
 }
-WITHOUT = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")  # what changes ids if it is set
+UNSUPPORTED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")  # model options that change ids
 
 
 def to_json(tokenizer: Bpe) -> dict[str, Any]:
-    """What stands in the file. The counts do not."""
+    """The contents of the file; it does not contain the counts."""
     special = set(tokenizer.special)
     names = [
-        piece if piece in special else "".join(map(LETTER_OF.__getitem__, token))
+        piece if piece in special else "".join(map(BYTE_TO_UNICODE.__getitem__, token))
         for piece, token in zip(tokenizer.vocabulary, tokenizer.tokens, strict=True)
     ]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": tokenizer.index[piece], "content": piece, **SPECIAL} for piece in tokenizer.special],
+        "added_tokens": [{"id": tokenizer.index[piece], "content": piece, **SPECIAL_TOKEN} for piece in tokenizer.special],
         "normalizer": {"type": "Lowercase"} if tokenizer.lowercase else None,
         "pre_tokenizer": BYTE_LEVEL,
         "post_processor": None,
@@ -58,20 +58,20 @@ def to_json(tokenizer: Bpe) -> dict[str, Any]:
 
 
 def from_json(saved: Mapping[str, Any], name: str) -> Bpe:
-    """The tokenizer in such a file.  Raises InputError, with the name of the file, for one of another kind.
+    """The tokenizer in the contents of a file with this name.  Raises InputError if it is not a supported byte-level BPE.
 
-    A special token keeps its id, but a text that reads like one is text.  A template that adds tokens is not followed.
+    Special tokens keep their ids, but encoding never produces them.  A post-processor that adds tokens is ignored.
     """
     try:
-        check(saved, name)
+        check_supported(saved, name)
         special = {token["content"]: token["id"] for token in saved.get("added_tokens") or []}
         ids = saved["model"]["vocab"] | special
         vocabulary = sorted(ids, key=ids.__getitem__)
         if [ids[piece] for piece in vocabulary] != list(range(len(ids))):
-            raise InputError(f"the ids in '{name}' have gaps; give a file whose vocabulary is numbered 0, 1, 2, ...")
+            raise InputError(f"the ids in '{name}' have gaps; give a file with consecutive ids 0, 1, 2, ...")
         pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in saved["model"]["merges"])
         return Bpe(
-            [piece if piece in special else text_of(bytes(map(BYTE_OF.__getitem__, piece))) for piece in vocabulary],
+            [piece if piece in special else token_to_text(bytes(map(UNICODE_TO_BYTE.__getitem__, piece))) for piece in vocabulary],
             np.zeros(len(ids)),
             merges=[(ids[left], ids[right]) for left, right in pairs],
             special=special,
@@ -80,25 +80,25 @@ def from_json(saved: Mapping[str, Any], name: str) -> Bpe:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"'{name}' is not a whole tokenizer.json of a byte-level BPE; make one with: nlm tokenize --out") from None
+        raise InputError(f"'{name}' is not a complete tokenizer.json of a byte-level BPE; make one with: nlm tokenize --out") from None
 
 
-def check(saved: Mapping[str, Any], name: str) -> None:
-    """Raises InputError for a tokenizer that would not give the same ids here."""
+def check_supported(saved: Mapping[str, Any], name: str) -> None:
+    """Raises InputError for a tokenizer whose ids nlm cannot reproduce."""
     model, parts = saved["model"], {part: saved.get(part) or {"type": None} for part in ("normalizer", "pre_tokenizer", "decoder")}
     kinds = {part: value["type"] for part, value in parts.items()}
     byte_level = parts["pre_tokenizer"]
-    wrong = [
+    problems = [
         (model["type"] != "BPE", f"model is {model['type']}, not BPE"),
         (kinds["pre_tokenizer"] != "ByteLevel", f"pre_tokenizer is {kinds['pre_tokenizer']}, not ByteLevel"),
         (kinds["decoder"] != "ByteLevel", f"decoder is {kinds['decoder']}, not ByteLevel"),
         (kinds["normalizer"] not in (None, "Lowercase"), f"normalizer is {kinds['normalizer']}"),
-        (bool(byte_level.get("add_prefix_space")), "pre_tokenizer adds a blank before the text (add_prefix_space)"),
-        (not byte_level.get("use_regex", True), "pre_tokenizer does not cut as GPT-2 does (use_regex)"),
-        *((bool(model.get(option)), f"model has {option}") for option in WITHOUT),
+        (bool(byte_level.get("add_prefix_space")), "pre_tokenizer adds a space before the text (add_prefix_space)"),
+        (not byte_level.get("use_regex", True), "pre_tokenizer does not split as GPT-2 does (use_regex)"),
+        *((bool(model.get(option)), f"model has {option}") for option in UNSUPPORTED),
         (not all(token["special"] for token in saved.get("added_tokens") or []), "added tokens are not all special"),
-        (not set(LETTERS) <= set(model["vocab"]), "vocabulary lacks some of the 256 bytes (initial_alphabet)"),
+        (not set(CHARACTERS) <= set(model["vocab"]), "vocabulary lacks some of the 256 bytes (initial_alphabet)"),
     ]
-    for is_wrong, why in wrong:
-        if is_wrong:
-            raise InputError(f"'{name}' is not a byte-level BPE that nlm can follow: its {why}; make one with: nlm tokenize --out")
+    for is_present, problem in problems:
+        if is_present:
+            raise InputError(f"'{name}' is not a byte-level BPE that nlm supports: its {problem}; make one with: nlm tokenize --out")

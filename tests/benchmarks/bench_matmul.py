@@ -1,13 +1,13 @@
-"""Matrix products beside NumPy's, one thread each, and beside the most the register tile can do.
+"""Matrix products compared with NumPy's, one thread each, and with the peak rate of the register tile.
 
-`python tests/benchmarks/bench_matmul.py` measures all of them in turn, round by round, and prints a table of
-ratios: a machine's speed drifts, so only what was measured side by side can be compared.
-`pytest tests/benchmarks/bench_matmul.py` gives the times by pytest-benchmark.
+`python tests/benchmarks/bench_matmul.py` measures all of them one after another, round by round, and prints a
+table of ratios: a machine's speed drifts, so only measurements of the same round are comparable.
+`pytest tests/benchmarks/bench_matmul.py` prints the times with pytest-benchmark.
 """
 
 import os
 
-# Before NumPy is imported: OpenBLAS on one thread, with its own choice of kernels for this CPU.
+# Before NumPy is imported: OpenBLAS with one thread, and the kernels that it chooses for this CPU.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(name, None)
@@ -22,7 +22,7 @@ from nlmcli.nn.kernel import JIT, kernel  # noqa: E402
 from nlmcli.nn.matmul import multiply, multiply_packed, pack  # noqa: E402
 from nlmcli.nn.simd import FROM_ZERO, PANEL_BYTES, ROWS, tile  # noqa: E402
 
-# (M, K, N, which factor is a transpose)
+# (M, K, N, transposed factor)
 STEPS = [(M, K, N, "") for K, N in ((64, 64), (128, 128), (256, 256), (256, 1024), (512, 512), (1024, 1024))
          for M in (4, 8, 16, 32)]  # fmt: skip
 MODELS = [(10, 200, 800, ""), (32, 64, 256, ""), (64, 256, 256, ""), (2048, 256, 65, ""),
@@ -35,27 +35,27 @@ SHAPES = STEPS + MODELS + LARGE
 
 
 @kernel
-def tile_again(A, panels, out, bias, times):
-    """The bare tile, again and again: A and the panel stay in the first-level cache."""
+def repeat_tile(A, panels, out, bias, times):
+    """Repeat the bare tile: A and the panel stay in the L1 cache."""
     for _ in range(times):
         tile(A, 0, panels, 0, out, 0, A.shape[0], out.shape[1], FROM_ZERO, bias)
 
 
 @kernel
-def packed_again(A, panels, out, times):
-    """A product with packed weights as it stands in a kernel's loop over time steps."""
+def repeat_packed(A, panels, out, times):
+    """Repeat a product with packed weights, as in a kernel's loop over time steps."""
     for _ in range(times):
         multiply_packed(A, panels, out)
 
 
 def matrix(rows, columns, transposed=False):
-    """Random float32 numbers; `transposed` ones have contiguous columns."""
+    """A random float32 matrix.  transposed: with contiguous columns."""
     x = np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
     return np.asfortranarray(x) if transposed else x
 
 
 def factors(shape):
-    """A, B and room for A B."""
+    """A, B and an output array for A B."""
     M, K, N, transposed = shape
     return matrix(M, K, transposed == "A"), matrix(K, N, transposed == "B"), np.empty((M, N), np.float32)
 
@@ -80,14 +80,14 @@ def test_product(benchmark, shape, product):
 
 
 def seconds(function):
-    """How long one call takes."""
+    """The time of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def repeated(function, times):
-    """A function that calls another so many times."""
+    """A function that calls another `times` times."""
 
     def loop():
         for _ in range(times):
@@ -97,7 +97,7 @@ def repeated(function, times):
 
 
 def rates(shape, rounds):
-    """Lists of GFLOP/s, one number a round: the bare tile, packed, multiply, NumPy."""
+    """GFLOP/s in each round, one list each for the bare tile, packed, multiply, NumPy."""
     A, B, out = factors(shape)
     panels, flops = pack(B), 2 * out.size * A.shape[1]
     times = max(1, int(5e7 / flops))  # about half a millisecond
@@ -110,8 +110,8 @@ def rates(shape, rounds):
     per_tile = 2 * corner.size * 128
     tiles = int(5e7 / per_tile)
     candidates = [
-        (lambda: tile_again(small, panel, corner, bias, tiles), per_tile * tiles),
-        (lambda: packed_again(A, panels, out, times), flops * times),
+        (lambda: repeat_tile(small, panel, corner, bias, tiles), per_tile * tiles),
+        (lambda: repeat_packed(A, panels, out, times), flops * times),
         (repeated(lambda: multiply(A, B, out), times), flops * times),
         (repeated(lambda: np.matmul(A, B, out=out), times), flops * times),
     ]
@@ -122,12 +122,12 @@ def rates(shape, rounds):
 
 
 def ratio(a, b):
-    """The median over the rounds of a / b."""
+    """The median of a / b over the rounds."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
 def table(shapes=SHAPES, rounds=15):
-    """Print GFLOP/s (medians) and ratios (medians of the rounds' ratios)."""
+    """Print median GFLOP/s and the median ratios over the rounds."""
     heads = ["tile", "packed", "once", "NumPy", "packed/tile", "packed/NumPy", "once/NumPy"]
     print(f"{'M x K x N':22}" + "".join(f"{head:>13}" for head in heads))
     for shape in shapes:

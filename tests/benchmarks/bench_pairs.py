@@ -1,12 +1,12 @@
-"""Every pair of functions, forward and backward, on arrays as large as those of a real training step, in float32.
+"""Every pair of forward and backward functions, on float32 arrays of the sizes of a real training step.
 
-`pytest tests/benchmarks/bench_pairs.py` prints the times. A pair that SIZES does not name is measured on its own small
-example, which tells what a call costs and little else.
+`pytest tests/benchmarks/bench_pairs.py` prints the times. A pair without an entry in INPUTS is measured on its own small
+example, which measures little more than the overhead of a call.
 """
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in a shard; read when NumPy is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as for a shard; read when NumPy is imported
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ N = T * B  # one shard of a batch
 
 
 def floats(rng, *shape):
-    """Numbers as small as weights are, so that nothing saturates over T steps."""
+    """Random numbers of the scale of weights, so that nothing saturates over T steps."""
     return (rng.standard_normal(shape) / np.sqrt(H)).astype(np.float32)
 
 
@@ -36,30 +36,30 @@ def characters(rng, *shape):
 
 
 def recurrence(gates, memories, biases=0):
-    """rows, index, Wh and what is remembered, of a network that reads characters."""
+    """Inputs of a character-level recurrent network: rows, index, Wh, biases and initial states."""
 
-    def inputs(rng):
+    def draw(rng):
         states = [floats(rng, B, H) for _ in range(memories)]
-        across = [floats(rng, H, gates * H), *(floats(rng, H) for _ in range(biases))]
-        return floats(rng, CHARACTERS, gates * H), characters(rng, T, B), *across, *states
+        weights = [floats(rng, H, gates * H), *(floats(rng, H) for _ in range(biases))]
+        return floats(rng, CHARACTERS, gates * H), characters(rng, T, B), *weights, *states
 
-    return inputs
+    return draw
 
 
 def gated_layers(rng):
-    """Four layers, which see sixteen tokens."""
+    """Four layers with a context of sixteen tokens."""
     shapes = [(T, B, D), (15, B, D), (4, 2 * D, 2 * D), (4, 2 * D), (3, D, D), (3, D), (4, D, D), (D,)]
     x, before, *weights = (floats(rng, *shape) for shape in shapes)
     return x, before, np.array([1, 2, 4, 8]), *weights, None
 
 
 def queries(rng):
-    """qkv of a shard, and a block of which nothing has been read."""
+    """The qkv of a shard, and an empty block of past keys and values."""
     past = np.zeros((B, T, H), np.float32), np.zeros((B, T, H), np.float32), np.zeros(B, np.int64)
     return floats(rng, B, T, 3 * H), HEADS, past
 
 
-SIZES = {
+INPUTS = {
     "attention": queries,
     "dilated_convolution": lambda rng: (floats(rng, T, B, D), floats(rng, 8, B, D), floats(rng, 2 * D, 2 * D), floats(rng, 2 * D)),
     "dropout": lambda rng: (floats(rng, T, B, H), 0.2, Philox(0)),
@@ -81,20 +81,20 @@ SIZES = {
 
 
 def inputs_of(name):
-    """The inputs of a pair by SIZES, or its example in float32."""
-    given = SIZES.get(name, PAIRS[name].example)(np.random.default_rng(0))
+    """The inputs of a pair from INPUTS, or its example, in float32."""
+    given = INPUTS.get(name, PAIRS[name].example)(np.random.default_rng(0))
     return tuple(value.astype(np.float32) if is_differentiable(value) else value for value in given)
 
 
 def gradient_like(y):
-    """Some dL/dy for a y that is an array, a number, or a tuple of them."""
+    """A random dL/dy for a y that is an array, a number, or a tuple of them."""
     if isinstance(y, tuple):
         return tuple(map(gradient_like, y))
     return floats(np.random.default_rng(1), *np.shape(y)) if np.ndim(y) else np.float32(1)
 
 
-def test_every_size_belongs_to_a_pair():
-    assert set(SIZES) <= set(PAIRS)
+def test_inputs_belong_to_pairs():
+    assert set(INPUTS) <= set(PAIRS)
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))

@@ -1,12 +1,12 @@
-"""One whole training step (forward, backward, clip, update) of every architecture at its default sizes, all threads.
+"""A training step (forward, backward, clip, update) of every architecture at its default sizes, with all threads.
 
 `pytest tests/benchmarks/bench_steps.py --benchmark-json=steps.json` writes the times, with tokens per second in
-extra_info. The text is made up: as many different words as a small corpus has, the frequent ones very frequent.
+extra_info. The text is synthetic, with the vocabulary size of a small corpus and word frequencies by Zipf's law.
 """
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; read when NumPy is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the command line; read when NumPy is imported
 
 import numpy as np
 import pytest
@@ -21,16 +21,16 @@ pytestmark = [
     pytest.mark.benchmark(min_rounds=5, max_time=0.5),
 ]
 
-WORDS, LENGTH, LINE = 3000, 30_000, 10  # different words, words, words in a line
+TYPES, LENGTH, LINE = 3000, 30_000, 10  # types, words, words per line
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    """The path of the text: the k-th word stands there 1/k times as often as the first (Zipf)."""
+    """The path of the text: the frequency of the k-th word is proportional to 1/k (Zipf)."""
     rng = np.random.default_rng(0)
-    letters = rng.integers(ord("a"), ord("z") + 1, (WORDS, 6), np.uint8)
+    letters = rng.integers(ord("a"), ord("z") + 1, (TYPES, 6), np.uint8)
     words = np.array([row.tobytes().decode() for row in letters])
-    frequency = 1 / np.arange(1, WORDS + 1)
+    frequency = 1 / np.arange(1, TYPES + 1)
     drawn = rng.choice(words, (LENGTH // LINE, LINE), p=frequency / frequency.sum())
     path = tmp_path_factory.mktemp("text") / "zipf.txt"
     path.write_text("".join(" ".join(line) + "\n" for line in drawn), encoding="utf-8")
@@ -45,7 +45,7 @@ def test_step(benchmark, text, tmp_path, model, tokenizer):
     training.warm_up()
     training.update(batch, lr=0.0)
     benchmark.group = tokenizer
-    benchmark(training.update, batch, lr=0.0)  # a rate of 0 is the same work, and every step is the same
+    benchmark(training.update, batch, lr=0.0)  # with a learning rate of 0 the work is the same, and all steps are equal
     tokens = int(np.count_nonzero(batch.y >= 0))
     benchmark.extra_info |= {"tokens": tokens, "threads": training.team.threads, "parameters": training.lm.P.flat.size}
     if benchmark.stats:  # none with --benchmark-disable

@@ -1,8 +1,8 @@
-"""How fast text becomes ids, and BPE is learned, beside Hugging Face's `tokenizers` where that is installed.
+"""Speed of encoding and of BPE training, compared with Hugging Face's `tokenizers` if that is installed.
 
-`python tests/benchmarks/bench_tokenizers.py [TEXT]` measures all of them in turn, round by round, and prints a table:
-a machine's speed drifts, so only what was measured side by side can be compared. Each encoding begins with a new
-tokenizer that remembers nothing. Without a text it takes the corpus that ships with nlm.
+`python tests/benchmarks/bench_tokenizers.py [TEXT]` measures all of them one after another, round by round, and prints a
+table: a machine's speed drifts, so only measurements of the same round are comparable. Each encoding uses a new
+tokenizer with empty caches. The default text is the corpus that ships with nlm.
 """
 
 import json
@@ -19,32 +19,32 @@ ROUNDS = 5
 
 
 def seconds(function):
-    """How long one call takes."""
+    """The time of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def encoding(fitted, text):
-    """A function that makes the tokenizer anew, untimed, and then times its encoding of the text."""
-    kept = fitted.to_dict()
+    """A function that copies the tokenizer, untimed, and then times its encoding of the text."""
+    state = fitted.to_dict()
 
     def run():
-        tokenizer = from_dict(kept)
+        tokenizer = from_dict(state)
         return seconds(lambda: tokenizer.encode(text))
 
     return run
 
 
-def ours(text):
-    """What is measured of nlm: name -> a function that gives seconds."""
+def nlm_benchmarks(text):
+    """Name -> a function that returns seconds, for nlm."""
     fitted = {name: saved.fit(name, text, VOCAB_SIZE if name == "bpe" else None) for name in TOKENIZERS.names()}
-    found = {f"encode, {name}": encoding(tokenizer, text) for name, tokenizer in fitted.items()}
-    return found | {"learn, bpe": lambda: seconds(lambda: saved.fit("bpe", text, VOCAB_SIZE))}
+    encoders = {f"encode, {name}": encoding(tokenizer, text) for name, tokenizer in fitted.items()}
+    return encoders | {"train, bpe": lambda: seconds(lambda: saved.fit("bpe", text, VOCAB_SIZE))}
 
 
-def theirs(text):
-    """The same of the library; nothing where it is not installed."""
+def hugging_face_benchmarks(text):
+    """The same for `tokenizers`; empty if it is not installed."""
     try:
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     except ImportError:
@@ -52,35 +52,35 @@ def theirs(text):
     lines = text.splitlines(keepends=True)
     state = json.loads(saved.to_json(saved.fit("bpe", text, VOCAB_SIZE)))
 
-    def fresh():
+    def new_tokenizer():
         return Tokenizer.from_str(json.dumps(state))
 
     def encode(whole):
-        tokenizer = fresh()
+        tokenizer = new_tokenizer()
         return seconds(lambda: tokenizer.encode(text) if whole else tokenizer.encode_batch_fast(lines))
 
-    def learn():
+    def train():
         tokenizer, alphabet = Tokenizer(models.BPE()), pre_tokenizers.ByteLevel.alphabet()
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = trainers.BpeTrainer(vocab_size=VOCAB_SIZE, min_frequency=2, initial_alphabet=alphabet, show_progress=False)
         return seconds(lambda: tokenizer.train_from_iterator(lines, trainer))
 
-    found = {"encode, tokenizers, one string": lambda: encode(True), "encode, tokenizers, its lines": lambda: encode(False)}
-    return found | {"learn, tokenizers, from lines": learn}
+    encoders = {"encode, tokenizers, one string": lambda: encode(True), "encode, tokenizers, by line": lambda: encode(False)}
+    return encoders | {"train, tokenizers, by line": train}
 
 
 def table(path):
-    """Print seconds and MB/s, medians of the rounds."""
+    """Print median seconds and MB/s over the rounds."""
     text = corpus.read(path)
     megabytes = len(text.encode("utf-8", "surrogatepass")) / 1e6
-    candidates = ours(text) | theirs(text)
+    candidates = nlm_benchmarks(text) | hugging_face_benchmarks(text)
     for run in candidates.values():
-        run()  # kernels are compiled, pages are there
+        run()  # compiles kernels and maps memory pages
     rounds = [{name: run() for name, run in candidates.items()} for _ in range(ROUNDS)]
     print(f"{megabytes:.1f} MB, vocab-size {VOCAB_SIZE} for bpe\n{'':32}{'seconds':>9}{'MB/s':>8}")
     for name in candidates:
-        middle = statistics.median(times[name] for times in rounds)
-        print(f"{name:32}{middle:9.3f}{megabytes / middle:8.1f}", flush=True)
+        median = statistics.median(times[name] for times in rounds)
+        print(f"{name:32}{median:9.3f}{megabytes / median:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

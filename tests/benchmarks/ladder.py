@@ -1,10 +1,10 @@
-"""The ladder: every model on one text for the same time, and what each rung buys.
+"""The ladder: every model, trained on the same text for the same time.
 
     python tests/benchmarks/ladder.py CORPUS... --minutes 1 --tokenizer char
 
-Options that this script does not know are handed on to every `nlm train`. Printed is a table in Markdown: parameters, tokens
-per second in training (the median of whole steps), bits per character of the held-out part, and tokens per second when one
-text is written token by token.
+Options that this script does not know are passed on to every `nlm train`. Prints a Markdown table: parameters, training
+tokens per second (median over whole steps), bits per character and perplexity of the held-out text, and tokens per second
+when generating a single text.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-LADDER = {  # from counting to state spaces; beside the model's own defaults
+LADDER = {  # from n-grams to state-space models; options that differ from the model's defaults
     "ngram": ["--context", "6"],
     "additive": ["--context", "8"],
     "window": [],
@@ -28,30 +28,30 @@ LADDER = {  # from counting to state spaces; beside the model's own defaults
     "transformer": ["--embed", "128", "--warmup", "100"],
     "mamba": ["--layers", "2"],
 }
-WRITTEN = 1000  # tokens
+GENERATED = 1000  # tokens
 
 
 def train(corpus, model, minutes, options, folder):
-    """What `nlm train --json` says of a run."""
+    """Train a run.  -> the JSON document of `nlm train --json`"""
     length = [] if model == "ngram" else ["--minutes", str(minutes)]
     command = [sys.executable, "-c", "from nlmcli.cli.app import run; run()", "train", *corpus, "--model", model, *LADDER[model]]
-    done = subprocess.run([*command, *length, *options, "--out", folder, "--json", "-q"], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{model}: {done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run([*command, *length, *options, "--out", folder, "--json", "-q"], capture_output=True, text=True)
+    if completed.returncode:
+        raise SystemExit(f"{model}: {completed.stderr}")
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
-def writing_speed(folder):
-    """Tokens per second of one text."""
+def generation_speed(folder):
+    """Tokens per second when generating a single text."""
     from nlmcli.engine.run.language_model import LanguageModel
     from nlmcli.engine.writing.generate import write
 
     lm = LanguageModel.load(folder)
-    for length in (20, WRITTEN):  # the first time for the kernels
+    for length in (20, GENERATED):  # the first time to compile kernels
         start = time.perf_counter()
         for _ in write(lm, "", length, seed=1):
             pass
-    return WRITTEN / (time.perf_counter() - start)
+    return GENERATED / (time.perf_counter() - start)
 
 
 def main():
@@ -59,19 +59,19 @@ def main():
     parser.add_argument("corpus", nargs="*")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--model", action="append", choices=LADDER)
-    a, options = parser.parse_known_args()
-    print("| model | parameters | tokens/s | bits/character | perplexity | writes tokens/s |\n|---|--:|--:|--:|--:|--:|")
-    for model in a.model or LADDER:
-        with tempfile.TemporaryDirectory() as room:
-            folder = Path(room) / model
-            r = train(a.corpus, model, a.minutes, options, folder)
+    args, options = parser.parse_known_args()
+    print("| model | parameters | tokens/s | bits/character | perplexity | generated tokens/s |\n|---|--:|--:|--:|--:|--:|")
+    for model in args.model or LADDER:
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / model
+            r = train(args.corpus, model, args.minutes, options, folder)
             about = json.loads(nlm("inspect", folder, "--json"))["about"]
             row = f"{r['parameters']:,} | {r['tokens_per_second']:,.0f} | {about['bits_per_character']:.4f} | {r['perplexity']:.2f}"
-            print(f"| {model} | {row} | {writing_speed(folder):,.0f} |", flush=True)
+            print(f"| {model} | {row} | {generation_speed(folder):,.0f} |", flush=True)
 
 
 def nlm(*arguments):
-    """What a command prints."""
+    """Run a command.  -> its stdout"""
     command = [sys.executable, "-c", "from nlmcli.cli.app import run; run()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

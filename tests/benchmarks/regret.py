@@ -1,11 +1,11 @@
-"""What the default learning rates cost: the validation loss at the default beside the best of a grid around it.
+"""Regret of the default learning rates: the validation loss at the default compared with the best of a grid around it.
 
     python tests/benchmarks/regret.py RESULTS.csv --shakespeare input.txt --names names.txt
 
 Every neural model on three texts (the corpus that ships with nlm by words, tinyshakespeare by characters, names.txt by
-lines) for 300 and for 2,000 steps. The grid goes up and down from the default by factors of 2 until the best rate has a
-worse one on either side. A run is a line of RESULTS.csv, written when it ends: started again, the script goes on where it
-stopped. Printed is a table in Markdown, regret = loss at the default / best loss - 1, largest and mean.
+lines) for 300 and for 2,000 steps. The grid extends from the default by factors of 2 until the best learning rate has a worse
+neighbor on either side. Each finished run is a line of RESULTS.csv; the script resumes from these lines when it is started
+again. Prints a Markdown table: regret = loss at the default / best loss - 1, with its maximum and mean.
 """
 
 import argparse
@@ -20,55 +20,57 @@ COLUMNS = ("model", "text", "steps", "lr", "default", "valid_loss")
 STEPS = (300, 2000)
 
 
-def texts_of(a):
-    """name -> (what nlm trains on, options)"""
-    found = {"students": (None, {})}
-    if a.shakespeare:
-        found["tinyshakespeare"] = (a.shakespeare, {"tokenizer": "char"})
-    if a.names:
-        found["names"] = (a.names, {"tokenizer": "char", "by": "line"})
-    return found
+def texts_of(args):
+    """name -> (corpus, options)"""
+    texts = {"students": (None, {})}
+    if args.shakespeare:
+        texts["tinyshakespeare"] = (args.shakespeare, {"tokenizer": "char"})
+    if args.names:
+        texts["names"] = (args.names, {"tokenizer": "char", "by": "line"})
+    return texts
 
 
 class Results:
-    """What was measured: (model, text, steps) -> {rate: loss}, and the default rate of each."""
+    """Measured losses: (model, text, steps) -> {learning rate: loss}, and the default learning rate of each."""
 
     def __init__(self, path):
         self.path, self.losses, self.defaults = path, {}, {}
         if path.exists():
             with open(path, newline="") as file:
                 for row in csv.DictReader(file):
-                    self.take(row["model"], row["text"], int(row["steps"]), float(row["lr"]), int(row["default"]), float(row["valid_loss"]))
+                    self.record(
+                        row["model"], row["text"], int(row["steps"]), float(row["lr"]), int(row["default"]), float(row["valid_loss"])
+                    )
 
-    def take(self, model, text, steps, lr, default, loss):
+    def record(self, model, text, steps, lr, default, loss):
         cell = model, text, steps
         self.losses.setdefault(cell, {})[lr] = loss
         if default:
             self.defaults[cell] = lr
 
     def add(self, *row):
-        self.take(*row)
+        self.record(*row)
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
             csv.writer(file).writerows([COLUMNS] * new + [row])
 
 
 def measure(results, model, text, steps, corpus, options, lr=None):
-    """One run; lr None: at the default."""
+    """Train one run and add its result.  lr: None for the default"""
     import nlmcli
     from nlmcli.errors import InputError
 
-    told = []
-    with tempfile.TemporaryDirectory() as room:
+    records = []
+    with tempfile.TemporaryDirectory() as folder:
         given = options | ({} if lr is None else {"lr": lr})
         try:
-            nlmcli.train(corpus, out=Path(room) / "run", model=model, steps=steps, on_record=told.append, **given)
-            loss = told[-1].valid_loss
-        except InputError as error:  # it came to nothing
+            nlmcli.train(corpus, out=Path(folder) / "run", model=model, steps=steps, on_record=records.append, **given)
+            loss = records[-1].valid_loss
+        except InputError as error:  # diverged
             if "guessing" not in str(error):
                 raise
             loss = math.inf
-    results.add(model, text, steps, rounded(told[0].lr), int(lr is None), loss)
+    results.add(model, text, steps, rounded(records[0].lr), int(lr is None), loss)
 
 
 def rounded(lr):
@@ -76,7 +78,7 @@ def rounded(lr):
 
 
 def next_rate(losses):
-    """A neighbour of the best rate that was not tried yet; None where the best lies between worse ones."""
+    """An untried neighbor of the best learning rate; None if the best one has a worse neighbor on either side."""
     best = min(losses, key=lambda lr: losses[lr])
     tried = sorted(losses)
     if not any(best < lr <= 2.01 * best for lr in tried):
@@ -87,7 +89,7 @@ def next_rate(losses):
 
 
 def table(results):
-    """Markdown; the last line has the largest and the mean regret."""
+    """The lines of a Markdown table; the last line has the largest and the mean regret."""
     yield "| model | text | steps | default | loss | best rate | loss | regret |\n|---|---|--:|--:|--:|--:|--:|--:|"
     regrets = []
     for (model, text, steps), losses in sorted(results.losses.items()):
@@ -106,20 +108,20 @@ def main():
     parser.add_argument("--names", type=Path)
     parser.add_argument("--model", action="append")
     parser.add_argument("--steps", action="append", type=int)
-    parser.add_argument("--table", action="store_true", help="print what was measured, and measure nothing")
-    parser.add_argument("--defaults", action="store_true", help="measure the defaults alone")
-    a = parser.parse_args()
+    parser.add_argument("--table", action="store_true", help="print the table of the existing results only")
+    parser.add_argument("--defaults", action="store_true", help="measure only the defaults")
+    args = parser.parse_args()
     from nlmcli.models import neural_names
 
-    results = Results(a.results)
-    texts = {} if a.table else texts_of(a)
-    for steps in a.steps or STEPS:
+    results = Results(args.results)
+    texts = {} if args.table else texts_of(args)
+    for steps in args.steps or STEPS:
         for text, (corpus, options) in texts.items():
-            for model in a.model or neural_names():
+            for model in args.model or neural_names():
                 cell = model, text, steps
                 if cell not in results.defaults:
                     measure(results, *cell, corpus, options)
-                while not a.defaults and (lr := next_rate(results.losses[cell])):
+                while not args.defaults and (lr := next_rate(results.losses[cell])):
                     measure(results, *cell, corpus, options, lr)
     print("\n".join(table(results)))
 

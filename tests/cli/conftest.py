@@ -1,9 +1,9 @@
-"""What the tests of the command line share."""
+"""Fixtures of the command line tests."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def no_announcement(monkeypatch):
-    """That kernels are compiled is said or not, as it happens: tests of what is said do without."""
+    """Silence the message that kernels are being compiled: whether it appears depends on the kernel cache."""
     monkeypatch.setattr("nlmcli.cli.options.announce_compiling", lambda quiet: None)

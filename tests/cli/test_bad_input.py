@@ -1,4 +1,4 @@
-"""Whatever is wrong is one sentence on stderr and exit code 2, without a traceback."""
+"""Every invalid input gives one sentence on stderr and exit code 2, without a traceback."""
 
 import errno
 import gzip
@@ -18,7 +18,7 @@ from nlmcli.optim import OPTIMIZERS
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with all kinds of files that are no corpus."""
+    """A folder with one corpus, ants.txt, and all kinds of invalid ones."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.txt").write_bytes(b"")
@@ -39,7 +39,7 @@ CORPORA = {
     "no/where.txt": "there is no folder 'no'",
     "folder": "'folder' is a folder",
     "empty.txt": "'empty.txt' is empty",
-    "blank.txt": "only white space",
+    "blank.txt": "only whitespace",
     "binary.txt": "looks binary",
     "latin.txt": "not valid UTF-8 at byte 3",
     "arrays.npz": "zip archive",
@@ -52,12 +52,12 @@ TRAIN = {
     "--model additive --hidden 5": "model additive has no --hidden; its options: --",
     "--model window --layers 2": "model window has no --layers",
     "--model rnn --heads 2": "model rnn has no --heads",
-    "--model transformer --embed 10 --heads 4": "--embed 10 cannot be shared out among --heads 4; give a multiple of 4",
+    "--model transformer --embed 10 --heads 4": "--embed 10 is not divisible by --heads 4; give a multiple of 4",
     "--model ngram --hidden 5": "model ngram has no --hidden; its options: --context, --add-k",
     "--model ngram --dropout 0.1": "model ngram has no --dropout",
     "--model ngram --add-k -1": "--add-k -1.0 is too small",
     "--model ngram --add-k nan": "--add-k nan is not a number",
-    "--model ngram": "model ngram counts, and has no --steps; its options: --context, --add-k",
+    "--model ngram": "model ngram is count-based and has no --steps; its options: --context, --add-k",
     "--model rnn --add-k 1": "model rnn has no --add-k",
     "--optimizer adamm": "did you mean 'adam'",
     "--optimizer sgd --beta1 0.5": "optimizer sgd has no --beta1",
@@ -65,15 +65,15 @@ TRAIN = {
     "--optimizer sgd --weight-decay 0.1": "optimizer sgd has no --weight-decay; its options: none",
     "--optimizer sophia --beta 0.1": "its options: --beta1, --beta2, --epsilon, --weight-decay",
     "--optimizer adamw --weight-decay -1": "--weight-decay -1.0 is too small; give 0 or more",
-    "--minutes 1": "--steps and --minutes each say how long to train; give one of them",
-    "--epochs 2": "--steps and --epochs each say how long",
-    "--epochs 2 --minutes 1": "--steps and --epochs and --minutes each say how long",
+    "--minutes 1": "--steps and --minutes each set the training length; give only one of them",
+    "--epochs 2": "--steps and --epochs each set the training length",
+    "--epochs 2 --minutes 1": "--steps and --epochs and --minutes each set the training length",
     "--minutes 0": "--minutes 0.0 is too small; give a number above 0",
     "--minutes nan": "--minutes nan is not a number",
     "--patience 0": "--patience 0 is too small; give 1 or more",
-    "--schedule plateau --eval-every 0": "--schedule plateau goes by validation, and there is none",
-    "--schedule plateau --valid-fraction 0": "--schedule plateau goes by validation, and there is none; give --valid FILE",
-    "--patience 3 --valid-fraction 0": "--patience goes by validation, and there is none",
+    "--schedule plateau --eval-every 0": "--schedule plateau needs validation, and there is none",
+    "--schedule plateau --valid-fraction 0": "--schedule plateau needs validation, and there is none; give --valid FILE",
+    "--patience 3 --valid-fraction 0": "--patience needs validation, and there is none",
     "--schedule cosin": "did you mean 'cosine'",
     "--tokenizer wrod": "did you mean 'word'",
     "--by lines": "did you mean 'line'",
@@ -95,7 +95,7 @@ TRAIN = {
     "--seed -1": "--seed -1 is too small",
     "--vocab-size 1": "vocab-size 1 is too small",
     "--min-count 0": "min-count 0 is too small",
-    "--batch-size 100000": "too few for 100000 tracks",
+    "--batch-size 100000": "too few for a batch size of 100000",
     "--threads 0": "--threads 0",
     "--threads -1": "--threads -1",
     "--valid missing.txt": "no file 'missing.txt'",
@@ -109,11 +109,11 @@ OTHERS = {
     "generate": "no run under",
     "eval --run nowhere": "no checkpoint at nowhere",
     "eval --run folder": "no checkpoint in folder",
-    "eval --run text.npz": "text.npz is not a whole nlm checkpoint",
-    "generate --run arrays.npz": "arrays.npz is not a whole nlm checkpoint",
+    "eval --run text.npz": "text.npz is not a valid nlm checkpoint",
+    "generate --run arrays.npz": "arrays.npz is not a valid nlm checkpoint",
     "gradcheck --run nowhere": "no checkpoint at nowhere",
     "gradcheck --model rn": "did you mean 'rnn'",
-    "gradcheck --model ngram": "model ngram counts and has no derivatives to check",
+    "gradcheck --model ngram": "model ngram is count-based and has no gradients to check",
     "gradcheck --layer liner": "did you mean 'linear'",
     "gradcheck --dtype float16 --layer linear": "unknown dtype",
     "gradcheck --example softmaks": "did you mean 'softmax'",
@@ -123,7 +123,7 @@ OTHERS = {
     "tokenize --vocab-size 200 --tokenizer bpe ants.txt": "vocab-size 200 is too small for the bpe tokenizer; give 256 or more",
     "tokenize --tokenizer none.json ants.txt": "no file 'none.json'",
     "tokenize --tokenizer none.json --text ants": "no file 'none.json'",
-    "tokenize --tokenizer number.json ants.txt": "'number.json' holds no tokenizer",
+    "tokenize --tokenizer number.json ants.txt": "'number.json' contains no tokenizer",
     "tokenize --out tok.txt ants.txt": "--out tok.txt does not end in .json",
     "tokenize --out nowhere/tok.json ants.txt": "cannot write nowhere/tok.json",
     "tokenize --encoding rot13 ants.txt": "unknown encoding",
@@ -151,7 +151,7 @@ SAMPLING = {
 }
 
 
-def refused(capsys, line, sentence):
+def assert_refused(capsys, line, sentence):
     code = main(line.split() if isinstance(line, str) else line)
     out, err = capsys.readouterr()
     assert code == 2, (code, out, err)
@@ -161,37 +161,37 @@ def refused(capsys, line, sentence):
 
 @pytest.mark.parametrize("command", ["tokenize", "train"])
 @pytest.mark.parametrize("file", CORPORA)
-def test_a_file_that_is_no_corpus(folder, capsys, command, file):
-    refused(capsys, [command, file], CORPORA[file])
+def test_invalid_corpus(folder, capsys, command, file):
+    assert_refused(capsys, [command, file], CORPORA[file])
     assert not (folder / "runs").exists()
 
 
 @pytest.mark.parametrize("options", TRAIN)
-def test_training_options(folder, capsys, options):
-    refused(capsys, f"train ants.txt --steps 1 {options}", TRAIN[options])
+def test_invalid_training_options(folder, capsys, options):
+    assert_refused(capsys, f"train ants.txt --steps 1 {options}", TRAIN[options])
     assert not (folder / "runs").exists()
 
 
 @pytest.mark.parametrize("line", OTHERS)
-def test_the_other_commands(folder, capsys, line):
-    refused(capsys, line, OTHERS[line])
+def test_invalid_input_of_other_commands(folder, capsys, line):
+    assert_refused(capsys, line, OTHERS[line])
 
 
-STEPS = {"--lr 0.1": "--lr", "--epochs 2": "--epochs", "--batch-size 8": "--batch-size", "--optimizer sgd": "--optimizer"}
+GRADIENT_DESCENT = {"--lr 0.1": "--lr", "--epochs 2": "--epochs", "--batch-size 8": "--batch-size", "--optimizer sgd": "--optimizer"}
 
 
-@pytest.mark.parametrize("options", STEPS)
-def test_a_model_that_counts_takes_no_steps(folder, capsys, options):
-    refused(capsys, f"train ants.txt --model ngram {options}", f"model ngram counts, and has no {STEPS[options]}; ")
+@pytest.mark.parametrize("options", GRADIENT_DESCENT)
+def test_ngram_model_has_no_gradient_descent_options(folder, capsys, options):
+    assert_refused(capsys, f"train ants.txt --model ngram {options}", f"model ngram is count-based and has no {GRADIENT_DESCENT[options]};")
     assert not (folder / "runs").exists()
 
 
 @pytest.mark.parametrize("options", SAMPLING)
-def test_sampling_options(folder, capsys, run, options):
-    refused(capsys, ["generate", "--run", str(run), "--quiet", *options.split()], SAMPLING[options])
+def test_invalid_sampling_options(folder, capsys, run, options):
+    assert_refused(capsys, ["generate", "--run", str(run), "--quiet", *options.split()], SAMPLING[options])
 
 
-WHOLE = {  # each has 200 lines, or none
+FILES = {  # each with 200 lines, or none
     "one byte": b"a",
     "two bytes": b"ab",
     "NUL": b"ants\0cats\n" * 200,
@@ -200,20 +200,20 @@ WHOLE = {  # each has 200 lines, or none
     "one long line": b"the ants sat on it " * 2000,
     "one long word": b"a" * 20_000,
     "utf-16": ("the ants sat\n" * 200).encode("utf-16"),
-    "utf-16 without a mark": ("the ants sat\n" * 200).encode("utf-16-be"),
+    "utf-16 without a byte order mark": ("the ants sat\n" * 200).encode("utf-16-be"),
     "gzip": gzip.compress(b"the ants sat\n" * 200),
     "all distinct": " ".join(f"w{i}" for i in range(3000)).encode(),
     "one word": b"ants " * 1000,
     "one word a line": b"ants\n" * 200,
     "invalid": b"ants \xff\xfe\x80\n" * 200,
-    "half a pair": b"ants \xed\xa0\x80\n" * 200,
-    "a mark": b"\xef\xbb\xbf" + b"the ants sat\n" * 200,
-    "only a mark": b"\xef\xbb\xbf",
+    "lone surrogate": b"ants \xed\xa0\x80\n" * 200,
+    "byte order mark": b"\xef\xbb\xbf" + b"the ants sat\n" * 200,
+    "only a byte order mark": b"\xef\xbb\xbf",
     "crlf": b"the ants\r\nsat\r\n" * 100,
     "escapes": "\x1b]0;gotcha\x07\x1b[31mred\x1b[0m \x9b5m \x7f \u202e\n".encode() * 200,
     "only escapes": b"\x1b[2J\x1b[H" * 300,
     "control characters": bytes(range(1, 32)) * 20 + "".join(map(chr, range(127, 160))).encode() * 20,
-    "marks on marks": ("a" + "\u0301" * 50 + "\n").encode() * 50,
+    "combining marks": ("a" + "\u0301" * 50 + "\n").encode() * 50,
     "scripts of the world": "漢字\u3000仮名 \U0001f642 עברית \u2028\ufffe\U0010ffff\n".encode() * 50,
     "reserved": b"<unk> <eos> <pad>\n" * 200,
     "markup": b"[bold red]x[/] [link=http://x]y[/link]\n" * 100,
@@ -224,10 +224,10 @@ RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char", "byte"])
-@pytest.mark.parametrize("kind", WHOLE)
-def test_any_file_trains_and_writes_or_is_one_sentence(folder, capsys, monkeypatch, kind, tokenizer):
-    monkeypatch.setattr(report, "written", report.printable)  # as in a terminal
-    (folder / "any.txt").write_bytes(WHOLE[kind])
+@pytest.mark.parametrize("kind", FILES)
+def test_any_file_trains_and_generates_or_gives_one_sentence(folder, capsys, monkeypatch, kind, tokenizer):
+    monkeypatch.setattr(report, "written", report.printable)  # as on a terminal
+    (folder / "any.txt").write_bytes(FILES[kind])
     for model, by in [
         ("ngram", "stream"),
         ("ngram", "line"),
@@ -236,20 +236,20 @@ def test_any_file_trains_and_writes_or_is_one_sentence(folder, capsys, monkeypat
         out = f"{model}-{by}"
         train = ["train", "any.txt", "--tokenizer", tokenizer, "--by", by, "--model", model, *SMALL[model], "--out", out]
         code = main(train)
-        said = capsys.readouterr()
-        assert not RAW.search(said.out + said.err)
+        streams = capsys.readouterr()
+        assert not RAW.search(streams.out + streams.err)
         if code == 2:
-            assert said.out == "" and said.err.startswith("nlm: ") and said.err.count("\n") == 1 and not (folder / out).exists()
+            assert streams.out == "" and streams.err.startswith("nlm: ") and streams.err.count("\n") == 1 and not (folder / out).exists()
             continue
         assert code == 0
-        prompt = WHOLE[kind][:30].decode("utf-8", "ignore")
+        prompt = FILES[kind][:30].decode("utf-8", "ignore")
         for more in ([], ["--prompt", prompt], ["--prompt", prompt, "--probs", "5"], ["--json"]):
             assert main(["generate", "--run", out, "--length", "8", *more]) == 0
-            said = capsys.readouterr()
-            assert not RAW.search(said.out + said.err) and "Traceback" not in said.err
+            streams = capsys.readouterr()
+            assert not RAW.search(streams.out + streams.err) and "Traceback" not in streams.err
 
 
-def test_a_disk_that_is_full_or_forbidden_is_one_sentence(folder, capsys, monkeypatch):
+def test_full_disk_gives_one_sentence(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.csv")
 
@@ -260,7 +260,7 @@ def test_a_disk_that_is_full_or_forbidden_is_one_sentence(folder, capsys, monkey
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("model", neural_names())
-def test_a_learning_rate_of_a_hundred_ends_explained(folder, capsys, model, optimizer):
+def test_divergence_at_learning_rate_100_is_explained(folder, capsys, model, optimizer):
     (folder / "lines.txt").write_text(
         "".join(f"the {a} ants sat on the {b} .\n" for a in ("red", "blue", "old") for b in ("mat", "cat")) * 10
     )
@@ -282,26 +282,27 @@ def test_a_learning_rate_of_a_hundred_ends_explained(folder, capsys, model, opti
     ]
     code = main(["train", "lines.txt", "--model", model, "--optimizer", optimizer, *options, "--out", "run"])
     out, err = capsys.readouterr()
-    back = re.findall(r"(?:worse than guessing,|is no number) after step \d+; back to step \d+ with half the learning rate, ([\d.]+)", err)
-    assert back == [f"{100 / 2**k:g}" for k in range(1, len(back) + 1)] and not re.search(r"\b(nan|inf)\b", out + err)
-    assert code == (1 if len(back) == 4 else 0)
+    rollback = r"(?:is worse than guessing|is not finite) after step \d+; rolled back to step \d+ with half the learning rate, ([\d.]+)"
+    rates = re.findall(rollback, err)
+    assert rates == [f"{100 / 2**k:g}" for k in range(1, len(rates) + 1)] and not re.search(r"\b(nan|inf)\b", out + err)
+    assert code == (1 if len(rates) == 4 else 0)
     if code:
-        rate = OPTIMIZERS.get(optimizer).lr
-        assert f"given up: training gets no better than guessing; try --lr {min(rate, 1):g}, or --clip 0.1" in err
-        assert "training loss" not in out and "saved in run" in out
+        default_lr = OPTIMIZERS.get(optimizer).lr
+        assert f"training diverged; try --lr {min(default_lr, 1):g}, or --clip 0.1" in err
+        assert "training loss" not in out and "saved to run" in out
     assert main(["generate", "--run", "run", "--length", "5"]) == 0
     assert "nan" not in capsys.readouterr().out
 
 
-def test_giving_up_is_said_to_those_too_who_want_no_progress(folder, capsys):
-    hopeless = ["train", "ants.txt", "--lr", "1000", "--optimizer", "sgd", "--clip", "0", "--steps", "60"]
+def test_divergence_is_reported_even_with_quiet(folder, capsys):
+    diverging = ["train", "ants.txt", "--lr", "1000", "--optimizer", "sgd", "--clip", "0", "--steps", "60"]
     for more in (["--quiet"], ["--json", "--quiet"]):
-        assert main([*hopeless, *more]) == 1
-        assert "given up: training gets no better than guessing; try --lr 0.2, or --clip 1\n" in capsys.readouterr().err
+        assert main([*diverging, *more]) == 1
+        assert f"training diverged; try --lr {OPTIMIZERS.get('sgd').lr:g}, or --clip 1\n" in capsys.readouterr().err
 
 
-def test_an_interrupt_that_comes_upon_a_kernel_is_one_too(folder, capsys, monkeypatch):
-    """Numba makes a SystemError of it."""
+def test_interrupt_inside_a_kernel(folder, capsys, monkeypatch):
+    """Numba turns the KeyboardInterrupt into a SystemError."""
 
     def interrupted(*_, **__):
         try:
@@ -316,82 +317,82 @@ def test_an_interrupt_that_comes_upon_a_kernel_is_one_too(folder, capsys, monkey
 
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1000000000000000000000", "9223372036854775808"])
 @pytest.mark.parametrize("name", ["hidden", "seed", "steps", "threads", "batch-size", "eval-every", "warmup", "lr", "minutes"])
-def test_numbers_beyond_measure(folder, capsys, name, number):
-    refused(capsys, ["train", "ants.txt", f"--{name}", number], f"--{name} ")
+def test_huge_numbers(folder, capsys, name, number):
+    assert_refused(capsys, ["train", "ants.txt", f"--{name}", number], f"--{name} ")
 
 
-def test_a_corpus_too_short_for_the_batch_names_one_that_works(folder, capsys):
-    refused(capsys, "train short.txt --tokenizer char --batch-size 64", "lower --batch-size to")
+def test_corpus_too_short_for_the_batch_suggests_a_batch_size(folder, capsys):
+    assert_refused(capsys, "train short.txt --tokenizer char --batch-size 64", "lower --batch-size to")
     small = ["--tokenizer", "char", "--steps", "1", "--embed", "4", "--hidden", "4", "--quiet"]
     assert main(["train", "short.txt", "--batch-size", "11", *small]) == 0
 
 
-def test_all_of_a_corpus_held_out(folder, capsys):
+def test_nothing_left_to_train_on(folder, capsys):
     (folder / "one.txt").write_text("the ants sat .\n")
-    refused(capsys, "train one.txt --by line --valid-fraction 0.9 --steps 1", "corpus")
+    assert_refused(capsys, "train one.txt --by line --valid-fraction 0.9 --steps 1", "corpus")
 
 
 @pytest.mark.parametrize("name", ["best.npz", "last.npz"])
-def test_a_run_whose_checkpoint_was_cut_off(folder, capsys, run, name):
+def test_truncated_checkpoint(folder, capsys, run, name):
     (folder / "cut").mkdir()
     (folder / "cut" / name).write_bytes((run / name).read_bytes()[:2000])
-    refused(capsys, "eval --run cut", f"{os.path.join('cut', name)} is not a whole nlm checkpoint")
+    assert_refused(capsys, "eval --run cut", f"{os.path.join('cut', name)} is not a valid nlm checkpoint")
 
 
-def test_eval_of_an_empty_string_and_of_a_missing_file(folder, capsys, run):
-    refused(capsys, ["eval", "--run", str(run), "--text", ""], "no text to score")
-    refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
+def test_eval_of_an_empty_string_and_a_missing_file(folder, capsys, run):
+    assert_refused(capsys, ["eval", "--run", str(run), "--text", ""], "no text to score")
+    assert_refused(capsys, ["eval", "missing.txt", "--run", str(run)], "no file 'missing.txt'")
 
 
-def test_options_of_eval_that_do_not_go_together(folder, capsys, run):
+def test_incompatible_eval_options(folder, capsys, run):
     one, both = ["eval", "--run", str(run)], ["eval", "--run", str(run), "--run", str(run)]
-    refused(capsys, [*one, "--dynamic", "--mix", "x"], "--dynamic and --mix do not go together; give one of them")
-    refused(capsys, [*one, "--dynamic-lr", "1"], "--dynamic-lr is about --dynamic; give that too")
-    refused(capsys, [*one, "--dynamic-segment", "1"], "--dynamic-segment is about --dynamic; give that too")
-    refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is out of range; give a number above 0")
-    refused(capsys, [*one, "--dynamic", "--dynamic-segment", "0"], "--dynamic-segment 0 is too small; give 1 or more")
-    refused(capsys, [*both, "--mix", "x"], "--mix is about one run; give --run once")
-    refused(capsys, [*both, "--tokens"], "--tokens is about one run; give --run once")
+    assert_refused(capsys, [*one, "--dynamic", "--mix", "x"], "--dynamic and --mix cannot be combined; give only one of them")
+    assert_refused(capsys, [*one, "--dynamic-lr", "1"], "--dynamic-lr has no effect without --dynamic; add --dynamic")
+    assert_refused(capsys, [*one, "--dynamic-segment", "1"], "--dynamic-segment has no effect without --dynamic; add --dynamic")
+    assert_refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is out of range; give a number above 0")
+    assert_refused(capsys, [*one, "--dynamic", "--dynamic-segment", "0"], "--dynamic-segment 0 is too small; give 1 or more")
+    assert_refused(capsys, [*both, "--mix", "x"], "--mix works with a single run; give --run once")
+    assert_refused(capsys, [*both, "--tokens"], "--tokens works with a single run; give --run once")
     assert main(["train", "ants.txt", "--model", "ngram", "--quiet", "--out", "counts"]) == 0
     capsys.readouterr()
-    refused(capsys, "eval --run counts --dynamic", "model ngram counts, and has no gradient to learn by")
-    refused(capsys, ["eval", "--run", "counts", "--text", "  "], "the text has no tokens to score; give another")
+    assert_refused(capsys, "eval --run counts --dynamic", "model ngram is count-based and has no gradients to learn from")
+    assert_refused(capsys, ["eval", "--run", "counts", "--text", "  "], "the text has no tokens to score; give another")
 
 
-def test_runs_that_cannot_be_mixed(folder, capsys, run):
+def test_runs_that_cannot_be_interpolated(folder, capsys, run):
     counted = ["train", "ants.txt", "--model", "ngram", "--quiet"]
     assert main([*counted, "--out", "words"]) == 0
-    refused(capsys, ["eval", "--run", "words", "--mix", str(run)], "do not have the same tokenizer (word of 8 types; char of ")
+    assert_refused(capsys, ["eval", "--run", "words", "--mix", str(run)], "do not have the same tokenizer (word of 8 types; char of ")
     assert main([*counted, "--by", "line", "--valid-fraction", "0", "--out", "lines"]) == 0
-    refused(capsys, "eval --run words --mix lines", "one run reads by stream, the other by line; train both with the same --by")
-    refused(capsys, "eval --run words --mix words:1.5", "a weight of 1.5 is out of range; give a number from 0 to 1")
-    refused(capsys, "eval --run words --mix words:nan", "a weight of nan is out of range")
-    refused(capsys, "eval --run words --mix words:half", "no checkpoint at words:half")
-    refused(capsys, "eval --run words --mix nowhere", "no checkpoint at nowhere")
-    refused(capsys, "eval --run lines --mix lines ants.txt", "held nothing out to find a weight with; give one: --mix lines:0.5")
+    assert_refused(capsys, "eval --run words --mix lines", "one run reads by stream, the other by line; train both with the same --by")
+    assert_refused(capsys, "eval --run words --mix words:1.5", "a weight of 1.5 is out of range; give a number from 0 to 1")
+    assert_refused(capsys, "eval --run words --mix words:nan", "a weight of nan is out of range")
+    assert_refused(capsys, "eval --run words --mix words:half", "no checkpoint at words:half")
+    assert_refused(capsys, "eval --run words --mix nowhere", "no checkpoint at nowhere")
+    assert_refused(capsys, "eval --run lines --mix lines ants.txt", "no held-out text to fit the weight on; give a weight: --mix lines:0.5")
     assert main(["eval", "--run", "lines", "--mix", "lines:0.5", "ants.txt"]) == 0
 
 
-def test_debug_shows_where_it_came_from(folder):
+def test_debug_raises_the_error(folder):
     with pytest.raises(InputError, match="unknown model"):
         main(["train", "--model", "lsmt", "--debug"])
 
 
-def test_debug_is_an_option_only_where_one_stands(folder, capsys):
+def test_debug_as_an_option_and_as_a_value(folder, capsys):
     for line in ("train --debug --model lsmt", "--debug train --model lsmt"):
         with pytest.raises(InputError, match="unknown model"):
             main(line.split())
     assert main(["tokenize", "--text", "--debug"]) == 0
     assert capsys.readouterr().out.startswith("- | - | debug\n")
-    refused(capsys, ["eval", "--text", "--debug"], "no run under ./runs")
+    assert_refused(capsys, ["eval", "--text", "--debug"], "no run under ./runs")
 
 
-def test_half_a_surrogate_pair_is_in_no_other_encoding_either(folder, capsys):
+def test_lone_surrogate_in_a_file(folder, capsys):
     (folder / "half.txt").write_bytes(b"ants \xed\xa0\x80\n")
-    refused(capsys, "tokenize half.txt", "half a surrogate pair; mend the file")
+    assert_refused(capsys, "tokenize half.txt", "a lone surrogate; fix the file")
 
 
-def test_stdin_is_a_corpus(folder, capsys, monkeypatch):
+def test_corpus_from_stdin(folder, capsys, monkeypatch):
     class Stdin:
         buffer = io.BytesIO(b"the ants sat\n")
 
@@ -400,15 +401,15 @@ def test_stdin_is_a_corpus(folder, capsys, monkeypatch):
     assert "tokens" in capsys.readouterr().out
 
 
-def test_out_of_memory_is_a_sentence_too(folder, capsys, monkeypatch):
-    def no_more(*_):
+def test_out_of_memory_gives_one_sentence(folder, capsys, monkeypatch):
+    def out_of_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr("nlmcli.engine.reading.tokens.count", no_more)
-    refused(capsys, "tokenize ants.txt", "out of memory")
+    monkeypatch.setattr("nlmcli.engine.reading.tokens.count", out_of_memory)
+    assert_refused(capsys, "tokenize ants.txt", "out of memory")
 
 
-def test_a_process_exits_with_two_and_a_sentence(folder, process):
-    done = process("train", "missing.txt")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("nlm: no file 'missing.txt'") and done.stderr.count("\n") == 1
+def test_process_exits_with_code_2(folder, process):
+    completed = process("train", "missing.txt")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr.startswith("nlm: no file 'missing.txt'") and completed.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Each command, as it is typed."""
+"""Each command, run as from the command line."""
 
 import json
 import math
@@ -17,8 +17,8 @@ SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", 
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Every command runs in an empty folder."""
+def empty_folder(tmp_path, monkeypatch):
+    """Run every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -26,40 +26,40 @@ def elsewhere(tmp_path, monkeypatch):
 def nlm(capsys):
     """nlm("eval", ...) -> exit code, stdout, stderr."""
 
-    def start(*arguments):
+    def run_command(*arguments):
         code = main([str(a) for a in arguments])
         return code, *capsys.readouterr()
 
-    return start
+    return run_command
 
 
 @pytest.fixture
 def document(nlm):
-    """document("eval", ...) -> the JSON document that ends stdout, after exit code 0."""
+    """document("eval", ...) -> the JSON document on stdout, after exit code 0."""
 
-    def start(*arguments):
+    def run_command(*arguments):
         code, out, err = nlm(*arguments, "--json")
         assert code == 0, err
         assert out.count("\n") == 1
         return json.loads(out)
 
-    return start
+    return run_command
 
 
 # tokenize
 
 
-def test_the_ants_are_eight_tokens_of_six_types(nlm, document):
+def test_the_ants_are_eight_tokens_and_six_types(nlm, document):
     sentence = "the blue ants hated the red ants."
-    assert nlm("tokenize", "--text", sentence)[1].splitlines()[-1] == "8 tokens of 6 types"
+    assert nlm("tokenize", "--text", sentence)[1].splitlines()[-1] == "8 tokens, 6 types"
     pieces = ["the", "blue", "ants", "hated", "the", "red", "ants", "."]
     assert document("tokenize", "--text", sentence) == {"pieces": pieces, "tokens": 8, "types": 6}
 
 
-def test_a_corpus_is_counted(document, nlm, tmp_path):
+def test_counts_of_a_corpus(document, nlm, tmp_path):
     (tmp_path / "a.txt").write_text("a b a\nA b\n")
-    found = document("tokenize", "a.txt", "--min-count", "2")
-    assert found == {
+    counts = document("tokenize", "a.txt", "--min-count", "2")
+    assert counts == {
         "tokens": 5, "types": 3, "line_ends": 2, "type_token_ratio": 0.6, "characters": 10, "characters_per_token": pytest.approx(10 / 7),
         "vocabulary": 4, "special": ["<unk>", "<eos>"], "unknown_rate": pytest.approx(1 / 7),
         "most_frequent": [["a", 2], ["b", 2], ["A", 1]],
@@ -73,15 +73,15 @@ def test_a_corpus_is_counted(document, nlm, tmp_path):
     assert "most frequent types" not in nlm("tokenize", "a.txt", "--quiet")[1]
 
 
-def test_pieces_are_visible_and_counted_in_words(nlm):
-    assert nlm("tokenize", "--tokenizer", "char", "--text", "a \n")[1] == "a | ␣ | \\n\n3 tokens of 3 types\n"
-    assert nlm("tokenize", "--text", "a")[1] == "a\n1 token of 1 type\n"
+def test_tokens_of_a_string_are_visible_and_counted(nlm):
+    assert nlm("tokenize", "--tokenizer", "char", "--text", "a \n")[1] == "a | ␣ | \\n\n3 tokens, 3 types\n"
+    assert nlm("tokenize", "--text", "a")[1] == "a\n1 token, 1 type\n"
 
 
-def test_a_tokenizer_is_learned_saved_and_used(document, nlm, corpus):
-    found = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")
-    assert (found["vocabulary"], found["unknown_rate"], found["special"]) == (300, 0, [])
-    assert document("tokenize", corpus, "--tokenizer", "tok.json") == found
+def test_tokenizer_is_trained_saved_and_loaded(document, nlm, corpus):
+    counts = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")
+    assert (counts["vocabulary"], counts["unknown_rate"], counts["special"]) == (300, 0, [])
+    assert document("tokenize", corpus, "--tokenizer", "tok.json") == counts
     assert "--tokenizer tok.json" in nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--out", "tok.json")[2]
     pieces = document("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "300", "--text", "the ants 蚂")
     assert pieces["pieces"][:2] == ["the", " ants"] and pieces == document("tokenize", "--tokenizer", "tok.json", "--text", "the ants 蚂")
@@ -92,7 +92,7 @@ def test_a_tokenizer_is_learned_saved_and_used(document, nlm, corpus):
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("tokenizer", ["bpe", "tok.json"])
-def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
+def test_bpe_model_scores_and_generates(document, nlm, corpus, tokenizer, by):
     nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
     document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", tokenizer, "--by", by, "--out", "run")
     text = "the ants  \n\n\n opened 蚂\n"  # two lines and two blank ones
@@ -103,7 +103,7 @@ def test_a_model_of_learned_pieces(document, nlm, corpus, tokenizer, by):
     assert code == 0 and out.startswith("the ants\n\n")
 
 
-def test_a_run_of_a_tokenizers_file_goes_on_is_repeated_and_mixed(document, nlm, corpus):
+def test_run_with_a_tokenizer_file_is_repeated_resumed_and_interpolated(document, nlm, corpus):
     nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "280", "--out", "tok.json")
     first = document("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "tok.json", "--out", "run")
     again = document("train", "--config", "run/config.yaml", "--threads", "1", "--out", "again")
@@ -114,19 +114,19 @@ def test_a_run_of_a_tokenizers_file_goes_on_is_repeated_and_mixed(document, nlm,
     assert mixed["nats"] <= document("eval", "--run", "run")["nats"] * (1 + 1e-6)
     nlm("tokenize", corpus, "--tokenizer", "bpe", "--vocab-size", "270", "--out", "tok.json")
     code, _, err = nlm("train", "--out", "run", "--resume", "--steps", "8")
-    assert code == 2 and "the tokenizer's file, is not the one this run began with" in err
+    assert code == 2 and "the tokenizer file is not the one this run started with" in err
 
 
 @pytest.mark.parametrize(
     "options", [["--stop", "ants"], ["--beam", "2"], ["--num", "2"], ["--probs", "3"], ["--temperature", "0.5", "--stop", "\n"]]
 )
-def test_a_model_of_learned_pieces_writes(nlm, corpus, options):
+def test_bpe_model_generates(nlm, corpus, options):
     nlm("train", corpus, *SMALL[:-4], "--threads", "1", "--tokenizer", "bpe", "--vocab-size", "270", "--out", "run")
     code, out, err = nlm("generate", "--run", "run", "--prompt", "the 蚂", "--length", "12", "--seed", "1", *options)
     assert code == 0 and err == "" and out.startswith("the 蚂")
 
 
-def test_several_files_are_one_text(document, tmp_path):
+def test_several_files_are_concatenated(document, tmp_path):
     (tmp_path / "a.txt").write_text("a b")
     (tmp_path / "b.txt").write_text("c\n")
     assert document("tokenize", "a.txt", "b.txt")["tokens"] == 3
@@ -141,25 +141,25 @@ FINISHED = {
 
 
 @pytest.mark.parametrize("model", neural_names())
-def test_every_model_trains_scores_and_writes(document, nlm, corpus, sizes, model):
+def test_every_neural_model_trains_scores_and_generates(document, nlm, corpus, sizes, model):
     given = {f"--{option}": value for option, value in sizes(model).items()}
     own = [word for option, value in given.items() for word in ([option] if value is True else [option, value])]
-    done = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
-    assert set(done) == FINISHED
-    assert (done["model"], done["steps"], done["interrupted"]) == (model, 4, False)
-    assert math.exp(done["valid_loss"]) == pytest.approx(done["perplexity"])
-    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(done["valid_loss"], rel=1e-6)
+    result = document("train", corpus, "--model", model, *SMALL, *own, "--out", "run")
+    assert set(result) == FINISHED
+    assert (result["model"], result["steps"], result["interrupted"]) == (model, 4, False)
+    assert math.exp(result["valid_loss"]) == pytest.approx(result["perplexity"])
+    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(result["valid_loss"], rel=1e-6)
     code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
     assert code == 0 and out.startswith("ants")
     assert nlm("gradcheck", "--run", "run")[0] == 0
 
 
-def test_a_model_that_counts_does_so_too(document, nlm, corpus):
-    done = document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "run")
-    assert set(done) == FINISHED
-    assert (done["model"], done["steps"], done["interrupted"], done["train_loss"]) == ("ngram", 1, False, None)
-    assert math.exp(done["valid_loss"]) == pytest.approx(done["perplexity"])
-    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(done["valid_loss"], rel=1e-12)
+def test_ngram_model_trains_scores_and_generates(document, nlm, corpus):
+    result = document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "run")
+    assert set(result) == FINISHED
+    assert (result["model"], result["steps"], result["interrupted"], result["train_loss"]) == ("ngram", 1, False, None)
+    assert math.exp(result["valid_loss"]) == pytest.approx(result["perplexity"])
+    assert document("eval", "--run", "run")["nats_per_token"] == pytest.approx(result["valid_loss"], rel=1e-12)
     code, out, _ = nlm("generate", "--run", "run", "--length", "5", "--prompt", "ants")
     assert code == 0 and out.startswith("ants") and len(out) == 10
     assert nlm("gradcheck", "--run", "run")[0] == 2
@@ -170,38 +170,53 @@ def test_a_model_that_counts_does_so_too(document, nlm, corpus):
     assert code == 0 and "training loss" in out and "nan" not in out + err
 
 
-def test_what_training_says(nlm, corpus):
+def test_training_output(nlm, corpus):
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6")
     assert code == 0
     assert "best validation loss" in out and "nlm generate --run runs/ants-rnn-1" in out
     assert "parameters" in err and "4 steps" in err and "perplexity" in err
-    assert err.count("* best so far\n") == 1 and err.count("\nsample: ") == 4 and "peak memory" in out
+    assert err.count("* best validation loss so far\n") == 1 and err.count("\nsample: ") == 4 and "peak memory" in out
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6", "--quiet")
     assert (code, out, err) == (0, "", "")
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
 
 
-def test_a_run_by_the_clock_says_so(nlm, document, corpus, tmp_path):
+def test_run_with_a_time_limit(nlm, document, corpus, tmp_path):
     at = SMALL.index("--steps")
     timed = [*SMALL[:at], *SMALL[at + 2 :], "--hidden", "6", "--minutes", "0.02"]
     code, _, err = nlm("train", corpus, *timed, "--out", "run")
     assert code == 0
     assert re.search(r"^steps of \d+ tokens for 1\.2 s, 1 thread$", err, re.M) and re.search(r"perplexity [\d.]+  [01]\.\d s left", err)
     assert "minutes: 0.02" in (tmp_path / "run" / "config.yaml").read_text()
-    done = document("train", corpus, *timed, "--optimizer", "adamw", "--weight-decay", "0.3", "--out", "other")
-    assert set(done) == FINISHED and done["steps"] >= 1 and not done["interrupted"]
+    result = document("train", corpus, *timed, "--optimizer", "adamw", "--weight-decay", "0.3", "--out", "other")
+    assert set(result) == FINISHED and result["steps"] >= 1 and not result["interrupted"]
     assert "weight-decay: 0.3" in (tmp_path / "other" / "config.yaml").read_text()
 
 
-def test_patience_is_said_in_a_line(nlm, corpus):
-    worse = ["--steps", "500", "--eval-every", "1", "--patience", "2", "--optimizer", "sgd", "--lr", "5", "--clip", "0", "--hidden", "6"]
-    code, out, err = nlm("train", corpus, *SMALL, *worse)
+def test_early_stopping_is_reported(nlm, corpus):
+    diverging = [
+        "--steps",
+        "500",
+        "--eval-every",
+        "1",
+        "--patience",
+        "2",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "5",
+        "--clip",
+        "0",
+        "--hidden",
+        "6",
+    ]
+    code, out, err = nlm("train", corpus, *SMALL, *diverging)
     assert code == 0, err
-    assert err.count("2 evaluations in a row no better than the best: the run ends\n") == 1
+    assert err.count("early stopping: no improvement in 2 evaluations\n") == 1
     assert "(interrupted)" not in out and "500 steps in" not in out
 
 
-def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path):
+def test_suggested_command_is_quoted_and_its_prompt_is_from_the_text(nlm, tmp_path):
     (tmp_path / "a b$.txt").write_text("the ants sat on it's mat, she said\n" * 40)
     out = nlm("train", "a b$.txt", *SMALL)[1]
     command = next(line for line in out.splitlines() if line.startswith("next: nlm "))
@@ -210,20 +225,20 @@ def test_the_next_command_begins_as_the_text_does_and_can_be_typed(nlm, tmp_path
     assert code == 0 and out.startswith("the ants sat")
 
 
-def test_a_text_of_rare_words_is_said_to_need_another_vocabulary(nlm, tmp_path):
+def test_text_of_rare_words_gets_advice_on_the_vocabulary(nlm, tmp_path):
     (tmp_path / "rare.txt").write_text(" ".join(f"w{i}" for i in range(400)) + "\n")
     err = nlm("train", "rare.txt", "--steps", "1", "--embed", "4", "--hidden", "4", "--batch-size", "4")[2]
     assert "--min-count 1 or --tokenizer char" in err
 
 
-def test_nothing_held_out_is_said_at_once_and_by_eval(nlm, tmp_path):
+def test_nothing_held_out_is_reported_by_train_and_eval(nlm, tmp_path):
     (tmp_path / "few.txt").write_text("the ants sat .\na cat sat .\n" * 20)
     err = nlm("train", "few.txt", *SMALL, "--by", "line", "--out", "run")[2]
     assert "nothing held out" in err and "--valid-fraction" in err
-    assert nlm("eval", "--run", "run") == (2, "", "nlm: training held nothing out; give a file or --text\n")
+    assert nlm("eval", "--run", "run") == (2, "", "nlm: the run has no held-out text; give a file or --text\n")
 
 
-def test_options_of_the_model_and_the_optimizer_reach_them(document, corpus, tmp_path):
+def test_model_and_optimizer_options_are_saved(document, corpus, tmp_path):
     document("train", corpus, *SMALL, "--hidden", "6", "--layers", "2", "--optimizer", "momentum", "--beta", "0.3", "--out", "run")
     config = (tmp_path / "run" / "config.yaml").read_text()
     for line in ("hidden: 6", "layers: 2", "optimizer: momentum", "beta: 0.3", "seq-len: 8", "steps: 4"):
@@ -232,38 +247,38 @@ def test_options_of_the_model_and_the_optimizer_reach_them(document, corpus, tmp
 
 # eval
 
-SCORED = {
+METRICS = {
     "text", "tokens", "characters", "bytes", "unknowns", "nats", "nats_known", "top1", "top5", "nats_per_token", "perplexity",
     "bits_per_token", "bits_per_character", "bits_per_byte", "unknown_rate", "perplexity_known", "floor_perplexity",
     "nats_per_token_known", "bits_per_token_known", "top1_known", "top5_known", "line_ends", "line_ends_counted",
 }  # fmt: skip
 
 
-def test_a_string_is_scored(document, run):
-    found = document("eval", "--run", run, "--text", "the ants")
-    assert set(found) == SCORED
-    assert (found["tokens"], found["characters"], found["text"]) == (8, 8, "--text")
+def test_eval_of_a_string(document, run):
+    metrics = document("eval", "--run", run, "--text", "the ants")
+    assert set(metrics) == METRICS
+    assert (metrics["tokens"], metrics["characters"], metrics["text"]) == (8, 8, "--text")
 
 
-def test_the_product_of_the_tokens_is_the_probability_of_the_text(nlm, run):
+def test_product_of_the_token_probabilities_is_the_probability_of_the_text(nlm, run):
     code, out, _ = nlm("eval", "--run", run, "--text", "the Q", "--tokens", "--json")
-    *each, found = map(json.loads, out.splitlines())
-    assert code == 0 and set(found) == SCORED
+    *each, metrics = map(json.loads, out.splitlines())
+    assert code == 0 and set(metrics) == METRICS
     assert [token["token"] for token in each] == ["t", "h", "e", "␣", "<unk>"]
     assert [token["piece"] for token in each] == ["t", "h", "e", " ", "Q"]
-    assert math.prod(token["p"] for token in each) == pytest.approx(math.exp(-found["nats"]))
+    assert math.prod(token["p"] for token in each) == pytest.approx(math.exp(-metrics["nats"]))
     assert set(each[0]) == {"token", "piece", "p", "nats", "bits", "rank"}
     code, out, err = nlm("eval", "--run", run, "--text", "the Q", "--tokens")
-    assert code == 0 and f"P(text) = product = {surprisal.power(found['nats'])} = exp(-{found['nats']:.3f})" in out
+    assert code == 0 and f"P(text) = product = {surprisal.scientific(metrics['nats'])} = exp(-{metrics['nats']:.3f})" in out
     lines = out.splitlines()
     assert [line.split("  ")[0] for line in lines[:6]] == ["factor", "P(t)", "P(h | t)", "P(e | th)", "P(␣ | the)", "P(Q (<unk>) | the␣)"]
-    assert lines[5].endswith(surprisal.power(found["nats"]))
+    assert lines[5].endswith(surprisal.scientific(metrics["nats"]))
     assert re.search('^text +"the Q"$', out, re.M) and re.search("^ +all tokens  without <unk>$", out, re.M)
-    assert re.search(rf"^perplexity +{found['perplexity']:.2f} +{found['perplexity_known']:.2f}$", out, re.M)
-    assert err == f"{scores.UNKNOWN}\n"
+    assert re.search(rf"^perplexity +{metrics['perplexity']:.2f} +{metrics['perplexity_known']:.2f}$", out, re.M)
+    assert err == f"{scores.UNK_NOTE}\n"
 
 
-def test_a_factor_is_read_by_line_and_cut_from_the_left(nlm, corpus):
+def test_context_of_a_factor_starts_with_its_line_and_is_cut_from_the_left(nlm, corpus):
     nlm("train", corpus, "--model", "ngram", "--by", "line", "--out", "lines")
     text = "a cat sat on the mat , and the ants sat\nants"
     out = nlm("eval", "--run", "lines", "--text", text, "--tokens")[1].splitlines()
@@ -273,20 +288,20 @@ def test_a_factor_is_read_by_line_and_cut_from_the_left(nlm, corpus):
     assert out.startswith("token ") and "product so far" not in out
 
 
-def test_a_probability_too_small_for_a_float_is_shown_all_the_same():
+def test_probability_below_the_range_of_a_float():
     for nats in (0, math.log(2), 2.3, 1e3, 1e5, math.log(1000)):
-        digits, exponent = surprisal.power(nats).split("e")
+        digits, exponent = surprisal.scientific(nats).split("e")
         assert Decimal(digits).scaleb(int(exponent)) == pytest.approx(Decimal(-nats).exp(), rel=Decimal("0.0005"))
         assert 1 <= float(digits) < 10 and len(digits) == 5
-    assert surprisal.power(math.inf) == "0"
+    assert surprisal.scientific(math.inf) == "0"
 
 
-def test_line_ends_are_counted_or_not(document, nlm, run):
+def test_line_ends_are_counted_unless_no_eos(document, nlm, run):
     given = ("eval", "--run", run, "--text", "the ants\nsat\n")
-    found = [document(*given), document(*given, "--no-eos")]
-    assert [(each["tokens"], each["characters"], each["line_ends"]) for each in found] == [(13, 13, 2), (11, 11, 2)]
-    assert [each["line_ends_counted"] for each in found] == [True, False] and found[0]["nats"] > found[1]["nats"]
-    assert re.search("^line ends +2, among the tokens$", nlm(*given)[1], re.M)
+    metrics = [document(*given), document(*given, "--no-eos")]
+    assert [(each["tokens"], each["characters"], each["line_ends"]) for each in metrics] == [(13, 13, 2), (11, 11, 2)]
+    assert [each["line_ends_counted"] for each in metrics] == [True, False] and metrics[0]["nats"] > metrics[1]["nats"]
+    assert re.search("^line ends +2, counted as tokens$", nlm(*given)[1], re.M)
     assert re.search("^line ends +2, read but not counted$", nlm(*given, "--no-eos")[1], re.M)
     assert nlm("eval", "--run", run, "--text", "\n\n", "--no-eos") == (
         2,
@@ -295,11 +310,11 @@ def test_line_ends_are_counted_or_not(document, nlm, run):
     )
 
 
-def test_several_runs_are_a_table(document, nlm, run, corpus):
+def test_table_of_several_runs(document, nlm, run, corpus):
     document("train", corpus, "--model", "ngram", "--out", "counts")
     alone = [document("eval", corpus, "--run", each) for each in (run, "counts")]
-    found = document("eval", corpus, "--run", run, "--run", "counts")
-    assert found == {"runs": [{"run": str(run), "model": "rnn"} | alone[0], {"run": "counts", "model": "ngram"} | alone[1]]}
+    table = document("eval", corpus, "--run", run, "--run", "counts")
+    assert table == {"runs": [{"run": str(run), "model": "rnn"} | alone[0], {"run": "counts", "model": "ngram"} | alone[1]]}
     code, out, err = nlm("eval", corpus, "--run", run, "--run", "counts")
     head, *rows = (line.split() for line in out.splitlines())
     assert head == ["run", "model", "tokens", "perplexity", "nats/token", "bits/char", "bits/byte", "top-1", "top-5"]
@@ -320,17 +335,17 @@ def test_several_runs_are_a_table(document, nlm, run, corpus):
     assert "unknown" in nlm("eval", "--run", run, "--run", "counts", "--text", "Q the")[1].splitlines()[0].split()
 
 
-def test_a_run_learns_while_it_reads(document, nlm, run, corpus):
-    static, found = document("eval", corpus, "--run", run), document("eval", corpus, "--run", run, "--dynamic")
-    assert set(found) == SCORED | {"dynamic"} and found["nats"] < static["nats"]
-    assert {key: found["dynamic"][key] for key in ("lr", "segment")} == {"lr": 0.03, "segment": 20}
-    assert found["dynamic"]["static"] == {key: static[key] for key in SCORED - {"text", "floor_perplexity"}}
+def test_dynamic_evaluation(document, nlm, run, corpus):
+    static, metrics = document("eval", corpus, "--run", run), document("eval", corpus, "--run", run, "--dynamic")
+    assert set(metrics) == METRICS | {"dynamic"} and metrics["nats"] < static["nats"]
+    assert {key: metrics["dynamic"][key] for key in ("lr", "segment")} == {"lr": 0.03, "segment": 20}
+    assert metrics["dynamic"]["static"] == {key: static[key] for key in METRICS - {"text", "floor_perplexity"}}
     given = ("--dynamic", "--dynamic-lr", "0.2", "--dynamic-segment", "7")
     other = document("eval", corpus, "--run", run, *given)
-    assert (other["dynamic"]["lr"], other["dynamic"]["segment"]) == (0.2, 7) and other["nats"] != found["nats"]
+    assert (other["dynamic"]["lr"], other["dynamic"]["segment"]) == (0.2, 7) and other["nats"] != metrics["nats"]
     code, out, err = nlm("eval", corpus, "--run", run, *given)
-    steps = -(-found["tokens"] // 7)
-    assert (code, err) == (0, "") and re.search(f"^dynamic +{steps} steps at rate 0.2, segments of 7 tokens$", out, re.M)
+    steps = -(-metrics["tokens"] // 7)
+    assert (code, err) == (0, "") and re.search(f"^dynamic +{steps} steps with learning rate 0.2, segments of 7 tokens$", out, re.M)
     assert re.search(rf"^perplexity +{static['perplexity']:.2f} +{other['perplexity']:.2f}$", out, re.M)
     *each, _ = nlm("eval", corpus, "--run", run, *given, "--tokens", "--json")[1].splitlines()
     assert math.fsum(json.loads(line)["nats"] for line in each) == pytest.approx(other["nats"])
@@ -338,35 +353,35 @@ def test_a_run_learns_while_it_reads(document, nlm, run, corpus):
     assert out.split()[:5] == ["run", "model", "tokens", "static", "perplexity"] and "static: " in err
 
 
-def test_the_defaults_of_dynamic_evaluation_are_said(nlm):
+def test_help_has_the_defaults_of_dynamic_evaluation(nlm):
     words = " ".join(nlm("eval", "--help")[1].replace("│", " ").split())
-    assert f"Default: {dynamic.RATE:g}." in words and f"Default: {dynamic.SEGMENT}." in words
+    assert f"[default: {dynamic.RATE:g}]" in words and f"[default: {dynamic.SEGMENT}]" in words
 
 
-def test_a_file_is_scored(document, run, corpus):
+def test_eval_of_a_file(document, run, corpus):
     assert document("eval", corpus, "--run", run)["tokens"] == len(corpus.read_text())
 
 
-def test_two_runs_are_mixed(document, nlm, run, corpus):
+def test_interpolation_of_two_runs(document, nlm, run, corpus):
     document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "counts")
     alone = [document("eval", "--run", each)["nats"] for each in (run, "counts")]
     best = document("eval", "--run", run, "--mix", "counts")
-    assert set(best) == SCORED | {"mix"}
+    assert set(best) == METRICS | {"mix"}
     assert best["mix"]["run"] == "counts" and best["mix"]["fitted"] and 0 <= best["mix"]["weight"] <= 1
     assert best["nats"] <= min(alone) * (1 + 1e-6)
-    for weight in (0.2, 0.5):  # the counts are far better on so small a text
+    for weight in (0.2, 0.5):  # the n-gram model is far better on so small a text
         given = document("eval", "--run", run, "--mix", f"counts:{weight}")
         assert given["mix"] == {"run": "counts", "weight": weight, "fitted": False}
         assert min(alone) < given["nats"] < max(alone)
     code, out, _ = nlm("eval", "--run", run, "--mix", "counts", "--tokens", "--text", "the ants")
-    assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, the best on ", out, re.M)
+    assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, fitted on the run's held-out text$", out, re.M)
     assert out.startswith("factor ") and "P(text) = product" in out
 
 
 # generate
 
 
-def test_texts_are_reproduced_by_their_seed(nlm, document, run):
+def test_same_seed_generates_the_same_text(nlm, document, run):
     arguments = ("generate", "--run", run, "--prompt", "the ants", "--length", "20", "--seed", "7")
     code, out, err = nlm(*arguments)
     assert code == 0 and err == "" and len(out) == 29
@@ -374,31 +389,31 @@ def test_texts_are_reproduced_by_their_seed(nlm, document, run):
     assert document(*arguments) == {"prompt": "the ants", "texts": [out[:-1]]}
 
 
-def test_several_texts(nlm, document, run):
-    found = document("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")
-    assert len(set(found["texts"])) == 3
+def test_generate_several_texts(nlm, document, run):
+    generated = document("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")
+    assert len(set(generated["texts"])) == 3
     assert nlm("generate", "--run", run, "--num", "3", "--length", "10", "--seed", "1")[1] == (
-        "{}\n--- 2 of 3 ---\n{}\n--- 3 of 3 ---\n{}\n".format(*found["texts"])
+        "{}\n--- 2 of 3 ---\n{}\n--- 3 of 3 ---\n{}\n".format(*generated["texts"])
     )
 
 
-def test_the_next_token_as_bars(nlm, document, run):
-    found = document("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
-    assert set(found) == {"prompt", "next"} and len(found["next"]) == 4
-    probabilities = [token["p"] for token in found["next"]]
+def test_next_tokens_as_a_bar_chart(nlm, document, run):
+    generated = document("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
+    assert set(generated) == {"prompt", "next"} and len(generated["next"]) == 4
+    probabilities = [token["p"] for token in generated["next"]]
     assert probabilities == sorted(probabilities, reverse=True)
     code, out, _ = nlm("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
     assert code == 0 and out.startswith("the ant ____\n") and out.count("\n") == 5
     assert f"{probabilities[0]:.4f}  {report.bar(probabilities[0])}\n" in out
 
 
-def test_what_was_never_seen_is_a_message(nlm, run):
+def test_unseen_character_in_a_prompt_is_reported(nlm, run):
     code, _, err = nlm("generate", "--run", run, "--prompt", "Q", "--length", "1")
     assert code == 0 and "never seen in training" in err
     assert nlm("generate", "--run", run, "--prompt", "Q", "--length", "1", "--quiet")[2] == ""
 
 
-def test_filters_are_options(document, run):
+def test_sampling_options_can_make_it_greedy(document, run):
     greedy = document("generate", "--run", run, "--greedy", "--length", "12")
     for option in (("--top-k", "1"), ("--temperature", "0"), ("--top-p", "0.0001"), ("--min-p", "1")):
         assert document("generate", "--run", run, *option, "--length", "12") == greedy
@@ -407,63 +422,63 @@ def test_filters_are_options(document, run):
 # gradcheck
 
 
-def test_gradients_are_listed_with_a_verdict(nlm, document):
+def test_gradcheck_lists_every_gradient(nlm, document):
     code, out, _ = nlm("gradcheck", "--layer", "linear")
     assert code == 0 and out.count(" ok\n") == 3 and "all 3 gradients agree" in out
-    found = document("gradcheck", "--model", "rnn")
-    assert found["passed"] is True
-    assert set(found["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
+    checked = document("gradcheck", "--model", "rnn")
+    assert checked["passed"] is True
+    assert set(checked["rows"][0]) == {"kind", "of", "name", "shape", "largest", "error", "passed"}
     everything = {(row["kind"], row["of"]) for row in document("gradcheck")["rows"]}
     assert everything >= {("layer", "linear"), *(("model", name) for name in neural_names())}
     assert "relative error" in out and max(map(len, out.splitlines())) <= 80
 
 
-def test_a_tolerance_that_nothing_meets_fails(nlm):
+def test_gradcheck_fails_at_zero_tolerance(nlm):
     code, out, err = nlm("gradcheck", "--layer", "tanh", "--tolerance", "0")
     assert code == 1 and "WRONG" in out and err == ""
     assert nlm("gradcheck", "--layer", "tanh", "--tolerance", "0", "--quiet")[0] == 1
 
 
-def test_the_version(nlm):
+def test_version(nlm):
     import nlmcli
 
     assert nlm("--version") == (0, f"nlm {nlmcli.__version__}\n", "")
 
 
-def test_a_person_may_choose_every_token_or_type_text(run, process):
-    done = process("generate", "--run", run, "--prompt", "the", "--choose", "3", "--length", "3", input="2\n\nants\n")
-    assert done.returncode == 0, done.stderr
-    first, *_, last = done.stdout.split(" ____\n")
-    rows = [block.splitlines()[:3] for block in done.stdout.split(" ____\n")[1:]]
+def test_choose_takes_numbers_and_text(run, process):
+    completed = process("generate", "--run", run, "--prompt", "the", "--choose", "3", "--length", "3", input="2\n\nants\n")
+    assert completed.returncode == 0, completed.stderr
+    first, *_, last = completed.stdout.split(" ____\n")
+    rows = [block.splitlines()[:3] for block in completed.stdout.split(" ____\n")[1:]]
     assert first == "the" and all([row.split()[0] for row in three] == ["1", "2", "3"] for three in rows)
     second_choice, first_choice = rows[0][1].split()[1], rows[1][0].split()[1]
     blank = {"␣": " ", "\\n": "\n"}
     assert last.endswith("the" + blank.get(second_choice, second_choice) + blank.get(first_choice, first_choice) + "ants\n")
 
 
-def test_prompts_are_asked_for_until_there_are_no_more(run, process):
-    done = process("generate", "--run", run, "-i", "--length", "5", "--seed", "2", input="the\nants\n")
-    one = process("generate", "--run", run, "--prompt", "ants", "--length", "5", "--seed", "2")
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0 and lines[0].startswith("the") and done.stdout.endswith(one.stdout)
+def test_interactive_reads_prompts_to_the_end_of_stdin(run, process):
+    completed = process("generate", "--run", run, "-i", "--length", "5", "--seed", "2", input="the\nants\n")
+    single = process("generate", "--run", run, "--prompt", "ants", "--length", "5", "--seed", "2")
+    lines = completed.stdout.splitlines()
+    assert completed.returncode == 0 and lines[0].startswith("the") and completed.stdout.endswith(single.stdout)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
-        (("--beam", "2", "--choose", "2"), "--beam and --choose do not go together"),
+        (("--beam", "2", "--choose", "2"), "--beam and --choose cannot be combined"),
         (("--beam", "2", "--num", "2"), "--num has no effect together with --beam"),
-        (("--beam", "2", "--top-k", "2"), "--beam draws nothing"),
+        (("--beam", "2", "--top-k", "2"), "--beam does not sample"),
         (("--beam", "0"), "--beam 0 is too small"),
         (("--repetition-penalty", "0"), "--repetition-penalty 0.0 is too small; give a number above 0"),
     ],
 )
-def test_ways_of_writing_that_cannot_be_meant(run, arguments, said, capsys):
+def test_incompatible_generate_options(run, arguments, sentence, capsys):
     assert main(["generate", "--run", str(run), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
-def test_a_beam_finds_what_greedy_may_miss(run, capsys):
+def test_beam_of_width_1_is_greedy(run, capsys):
     texts = []
     for arguments in (("--greedy",), ("--beam", "1"), ("--beam", "5")):
         assert main(["generate", "--run", str(run), "--prompt", "the", "--length", "8", *arguments]) == 0

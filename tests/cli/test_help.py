@@ -1,4 +1,4 @@
-"""Help: every command shows an example, and the example works as it is printed."""
+"""Help: every command shows an example, and the example works as printed."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ SMALL = ["--steps", "2", "--batch-size", "4", "--seq-len", "8", "--embed", "4", 
 
 
 def example_of(command, capsys):
-    """The words after nlm of the example that a command's help shows."""
+    """The arguments of nlm in the example of a command's help."""
     assert main([command, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (at,) = (i for i, line in enumerate(lines) if line.strip().startswith("Example:"))
@@ -30,7 +30,7 @@ def example_of(command, capsys):
     return words[2:]
 
 
-def test_the_commands(capsys):
+def test_list_of_commands(capsys):
     assert COMMANDS == ["compare", "eval", "generate", "gradcheck", "inspect", "tokenize", "train"]
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
@@ -44,7 +44,7 @@ def test_no_arguments_show_the_help(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_json_quiet_and_one_example(command, capsys):
+def test_every_command_has_json_quiet_and_an_example(command, capsys):
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "--json" in out and "--quiet" in out and out.count("Example: nlm ") == 1
@@ -52,7 +52,7 @@ def test_every_command_has_json_quiet_and_one_example(command, capsys):
 
 @pytest.fixture
 def words(capsys):
-    """words("train") -> its help, without line breaks and frames."""
+    """words("train") -> its help on one line, without frames."""
 
     def read(*command):
         assert main([*command, "--help"]) == 0
@@ -67,14 +67,14 @@ def test_defaults_are_shown(words):
         assert default in shown
 
 
-def test_names_come_from_the_registries(words):
+def test_help_lists_the_names_of_the_registries(words):
     shown = words("train")
     for names in (MODELS.names(), OPTIMIZERS.names(), TOKENIZERS.names(), list(DECAYS)):
         assert ", ".join(names) in shown
 
 
 @pytest.mark.parametrize("name", [name for name, each in options().items() if each.owner == "model"])
-def test_an_option_of_some_models_names_them(words, name):
+def test_model_option_lists_the_models_that_have_it(words, name):
     having = [model for model in MODELS.names() if name in {field.name for field in fields(MODELS.get(model).Config)}]
     lacking = sorted(set(MODELS.names()) - set(having))
     named = f"all but {lacking[0]}" if len(lacking) == 1 else ", ".join(having)
@@ -82,26 +82,26 @@ def test_an_option_of_some_models_names_them(words, name):
 
 
 @pytest.mark.parametrize("name", [name for name in options() if name != "corpus"])
-def test_every_option_is_described_in_a_sentence(words, name):
+def test_every_option_has_a_sentence_of_help(words, name):
     shown = re.search(rf"--{name.replace('_', '-')} (.*?)(?= --|$)", words("train"))
     assert shown and re.search(r"[A-Zβγε].*\.", shown[1]), name
 
 
 @pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
-def test_no_python_types_and_a_short_name(words, capsys, command):
+def test_no_python_types_and_short_help_option(words, capsys, command):
     assert not re.search("<(bool|str|int|float|list|path)", words(*command))
     assert main([*command, "-h"]) == 0
     assert " ".join(capsys.readouterr().out.replace("│", " ").split()) == words(*command)
 
 
-def test_where_to_start(words):
-    assert 'Start: nlm train, then nlm generate --prompt "students opened their"' in words()
+def test_quick_start(words):
+    assert 'Quick start: nlm train, then nlm generate --prompt "students opened their"' in words()
 
 
-def test_the_examples_work_as_printed(tmp_path, monkeypatch, capsys):
+def test_examples_work_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     train = example_of("train", capsys)
-    assert main([*train, *SMALL]) == 0  # as it is printed it takes minutes
+    assert main([*train, *SMALL]) == 0  # as printed it takes minutes
     for command in COMMANDS:
         arguments = example_of(command, capsys)
         if command != "train":
@@ -109,8 +109,9 @@ def test_the_examples_work_as_printed(tmp_path, monkeypatch, capsys):
             assert capsys.readouterr().out
 
 
-def test_python_m_is_the_command(tmp_path):
+def test_python_m_runs_the_command(tmp_path):
     commands = [[sys.executable, "-m", "nlmcli"], [sys.executable, "-c", "from nlmcli.cli.app import run; run()"]]
     for arguments in (["--version"], ["--help"], ["train", "--help"], ["frobnicate"]):
-        done = [subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path) for command in commands]
-        assert (done[0].returncode, done[0].stdout, done[0].stderr) == (done[1].returncode, done[1].stdout, done[1].stderr)
+        completed = [subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path) for command in commands]
+        module, script = ((each.returncode, each.stdout, each.stderr) for each in completed)
+        assert module == script

@@ -1,4 +1,4 @@
-"""What is inside a trained model."""
+"""nlm inspect: parameters, neighbors and the plot of the embeddings."""
 
 import json
 
@@ -16,11 +16,11 @@ def lm(run):
     return LanguageModel.load(run)
 
 
-def test_every_parameter_is_listed_with_what_it_holds(lm, run, capsys):
-    found = {p.name: p for p in parameters(lm)}
-    assert list(found) == list(lm.P.shapes)
+def test_every_parameter_is_listed_with_its_statistics(lm, run, capsys):
+    listed = {p.name: p for p in parameters(lm)}
+    assert list(listed) == list(lm.P.shapes)
     U = lm.P.U.astype(np.float64)
-    assert found["U"].rms == pytest.approx(np.sqrt((U * U).mean())) and found["U"].largest == np.abs(U).max()
+    assert listed["U"].rms == pytest.approx(np.sqrt((U * U).mean())) and listed["U"].largest == np.abs(U).max()
     assert main(["inspect", str(run)]) == 0
     out = capsys.readouterr().out
     assert f"rnn, {lm.P.flat.size:,} parameters" in out and "Wh" in out and "1 x 8 x 8" in out
@@ -29,21 +29,21 @@ def test_every_parameter_is_listed_with_what_it_holds(lm, run, capsys):
     assert sum(p["size"] for p in about["parameters"]) == lm.P.flat.size
 
 
-def test_neighbors_are_those_whose_angle_is_smallest(lm, run, capsys):
+def test_neighbors_are_sorted_by_cosine(lm, run, capsys):
     lm.P.E[...] = np.random.default_rng(0).normal(size=lm.P.E.shape)
     a, b, c = (lm.tokenizer.index[letter] for letter in "abc")
     lm.P.E[b] = 3 * lm.P.E[a]
     lm.P.E[c] = -lm.P.E[a]
-    found = neighbors(lm, "a", len(lm.tokenizer) - 1)
-    assert found[0] == ("b", pytest.approx(1)) and found[-1] == ("c", pytest.approx(-1))
-    assert "a" not in dict(found) and [cosine for _, cosine in found] == sorted((c for _, c in found), reverse=True)
+    nearest = neighbors(lm, "a", len(lm.tokenizer) - 1)
+    assert nearest[0] == ("b", pytest.approx(1)) and nearest[-1] == ("c", pytest.approx(-1))
+    assert "a" not in dict(nearest) and [cosine for _, cosine in nearest] == sorted((c for _, c in nearest), reverse=True)
     assert main(["inspect", str(run), "--neighbors", "a", "--top", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["inspect", str(run), "--neighbors", "Ω"]) == 2
     assert "'Ω' is not in the vocabulary" in capsys.readouterr().err
 
 
-def test_a_type_is_named_as_it_is_or_as_it_prints_or_without_its_blank(training):
+def test_type_by_its_text_its_printed_form_or_without_its_leading_blank(training):
     lm = training("rnn", tokenizer="bpe").lm
     tokenizer = lm.tokenizer
     assert {" ants", "the", " the", "\n"} <= set(tokenizer.vocabulary) and "ants" not in tokenizer.index
@@ -55,7 +55,7 @@ def test_a_type_is_named_as_it_is_or_as_it_prints_or_without_its_blank(training)
     assert len(neighbors(lm, "ants", 3)) == 3
 
 
-def test_principal_components_are_the_directions_of_most_variance():
+def test_principal_components_have_the_most_variance():
     rng = np.random.default_rng(1)
     axes, _ = np.linalg.qr(rng.normal(size=(5, 5)))
     spread = rng.normal(size=(400, 5)) * [5, 2, 0.1, 0.1, 0.1]
@@ -65,7 +65,7 @@ def test_principal_components_are_the_directions_of_most_variance():
     assert shares == pytest.approx([25 / 29.03, 4 / 29.03], abs=0.05)
 
 
-def test_embeddings_are_drawn(run, tmp_path):
+def test_plot_of_the_embeddings(run, tmp_path):
     pytest.importorskip("matplotlib")
     assert main(["inspect", str(run), "--plot", str(tmp_path / "e.png"), "-q"]) == 0
     assert (tmp_path / "e.png").read_bytes()[:4] == b"\x89PNG"

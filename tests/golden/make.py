@@ -1,9 +1,9 @@
-"""Make the golden files with PyTorch and transformers: python tests/golden/make.py. The tests read them and need neither.
+"""Generate the golden files with PyTorch and transformers: python tests/golden/make.py. The tests that read them need neither.
 
-Weights and inputs are float32; PyTorch computes in float64, so that a golden number is right to its last digit.
-Matrices are stored as nlm has them: row vectors, Y = XW, gates side by side in PyTorch's order (i, f, g, o; r, z, n), and
-the two biases of PyTorch added up into one, but for the n of a GRU, where r stands between them. Mamba is
-MambaForCausalLM of the package transformers 5.23 (its way without CUDA).
+Weights and inputs are float32; PyTorch computes in float64, so that the golden values are accurate to 1e-12.
+Matrices are stored as in nlm: row vectors, Y = XW, gates concatenated in PyTorch's order (i, f, g, o; r, z, n), and
+PyTorch's two biases summed into one, except for n of a GRU, where r comes between them. Mamba is MambaForCausalLM of
+the package transformers 5.23 (its code path without CUDA).
 """
 
 from pathlib import Path
@@ -26,29 +26,29 @@ def recurrent(kind, layers):
     """An Embedding, torch.nn.RNN, LSTM or GRU, a Linear and the cross-entropy: parameters, batch, outputs, gradients."""
     torch.manual_seed(layers)
     body = kind(D, H, layers).double()
-    feet, head = torch.nn.Embedding(V, D).double(), torch.nn.Linear(H, V).double()
+    embeddings, head = torch.nn.Embedding(V, D).double(), torch.nn.Linear(H, V).double()
     with torch.no_grad():
-        for parameter in (*body.parameters(), *feet.parameters(), *head.parameters()):
+        for parameter in (*body.parameters(), *embeddings.parameters(), *head.parameters()):
             parameter.copy_((0.5 * torch.randn(parameter.shape)).float().double())
         for l in range(layers):
             getattr(body, f"bias_hh_l{l}")[: 2 * H if kind is torch.nn.GRU else None].zero_()
     x, y = torch.randint(0, V, (2, T, B))
     y[1, 2] = -1
-    pieces = 2 if kind is torch.nn.LSTM else 1
-    state = [(0.5 * torch.randn(layers, B, H)).float().double() for _ in range(pieces)]
-    h, after = body(feet(x), tuple(state) if pieces == 2 else state[0])
+    arrays = 2 if kind is torch.nn.LSTM else 1
+    state = [(0.5 * torch.randn(layers, B, H)).float().double() for _ in range(arrays)]
+    h, after = body(embeddings(x), tuple(state) if arrays == 2 else state[0])
     loss = torch.nn.functional.cross_entropy(head(h).reshape(-1, V), y.reshape(-1), ignore_index=-1)
     loss.backward()
-    after = after if pieces == 2 else (after,)
+    after = after if arrays == 2 else (after,)
 
     def letters(of):
         hidden = [of(getattr(body, f"weight_hh_l{l}")).T for l in range(layers)]
         above = [of(getattr(body, f"weight_ih_l{l}")).T for l in range(1, layers)]
         biases = [of(getattr(body, f"bias_ih_l{l}")) for l in range(layers)]
-        found = {"E": of(feet.weight), "We": of(body.weight_ih_l0).T, "Wh": np.stack(hidden), "b1": np.stack(biases)}
-        found |= {"Wx": np.stack(above)} if above else {}
-        found |= {"bn": np.stack([of(getattr(body, f"bias_hh_l{l}"))[2 * H :] for l in range(layers)])} if kind is torch.nn.GRU else {}
-        return found | {"U": of(head.weight).T, "b2": of(head.bias)}
+        parameters = {"E": of(embeddings.weight), "We": of(body.weight_ih_l0).T, "Wh": np.stack(hidden), "b1": np.stack(biases)}
+        parameters |= {"Wx": np.stack(above)} if above else {}
+        parameters |= {"bn": np.stack([of(getattr(body, f"bias_hh_l{l}"))[2 * H :] for l in range(layers)])} if kind is torch.nn.GRU else {}
+        return parameters | {"U": of(head.weight).T, "b2": of(head.bias)}
 
     return {
         **{f"theta.{name}": value.astype(np.float32) for name, value in letters(numbers).items()},
@@ -85,7 +85,7 @@ def embedding():
 
 
 def adamw():
-    """Twenty steps of torch.optim.AdamW: θ has 6 numbers that decay, 3 that do not, 5 that do.  after (20,14)"""
+    """Twenty steps of torch.optim.AdamW: θ has 6 numbers with weight decay, 3 without, 5 with.  after (20,14)"""
     torch.manual_seed(5)
     theta, gradients = (2 * torch.randn(14)).float().double(), torch.randn(20, 14).float().double()
     parts = [torch.nn.Parameter(part.clone()) for part in theta.split([6, 3, 5])]
@@ -100,7 +100,7 @@ def adamw():
 
 
 def depthwise_convolution(width=4):
-    """torch.nn.Conv1d with a group for each channel, over (B,H,time); before the first step stand width - 1 others."""
+    """torch.nn.Conv1d with one group per channel, over (B,H,time); width - 1 steps precede the first."""
     torch.manual_seed(5)
     layer = torch.nn.Conv1d(H, H, width, groups=H).double()
     with torch.no_grad():
@@ -119,7 +119,7 @@ def depthwise_convolution(width=4):
 
 
 def mamba(layers=2, embed=17, channels=6):
-    """The output matrix is a copy of the embeddings: the same logits as if they were one, but a gradient for each."""
+    """The output matrix is a copy of the embeddings: the same logits as with tied weights, but separate gradients."""
     torch.manual_seed(6)
     sizes = {"vocab_size": V, "hidden_size": embed, "num_hidden_layers": layers}
     config = MambaConfig(**sizes, residual_in_fp32=False, tie_word_embeddings=False, bos_token_id=None, eos_token_id=None)
@@ -150,12 +150,12 @@ def mamba(layers=2, embed=17, channels=6):
 
 
 def norm_in_doubles(self, x):
-    """As transformers has it, but for its rounding to float32."""
+    """MambaRMSNorm of transformers without its rounding to float32."""
     return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.variance_epsilon)
 
 
 def mamba_letters(model, of):
-    """The parameters of every layer, stacked, or their gradients; a Linear's matrix is turned round, what it holds cut apart."""
+    """The parameters of all layers, stacked, or their gradients; the matrix of a Linear is transposed, and split into its parts."""
 
     def letters(layer):
         mixer = layer.mixer
@@ -179,24 +179,24 @@ def rounded(*shape):
 
 
 def taps(W):
-    """W (2C,M), the rows of the earlier step first -> the weight of a torch.nn.Conv1d, (M,C,2)."""
+    """W (2C,M), the rows of the earlier step first -> the weight (M,C,2) of a torch.nn.Conv1d."""
     return W.reshape(2, -1, W.shape[1]).permute(2, 1, 0)
 
 
 def dilated_convolution(d=3):
-    """One torch.nn.Conv1d over what came before and x, both (time, batch, channel) as everywhere in nlm."""
+    """One torch.nn.Conv1d over before and x, both (time, batch, channel) as everywhere in nlm."""
     torch.manual_seed(5)
     given = {"x": rounded(T, B, D), "before": rounded(d, B, D), "W": rounded(2 * D, H), "b": rounded(H)}
     layer, dy = torch.nn.Conv1d(D, H, 2, dilation=d).double(), rounded(T, B, H).detach()
     parameters = {"weight": taps(given["W"]), "bias": given["b"]}
     y = torch.func.functional_call(layer, parameters, torch.cat([given["before"], given["x"]]).permute(1, 2, 0)).permute(2, 0, 1)
     y.backward(dy)
-    found = {"y": numbers(y), **{f"d{name}": numbers(value.grad) for name, value in given.items()}}
-    return {name: numbers(value).astype(np.float32) for name, value in {**given, "dy": dy}.items()} | found
+    outputs = {"y": numbers(y), **{f"d{name}": numbers(value.grad) for name, value in given.items()}}
+    return {name: numbers(value).astype(np.float32) for name, value in {**given, "dy": dy}.items()} | outputs
 
 
 def cnn(dilations=(1, 2, 4, 1)):
-    """The layers of a WaveNet as torch.nn.Conv1d with zeros on the left, its loss and its gradients."""
+    """The layers of a WaveNet as torch.nn.Conv1d with zero padding on the left, its loss and its gradients."""
     torch.manual_seed(6)
     L, context, pad = len(dilations), 1 + sum(dilations), torch.nn.functional.pad
     theta = {"E": rounded(V, D), "We": rounded(D, H), "be": rounded(H), "W1": rounded(L, 2 * H, 2 * H), "b1": rounded(L, 2 * H)}
@@ -223,7 +223,7 @@ def cnn(dilations=(1, 2, 4, 1)):
 
 
 def filled(module, scale=0.5):
-    """The module in float64, its parameters random numbers of float32."""
+    """The module in float64, its parameters random float32 numbers."""
     with torch.no_grad():
         for parameter in module.double().parameters():
             parameter.copy_((scale * torch.randn(parameter.shape)).float().double())
@@ -231,7 +231,7 @@ def filled(module, scale=0.5):
 
 
 def given_and_gradients(named):
-    """name -> the value in float32, dname -> the gradient."""
+    """name -> value in float32, dname -> gradient."""
     values = {name: numbers(value).astype(np.float32) for name, value in named.items()}
     return values | {f"d{name}": numbers(value.grad) for name, value in named.items()}
 
@@ -254,7 +254,7 @@ def gelu():
 
 
 def attention():
-    """torch.nn.MultiheadAttention with a causal mask; its projections are left as they are, so that qkv goes in as it is."""
+    """torch.nn.MultiheadAttention with a causal mask; its projections are identities, so that qkv is used as it is."""
     torch.manual_seed(7)
     heads, width = 2, 6
     layer = torch.nn.MultiheadAttention(width, heads, batch_first=True).double()
@@ -270,7 +270,7 @@ def attention():
     return given_and_gradients({"qkv": qkv}) | {"heads": heads, "o": numbers(o), "do": numbers(do).astype(np.float32)}
 
 
-GPT2 = {  # nlm's name: GPT-2's, of which those of a layer stand under h.0, h.1, ...
+GPT2 = {  # nlm's name: GPT-2's name, which for the parameters of a layer is prefixed by h.0, h.1, ...
     "E": "wte.weight", "Ep": "wpe.weight", "gf": "ln_f.weight", "bf": "ln_f.bias",
     "ga": "ln_1.weight", "ba": "ln_1.bias", "Wqkv": "attn.c_attn.weight", "bqkv": "attn.c_attn.bias",
     "Wo": "attn.c_proj.weight", "bo": "attn.c_proj.bias", "gm": "ln_2.weight", "bm": "ln_2.bias",
@@ -279,7 +279,7 @@ GPT2 = {  # nlm's name: GPT-2's, of which those of a layer stand under h.0, h.1,
 
 
 def gpt2(layers, tie):
-    """GPT-2 with two heads on whole blocks: parameters, batch, outputs, gradients."""
+    """GPT-2 with two heads on full blocks: parameters, batch, outputs, gradients."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(8 + layers)
@@ -294,11 +294,11 @@ def gpt2(layers, tie):
     parameters = dict(model.transformer.named_parameters())
 
     def letters(of):
-        found = {}
+        values = {}
         for letter, name in GPT2.items():
             by_layer = [f"h.{l}.{name}" for l in range(layers)]
-            found[letter] = of(parameters[name]) if name in parameters else np.stack([of(parameters[each]) for each in by_layer])
-        return found if tie else found | {"U": of(model.lm_head.weight).T}
+            values[letter] = of(parameters[name]) if name in parameters else np.stack([of(parameters[each]) for each in by_layer])
+        return values if tie else values | {"U": of(model.lm_head.weight).T}
 
     return {
         **{f"theta.{name}": value.astype(np.float32) for name, value in letters(numbers).items()},

@@ -1,6 +1,6 @@
-"""Make bpe.json with Hugging Face's `tokenizers`: python tests/golden/make_bpe.py. The tests read it and need no tokenizers.
+"""Generate bpe.json with Hugging Face's `tokenizers`: python tests/golden/make_bpe.py. The tests that read it do not need it.
 
-Each case: a text, a tokenizer.json that was trained on it (the tokens that a text is never encoded to among its first ids),
+Each case: a training text, the tokenizer.json trained on it (special tokens, which no text is encoded to, have the first ids),
 and the ids of texts.
 """
 

@@ -1,6 +1,6 @@
-"""What every architecture promises. A new file in models/ is tested by its name, without a line of its own.
+"""What every architecture must do. A new file in models/ is tested without a new test.
 
-What PyTorch says to those that it has too is in tests/golden. Models that count have tests of their own.
+Comparisons with PyTorch are in tests/golden. Models that are not neural have their own tests.
 """
 
 import math
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("name", neural_names())
 
 V, T, B = 7, 6, 4
 
-# (model, parameter): why it never gets a gradient.
+# (model, parameter): the reason why it never gets a gradient.
 DEAD: dict[tuple[str, str], str] = {}
 
 
@@ -39,7 +39,7 @@ def small(name, sizes):
 
 
 def in_segments(model, P, x, lengths):
-    """h of x read segment by segment, the state carried over, and the state at the end."""
+    """h of x read segment by segment with the state carried over, and the final state."""
     state, parts = model.start(x.shape[1], P.flat.dtype), []
     for segment in np.split(x, np.cumsum(lengths)[:-1]):
         h, state, _ = model.forward(P, segment, state)
@@ -53,7 +53,7 @@ def test_every_gradient_agrees_with_central_differences(name):
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(1, 1), (3, 1), (2, 3), (9, 5)])
-def test_the_gradient_points_where_the_loss_grows_whatever_the_sizes(name, small, steps, batch):
+def test_directional_derivatives_agree_with_central_differences_for_all_sizes(name, small, steps, batch):
     model, P, _ = small
     rng = np.random.default_rng(steps)
     x, y = rng.integers(0, V, (2, steps, batch))
@@ -68,19 +68,19 @@ def test_the_gradient_points_where_the_loss_grows_whatever_the_sizes(name, small
         assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(G.flat @ direction, rel=1e-6, abs=1e-7)
 
 
-def test_the_future_does_not_change_the_past_by_a_bit(name, small):
+def test_later_tokens_do_not_change_a_bit_of_earlier_outputs(name, small):
     model, P, x = small
     h, _, _ = model.forward(P, x, model.start(B, P.flat.dtype))
     for t in range(T - 1):
-        other = x.copy()
-        other[t + 1 :] = (x[t + 1 :] + 1) % V
-        changed, _, _ = model.forward(P, other, model.start(B, P.flat.dtype))
+        changed_x = x.copy()
+        changed_x[t + 1 :] = (x[t + 1 :] + 1) % V
+        changed, _, _ = model.forward(P, changed_x, model.start(B, P.flat.dtype))
         assert changed[: t + 1].tobytes() == h[: t + 1].tobytes()
         assert not np.array_equal(changed[t + 1], h[t + 1])
 
 
 @pytest.mark.parametrize("lengths", [(1,) * T, (1, 3, 2), (4, 1, 1)])
-def test_segments_with_carried_state_are_the_whole(name, small, lengths):
+def test_segments_with_carried_state_equal_the_whole_sequence(name, small, lengths):
     model, P, x = small
     whole, end = in_segments(model, P, x, (T,))
     parts, end_of_parts = in_segments(model, P, x, lengths)
@@ -93,24 +93,24 @@ def test_permuting_the_batch_permutes_the_output_and_the_state(name, small):
     model, P, x = small
     order = np.array([2, 0, 3, 1])
     h, state, _ = model.forward(P, x, model.start(B, P.flat.dtype))
-    permuted, its_state, _ = model.forward(P, np.ascontiguousarray(x[:, order]), model.start(B, P.flat.dtype))
+    permuted, permuted_state, _ = model.forward(P, np.ascontiguousarray(x[:, order]), model.start(B, P.flat.dtype))
     np.testing.assert_allclose(permuted, h[:, order], rtol=1e-12, atol=1e-13)
-    for a, b in zip(its_state, state, strict=True):
+    for a, b in zip(permuted_state, state, strict=True):
         np.testing.assert_allclose(a, b[:, order], rtol=1e-12, atol=1e-13)
 
 
-def test_forward_and_backward_leave_their_inputs_alone(name, small):
+def test_forward_and_backward_do_not_modify_their_inputs(name, small):
     model, P, x = small
     before, state = P.flat.copy(), model.forward(P, x, model.start(B, P.flat.dtype))[1]
-    kept, ids = [s.copy() for s in state], x.copy()
+    state_before, ids = [s.copy() for s in state], x.copy()
     loss_and_gradient(model, P, x, x, state)
     np.testing.assert_array_equal(P.flat, before)
     np.testing.assert_array_equal(x, ids)
-    for a, b in zip(state, kept, strict=True):
+    for a, b in zip(state, state_before, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_gradients_are_added_to_what_is_there(name, small):
+def test_backward_accumulates_gradients(name, small):
     model, P, x = small
     h, _, cache = model.forward(P, x, model.start(B, P.flat.dtype))
     dh = np.random.default_rng(5).normal(size=h.shape)
@@ -124,7 +124,7 @@ def test_gradients_are_added_to_what_is_there(name, small):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_step_in_one_kernel_is_the_step_of_its_parts(name, sizes, layers, dtype):
+def test_the_fused_step_equals_the_separate_steps(name, sizes, layers, dtype):
     Architecture = MODELS.get(name)
     chosen = sizes(name) | ({"layers": layers} if "layers" in sizes(name) else {})
     model = Architecture(Architecture.Config(**chosen), V, newline=1)
@@ -138,13 +138,13 @@ def test_a_step_in_one_kernel_is_the_step_of_its_parts(name, sizes, layers, dtyp
     parts_loss, parts_after = Model.step(model, P, x, y.reshape(-1), state, 0.1, H)
     assert loss == pytest.approx(parts_loss, rel=1e-6)
     assert [a.tobytes() for a in after] == [a.tobytes() for a in parts_after]
-    if name in ("window", "nplm"):  # what tables add up, the parts multiply: the sums are in another order
+    if name in ("window", "nplm"):  # tables sum in another order than matrix products
         np.testing.assert_allclose(G.flat, H.flat, rtol=0, atol=20 * np.finfo(dtype).eps * abs(H.flat).max())
     else:
         assert G.flat.tobytes() == H.flat.tobytes()
 
 
-def test_what_is_saved_is_loaded_to_the_bit(name, training, tmp_path):
+def test_a_saved_model_is_loaded_bit_for_bit(name, training, tmp_path):
     trained = training(name, steps=3, layers=2)
     for _ in trained.run():
         pass
@@ -158,67 +158,67 @@ def test_what_is_saved_is_loaded_to_the_bit(name, training, tmp_path):
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads(name, training):
-    seen = set()
+    results = set()
     for threads in (1, 2, 4):
         trained = training(name, threads, steps=5, layers=2, dropout=0.3, batch_size=6)
         for _ in trained.run():
             pass
-        seen.add((trained.lm.P.flat.tobytes(), tuple(trained.progress.losses)))
-    assert len(seen) == 1
+        results.add((trained.lm.P.flat.tobytes(), tuple(trained.progress.losses)))
+    assert len(results) == 1
 
 
-BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), few and many words to a vocabulary, one after the other
+BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), fewer and more words than in a vocabulary, in sequence
 
 
 def ties(name):
-    """The ways to have an output matrix: its own, or that of the embeddings too, where a model has both."""
+    """The values of the option tie: True and False if a model has it, else False."""
     return (True, False) if "tie" in {field.name for field in fields(MODELS.get(name).Config)} else (False,)
 
 
 def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
-    """A model, its parameters, and (batch, loss, G, |G|) of several batches that go through one Team, the state carried over."""
+    """A model, its parameters, and (batch, loss, G, |G|) of several batches of one Team, with the state carried over."""
     Architecture, dropout = MODELS.get(name), given.get("dropout")
     model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
     P = model.initialise(np.random.default_rng(3), dtype)
-    team, G, rng, found, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
+    team, G, rng, results, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
     for step, (steps, batch_size) in enumerate(BATCHES):
         x, y = rng.integers(0, vocabulary, (2, steps, batch_size))
         y[0, 0] = -1 if y.size > 1 else y[0, 0]
         fresh = step == 0 or batch_size != BATCHES[step - 1][1]
         if fresh:
             states = team.start(batch_size, dtype)
-        loss, length, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
-        found.append((Batch(x, y, fresh), loss, G.flat.copy(), length))
-    return model, P, found
+        loss, norm, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
+        results.append((Batch(x, y, fresh), loss, G.flat.copy(), norm))
+    return model, P, results
 
 
 @pytest.mark.parametrize(("vocabulary", "large"), [(7, 1024), (7, 5), (60, 1024), (1200, 1024)])
-def test_shards_add_up_to_the_gradient_of_the_whole_batch(name, sizes, monkeypatch, vocabulary, large):
+def test_shard_gradients_sum_to_the_gradient_of_the_batch(name, sizes, monkeypatch, vocabulary, large):
     monkeypatch.setattr(team, "LARGE", large)
     for tie in ties(name):
-        model, P, found = team_gradients(name, sizes, vocabulary, 1, np.float64, tie=tie)
+        model, P, results = team_gradients(name, sizes, vocabulary, 1, np.float64, tie=tie)
         state = ()
-        for batch, loss, gradient, length in found:
+        for batch, loss, gradient, norm in results:
             if batch.fresh:
                 state = model.start(batch.x.shape[1], np.float64)
             expected, _, state, G = loss_and_gradient(model, P, batch.x, batch.y, state)
             assert loss == pytest.approx(expected, rel=1e-12)
             np.testing.assert_allclose(gradient, G.flat, rtol=1e-9, atol=1e-12)
-            assert length == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
+            assert norm == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
 
 
 @pytest.mark.parametrize(("vocabulary", "embed"), [(7, 5), (60, 5), (1200, 70)])
-def test_shards_give_the_same_bits_to_any_number_of_threads(name, sizes, vocabulary, embed):
+def test_the_bits_of_shard_gradients_do_not_depend_on_the_number_of_threads(name, sizes, vocabulary, embed):
     for tie in ties(name):
         given = {"dropout": 0.3, "embed": embed, "tie": tie}
         runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, **given)[2] for threads in (1, 2, 4)]
-        seen = [[(loss, gradient.tobytes(), length) for _, loss, gradient, length in found] for found in runs]
-        assert seen[0] == seen[1] == seen[2]
+        bits = [[(loss, gradient.tobytes(), norm) for _, loss, gradient, norm in results] for results in runs]
+        assert bits[0] == bits[1] == bits[2]
 
 
-def test_it_can_learn_twenty_characters_by_heart(name, training, tmp_path):
+def test_it_can_memorize_twenty_characters(name, training, tmp_path):
     text = tmp_path / "twenty.txt"
-    text.write_text("students open a book")  # no three characters in any order are followed by two different ones
+    text.write_text("students open a book")  # no three characters, in whatever order, are followed by two different ones
     sizes = {"embed": 16, "hidden": 16, "context": 3}
     options = {"corpus": (str(text),), "valid_fraction": 0.0, "batch_size": 1, "seq_len": 20, "steps": 300, "lr": 0.05}
     trained = training(name, **options, **sizes)
@@ -227,7 +227,7 @@ def test_it_can_learn_twenty_characters_by_heart(name, training, tmp_path):
     assert trained.progress.losses[-1] < 0.05
 
 
-def test_a_seed_decides_the_first_ten_losses(name, training):
+def test_the_seed_determines_the_first_ten_losses(name, training):
     losses = []
     for seed in (5, 5, 6):
         trained = training(name, steps=10, eval_every=0, seed=seed)
@@ -238,7 +238,7 @@ def test_a_seed_decides_the_first_ten_losses(name, training):
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_no_parameter_is_dead_that_is_not_listed(name, small):
+def test_every_parameter_not_listed_as_dead_has_a_gradient(name, small):
     model, P, x = small
     x = np.resize(np.random.default_rng(4).permutation(V), (T, B))  # every id is read
     _, _, _, G = loss_and_gradient(model, P, x, (x + 1) % V, model.start(B, P.flat.dtype))
@@ -246,13 +246,13 @@ def test_no_parameter_is_dead_that_is_not_listed(name, small):
     for letter, gradient in G.items():
         by_row = np.abs(gradient).reshape(len(gradient), -1).max(1)
         if (name, letter) in DEAD:
-            assert by_row.max() < 1e-12 * largest, f"{letter} is listed as dead, and is not"
+            assert by_row.max() < 1e-12 * largest, f"{letter} is listed as dead, but has a gradient"
         else:
             assert by_row.min() > 1e-12 * largest, f"{letter} has rows without a gradient: {np.flatnonzero(by_row == 0)}"
 
 
 @pytest.mark.parametrize("vocabulary", [28, 2000])
-def test_the_first_loss_is_that_of_guessing(name, vocabulary):
+def test_the_initial_loss_is_that_of_a_uniform_prediction(name, vocabulary):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(), vocabulary, newline=0)
     P = model.initialise(np.random.default_rng(0))
@@ -262,7 +262,7 @@ def test_the_first_loss_is_that_of_guessing(name, vocabulary):
     assert loss == pytest.approx(math.log(vocabulary), rel=0.05)
 
 
-def test_dropout_is_for_training_only_and_follows_its_generator(name, sizes):
+def test_dropout_is_for_training_only_and_determined_by_its_generator(name, sizes):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name, dropout=0.5)), V, newline=1)
     P = model.initialise(np.random.default_rng(0))

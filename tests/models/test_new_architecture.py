@@ -1,4 +1,4 @@
-"""A new architecture is one new file: put into models/, the commands have it."""
+"""A new architecture is one new file in models/, which makes it available to every command."""
 
 import json
 import os
@@ -50,18 +50,18 @@ class Toy(base.Model):
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A copy of the package with one file more."""
-    root = tmp_path_factory.mktemp("house")
+def package(tmp_path_factory):
+    """A copy of the package with one more model."""
+    root = tmp_path_factory.mktemp("package")
     shutil.copytree(Path(nlmcli.__file__).parent, root / "nlmcli", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(shipped().parent, root / "corpora", dirs_exist_ok=True)
     (root / "nlmcli" / "models" / "toy.py").write_text(TOY)
     return root
 
 
-def test_a_file_in_models_is_all_it_takes(process, house, corpus):
+def test_a_file_in_models_is_all_it_takes(process, package, corpus):
     def nlm(*arguments):
-        return process(*arguments, path=house, env={"NUMBA_DISABLE_JIT": "1"})
+        return process(*arguments, path=package, env={"NUMBA_DISABLE_JIT": "1"})
 
     done = nlm("gradcheck", "--model", "toy", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,7 +72,7 @@ def test_a_file_in_models_is_all_it_takes(process, house, corpus):
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["model"], document["steps"]) == ("toy", 30)
-    assert document["valid_loss"] < 2.9  # guessing: ln 23 = 3.1
+    assert document["valid_loss"] < 2.9  # a uniform prediction: ln 23 = 3.1
 
     done = nlm("generate", "--run", "run", "--prompt", "ants", "--length", 20, "--seed", 1)
     assert done.returncode == 0, done.stderr
@@ -82,34 +82,34 @@ def test_a_file_in_models_is_all_it_takes(process, house, corpus):
     assert done.returncode == 2 and "model toy has no --hidden" in done.stderr
 
 
-def test_a_field_of_its_config_is_an_option_everywhere(process, house, corpus, tmp_path):
+def test_a_config_field_is_an_option_everywhere(process, package, corpus, tmp_path):
     def nlm(*arguments):
-        return process(*arguments, path=house, env={"NUMBA_DISABLE_JIT": "1", "COLUMNS": "200"})
+        return process(*arguments, path=package, env={"NUMBA_DISABLE_JIT": "1", "COLUMNS": "200"})
 
-    shown = nlm("train", "--help").stdout
-    assert re.search(r"--loudness +A +Loudness of the embeddings \(toy\)\. \[default: 2\]", shown)
-    assert re.search(r"--plain .*\(toy\)\. \[default: 1\]", shown)
+    help_text = nlm("train", "--help").stdout
+    assert re.search(r"--loudness +A +Loudness of the embeddings \(toy\)\. \[default: 2\]", help_text)
+    assert re.search(r"--plain .*\(toy\)\. \[default: 1\]", help_text)
 
     small = ("--tokenizer", "char", "--embed", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3, "--quiet")
-    typed = nlm("train", corpus, "--model", "toy", *small, "--loudness", 3.5, "--out", "typed")
-    assert typed.returncode == 0, typed.stderr
+    from_cli = nlm("train", corpus, "--model", "toy", *small, "--loudness", 3.5, "--out", "from_cli")
+    assert from_cli.returncode == 0, from_cli.stderr
     (tmp_path / "toy.yaml").write_text("model: toy\nloudness: 3.5\n")
-    read = nlm("train", corpus, "--config", "toy.yaml", *small, "--out", "read")
-    assert read.returncode == 0, read.stderr
-    assert yaml.safe_load((tmp_path / "read" / "config.yaml").read_text())["loudness"] == 3.5
-    options = "tokenizer='char', embed=6, batch_size=4, seq_len=8, steps=3, out='called'"
+    from_yaml = nlm("train", corpus, "--config", "toy.yaml", *small, "--out", "from_yaml")
+    assert from_yaml.returncode == 0, from_yaml.stderr
+    assert yaml.safe_load((tmp_path / "from_yaml" / "config.yaml").read_text())["loudness"] == 3.5
+    options = "tokenizer='char', embed=6, batch_size=4, seq_len=8, steps=3, out='from_api'"
     code = f"import nlmcli, pathlib; nlmcli.train(pathlib.Path({str(corpus)!r}), model='toy', loudness=3.5, {options})"
-    environment = os.environ | {"PYTHONPATH": str(house), "NUMBA_DISABLE_JIT": "1"}
+    environment = os.environ | {"PYTHONPATH": str(package), "NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)
-    kept = [load(tmp_path / name / "last.npz")[0]["E"].tobytes() for name in ("typed", "read", "called")]
-    assert len(set(kept)) == 1
+    arrays = [load(tmp_path / name / "last.npz")[0]["E"].tobytes() for name in ("from_cli", "from_yaml", "from_api")]
+    assert len(set(arrays)) == 1
     default = nlm("train", corpus, "--model", "toy", *small, "--out", "default")
-    assert default.returncode == 0 and load(tmp_path / "default" / "last.npz")[0]["E"].tobytes() != kept[0]
+    assert default.returncode == 0 and load(tmp_path / "default" / "last.npz")[0]["E"].tobytes() != arrays[0]
 
-    refused = nlm("train", corpus, "--model", "toy", "--loudness", 100)
-    assert (refused.returncode, refused.stderr) == (2, "nlm: --loudness 100.0 is too large; give a number below 100\n")
-    refused = nlm("train", corpus, "--model", "rnn", "--loudness", 1)
-    assert refused.returncode == 2 and "model rnn has no --loudness; its options: --embed, --dropout, --hidden" in refused.stderr
+    rejected = nlm("train", corpus, "--model", "toy", "--loudness", 100)
+    assert (rejected.returncode, rejected.stderr) == (2, "nlm: --loudness 100.0 is too large; give a number below 100\n")
+    rejected = nlm("train", corpus, "--model", "rnn", "--loudness", 1)
+    assert rejected.returncode == 2 and "model rnn has no --loudness; its options: --embed, --dropout, --hidden" in rejected.stderr
     (tmp_path / "toy.yaml").write_text("model: toy\nloudness: very\n")
-    refused = nlm("train", corpus, "--config", "toy.yaml")
-    assert refused.returncode == 2 and "option 'loudness' is 'very', which is not a number" in refused.stderr
+    rejected = nlm("train", corpus, "--config", "toy.yaml")
+    assert rejected.returncode == 2 and "option 'loudness' must be a number, not 'very'" in rejected.stderr

@@ -1,4 +1,4 @@
-"""The n-gram model against counting in dictionaries."""
+"""The n-gram model against counts in dictionaries."""
 
 import itertools
 import math
@@ -15,21 +15,21 @@ from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training.train import Compiled, Evaluated, Finished, Started, Stepped
 from nlmcli.engine.writing.generate import write
 from nlmcli.errors import InputError
-from nlmcli.models.ngram import FALLBACK, Config, NGram, discounts
-from nlmcli.nn.ngrams import distinct
+from nlmcli.models.ngram import DISCOUNT_FALLBACK, Config, NGram, discounts
+from nlmcli.nn.ngrams import unique_in_place
 
 V, NEWLINE = 4, 1
 TEXTS = st.lists(st.lists(st.integers(0, V - 1), min_size=1, max_size=12), min_size=1, max_size=4)
 
 
 def counted(texts, order, vocabulary=V, add_k=None):
-    """A model and what it counted."""
+    """A model and its counts."""
     model = NGram(Config(order, add_k), vocabulary, NEWLINE)
     return model, model.count([np.array(ids, np.int32) for ids in texts])
 
 
-def after(model, P, words):
-    """p of every word when these were read, the line end first."""
+def probabilities_after(model, P, words):
+    """p of every word after an end of line and these words."""
     h, _, _ = model.forward(P, np.array([NEWLINE, *words])[:, None], model.start(1))
     return model.probabilities(P, h[-1])[0]
 
@@ -42,22 +42,22 @@ def contexts(texts, longest):
 
 @given(TEXTS, st.integers(1, 4))
 @settings(max_examples=60)
-def test_kneser_ney_is_what_was_published(texts, order):
+def test_kneser_ney_is_as_published(texts, order):
     model, P = counted(texts, order)
     for words in contexts(texts, min(order, 3)):
-        p = after(model, P, words)
+        p = probabilities_after(model, P, words)
         np.testing.assert_allclose(p, naive.kneser_ney(texts, NEWLINE, V, order, [NEWLINE, *words]), rtol=1e-12)
         assert p.sum() == pytest.approx(1, rel=1e-12) and p.min() > 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_discounts_of_a_longer_text_are_its_own(seed):
+def test_discounts_are_estimated_from_a_longer_text(seed):
     rng = np.random.default_rng(seed)
     texts = [np.minimum(rng.geometric(0.2, 60), 12).tolist() for _ in range(6)]
     model, P = counted(texts, 3, 13)
-    assert sum(not np.allclose(D[1:], FALLBACK) for D in P.discount) >= 2
+    assert sum(not np.allclose(D[1:], DISCOUNT_FALLBACK) for D in P.discount) >= 2
     for words in [(), (2,), (2, 1), (3, 3, 4), (1, 12, 11), tuple(texts[0][:9])]:
-        p = after(model, P, words)
+        p = probabilities_after(model, P, words)
         np.testing.assert_allclose(p, naive.kneser_ney(texts, NEWLINE, 13, 3, [NEWLINE, *words]), rtol=1e-12)
         assert p.sum() == pytest.approx(1, rel=1e-12)
 
@@ -66,27 +66,27 @@ def test_discounts_by_hand():
     counts = np.repeat([0, 1, 2, 3, 4, 9], [7, 10, 5, 4, 1, 2])
     Y = 10 / (10 + 2 * 5)
     np.testing.assert_allclose(discounts(counts), [0, 1 - 2 * Y * 5 / 10, 2 - 3 * Y * 4 / 5, 3 - 4 * Y * 1 / 4], rtol=1e-14)
-    for few in ([], [1, 1], [1, 1, 2, 2], [2, 2, 3, 4], [1] * 3 + [2] * 2 + [3] * 9):  # of the last, D(2) would be below 0
-        np.testing.assert_array_equal(discounts(np.array(few, np.int32)), [0, *FALLBACK])
+    for few in ([], [1, 1], [1, 1, 2, 2], [2, 2, 3, 4], [1] * 3 + [2] * 2 + [3] * 9):  # for the last one, D(2) would be negative
+        np.testing.assert_array_equal(discounts(np.array(few, np.int32)), [0, *DISCOUNT_FALLBACK])
 
 
 @given(TEXTS, st.integers(1, 4), st.sampled_from([0.0, 0.01, 1.0, 3.0]))
 @settings(max_examples=60)
-def test_additive_smoothing_is_counting(texts, order, k):
+def test_additive_smoothing_is_as_defined(texts, order, k):
     model, P = counted(texts, order, add_k=k)
     for words in contexts(texts, min(order, 3)):
-        p = after(model, P, words)
+        p = probabilities_after(model, P, words)
         np.testing.assert_allclose(p, naive.add_k(texts, NEWLINE, V, order, [NEWLINE, *words], k), rtol=1e-12, atol=1e-15)
         assert p.sum() == pytest.approx(1, rel=1e-12) and (k == 0 or p.min() > 0)
 
 
 @pytest.mark.parametrize("k", [0.0, 1.0])
-def test_a_bigram_of_lines_is_the_matrix_of_their_counts(training, tmp_path, k):
-    """As makemore has it: N + k over the characters and the line end; an <unk> that never was takes next to nothing."""
+def test_a_bigram_model_of_lines_is_the_matrix_of_their_counts(training, tmp_path, k):
+    """As in makemore: N + k over the characters and the end of line; <unk>, which never occurs, takes almost no probability."""
     names = ["emma", "olivia", "ava", "isabella", "sophia"] * 40
     (tmp_path / "names.txt").write_text("\n".join(names))
-    given_ = {"corpus": (str(tmp_path / "names.txt"),), "by": "line", "valid_fraction": 0.0, "context": 2, "add_k": k}
-    *_, done = training("ngram", **given_).run()
+    options = {"corpus": (str(tmp_path / "names.txt"),), "by": "line", "valid_fraction": 0.0, "context": 2, "add_k": k}
+    *_, done = training("ngram", **options).run()
     letters = [*sorted(set("".join(names))), "\n"]
     N = np.zeros((len(letters),) * 2)
     for name in names:
@@ -98,7 +98,7 @@ def test_a_bigram_of_lines_is_the_matrix_of_their_counts(training, tmp_path, k):
 
 
 @pytest.mark.parametrize("add_k", [None, 0.5])
-def test_scores_are_the_distributions_of_all_words(add_k):
+def test_scores_agree_with_the_distribution_over_all_words(add_k):
     rng = np.random.default_rng(1)
     model, P = counted([rng.integers(0, V, 50).tolist()], 3, add_k=add_k)
     x, y = rng.integers(0, V, (2, 7, 3))
@@ -115,7 +115,7 @@ def test_scores_are_the_distributions_of_all_words(add_k):
 
 @pytest.mark.parametrize("order", [1, 2, 4])
 @pytest.mark.parametrize("lengths", [(1,) * 9, (4, 2, 3)])
-def test_segments_with_carried_state_are_the_whole_and_columns_their_own(order, lengths):
+def test_segments_equal_the_whole_sequence_and_columns_are_independent(order, lengths):
     rng = np.random.default_rng(2)
     model, P = counted([rng.integers(0, V, 40).tolist()], order)
     x, y = rng.integers(0, V, (2, 9, 3))
@@ -127,23 +127,23 @@ def test_segments_with_carried_state_are_the_whole_and_columns_their_own(order, 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     np.testing.assert_array_equal(state[0], end[0])
     assert state[0].shape == (order - 1, 3)
-    order_of = [2, 0, 1]
-    permuted, _, _ = model.score(P, x[:, order_of], y[:, order_of], model.start(3))
-    np.testing.assert_array_equal(permuted.reshape(9, 3), whole.reshape(9, 3)[:, order_of])
+    columns = [2, 0, 1]
+    permuted, _, _ = model.score(P, x[:, columns], y[:, columns], model.start(3))
+    np.testing.assert_array_equal(permuted.reshape(9, 3), whole.reshape(9, 3)[:, columns])
 
 
 @given(st.lists(st.integers(-1, 5), max_size=40))
-def test_distinct_keys_are_those_of_numpy(keys):
+def test_unique_keys_are_those_of_numpy(keys):
     keys = np.array([-1, *keys])
-    expected, index, times = np.unique(keys, return_inverse=True, return_counts=True)
-    found, some, counts, number = distinct(keys.copy())
-    np.testing.assert_array_equal(found, expected[1:])
-    np.testing.assert_array_equal(counts, times[1:])
-    np.testing.assert_array_equal(keys[some], found)
-    np.testing.assert_array_equal(number, index - 1)
+    expected, inverse, expected_counts = np.unique(keys, return_inverse=True, return_counts=True)
+    unique, index, counts, number = unique_in_place(keys.copy())
+    np.testing.assert_array_equal(unique, expected[1:])
+    np.testing.assert_array_equal(counts, expected_counts[1:])
+    np.testing.assert_array_equal(keys[index], unique)
+    np.testing.assert_array_equal(number, inverse - 1)
 
 
-def test_what_is_saved_is_loaded_to_the_bit(training):
+def test_a_saved_model_is_loaded_bit_for_bit(training):
     trained = training("ngram", context=3)
     list(trained.run())
     for name in ("best.npz", "last.npz"):
@@ -153,44 +153,44 @@ def test_what_is_saved_is_loaded_to_the_bit(training):
         assert evaluate.score_text(loaded, trained.dataset.texts.valid) == evaluate.score_text(trained.lm, trained.dataset.texts.valid)
 
 
-def change(name, place, value):
+def change(name, index, value):
     def damage(arrays):
-        arrays[name][place] = value
+        arrays[name][index] = value
 
     return damage
 
 
 DAMAGES = {
-    "a word that is none": change("word", -1, 10_000),
-    "a negative word": change("word", -1, -1),
+    "a word id out of range": change("word", -1, 10_000),
+    "a negative word id": change("word", -1, -1),
     "a negative count": change("count", 3, -1),
-    "other first words": change("word", 0, 3),
-    "continued by what is not there": change("first", -1, 10_000_000),
-    "continued by what stands before": change("first", 5, 0),
-    "an order that begins too late": lambda arrays: arrays.update(first=np.repeat(arrays["first"][:1], len(arrays["first"]))),
+    "other unigrams": change("word", 0, 3),
+    "children out of range": change("first", -1, 10_000_000),
+    "children before their parent": change("first", 5, 0),
+    "an order that starts too late": lambda arrays: arrays.update(first=np.repeat(arrays["first"][:1], len(arrays["first"]))),
     "too few contexts": lambda arrays: arrays.update(first=arrays["first"][:5]),
     "too few words": lambda arrays: arrays.update(word=arrays["word"][:-1]),
     "no counts": lambda arrays: arrays.pop("count"),
-    "counts that are not whole": lambda arrays: arrays.update(count=arrays["count"].astype(np.float32)),
+    "counts that are not integers": lambda arrays: arrays.update(count=arrays["count"].astype(np.float32)),
     "discounts of another order": lambda arrays: arrays.update(discount=arrays["discount"][1:]),
-    "nothing": lambda arrays: arrays.clear(),
+    "no arrays": lambda arrays: arrays.clear(),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_tree_is_refused(training, tmp_path, kind):
+def test_a_damaged_trie_is_rejected(training, tmp_path, kind):
     trained = training("ngram", context=3)
     list(trained.run())
     arrays, about = checkpoint.load(trained.folder / "best.npz")
     about.pop("format")
     DAMAGES[kind](arrays)
     checkpoint.save(tmp_path / "bad.npz", arrays, about)
-    with pytest.raises(InputError, match=r"bad\.npz has no counts of the 3-grams of \d+ types; it is not a whole checkpoint of model"):
+    with pytest.raises(InputError, match=r"bad\.npz has no counts of the 3-grams of \d+ types; it is not a valid checkpoint of model"):
         LanguageModel.load(tmp_path / "bad.npz")
 
 
 @pytest.mark.parametrize("context", [2, 4])
-def test_another_order_than_was_counted_is_refused(training, tmp_path, context):
+def test_an_order_other_than_that_of_the_counts_is_rejected(training, tmp_path, context):
     trained = training("ngram", context=3)
     list(trained.run())
     arrays, about = checkpoint.load(trained.folder / "best.npz")
@@ -203,7 +203,7 @@ def test_another_order_than_was_counted_is_refused(training, tmp_path, context):
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-def test_a_run_counts_once_and_says_so(training, by):
+def test_a_run_counts_in_one_step_and_reports_it(training, by):
     trained = training("ngram", by=by, valid_fraction=0.3)
     records = list(trained.run())
     assert [type(record) for record in records] == [Started, Stepped, Compiled, Evaluated, Finished]
@@ -218,7 +218,7 @@ def test_a_run_counts_once_and_says_so(training, by):
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("add_k", [None, 0.1])
-def test_the_score_of_a_text_is_that_of_the_definition(training, monkeypatch, by, add_k):
+def test_the_score_of_a_text_agrees_with_the_definition(training, monkeypatch, by, add_k):
     trained = training("ngram", by=by, context=3, **({} if add_k is None else {"add_k": add_k}))
     list(trained.run())
     tokenizer, text = trained.lm.tokenizer, "the ants sat .\nQ\n\na cat sat\nred"
@@ -231,15 +231,15 @@ def test_the_score_of_a_text_is_that_of_the_definition(training, monkeypatch, by
     nll = []
     for ids in in_parts(text):
         for t, w in enumerate(ids):
-            given_ = (texts, tokenizer.newline, len(tokenizer), 3, [tokenizer.newline, *ids[:t]])
-            nll.append(-math.log(definition(*given_, *([] if add_k is None else [add_k]))[w]))
+            arguments = (texts, tokenizer.newline, len(tokenizer), 3, [tokenizer.newline, *ids[:t]])
+            nll.append(-math.log(definition(*arguments, *([] if add_k is None else [add_k]))[w]))
     for chunk in (2048, 5):
         monkeypatch.setattr(evaluate, "CHUNK", chunk)
         monkeypatch.setattr(evaluate, "TOGETHER", chunk)
         np.testing.assert_allclose([token["nats"] for token in evaluate.each_token(trained.lm, text)], nll, rtol=1e-11)
 
 
-def test_a_run_that_is_stopped_has_counted_and_scores_nothing(training):
+def test_an_interrupted_run_has_counted_but_is_not_evaluated(training):
     trained = training("ngram")
     for record in trained.run():
         if isinstance(record, Started):
@@ -248,16 +248,23 @@ def test_a_run_that_is_stopped_has_counted_and_scores_nothing(training):
     assert LanguageModel.load(trained.folder).P.count.tobytes() == trained.lm.P.count.tobytes()
 
 
-def test_what_never_was_is_impossible_without_smoothing(training, tmp_path):
+def test_unseen_words_have_probability_zero_without_smoothing(training, tmp_path):
     (tmp_path / "valid.txt").write_text("zebra\n")
     *_, done = training("ngram", valid=str(tmp_path / "valid.txt"), add_k=0.0).run()
     assert done.valid_loss == done.perplexity == math.inf
 
 
-def test_a_text_goes_on_where_only_an_unknown_word_ever_followed(training, tmp_path):
+def test_generation_continues_after_a_word_that_only_unknown_words_followed(training, tmp_path):
     (tmp_path / "rare.txt").write_text("".join(f"ants w{i}\n" for i in range(20)))
-    given_ = {"corpus": (str(tmp_path / "rare.txt"),), "tokenizer": "word", "by": "line", "valid_fraction": 0.0, "context": 2, "add_k": 0.0}
-    trained = training("ngram", **given_)
+    options = {
+        "corpus": (str(tmp_path / "rare.txt"),),
+        "tokenizer": "word",
+        "by": "line",
+        "valid_fraction": 0.0,
+        "context": 2,
+        "add_k": 0.0,
+    }
+    trained = training("ngram", **options)
     list(trained.run())
     texts = {"".join(piece for _, piece in write(trained.lm, "ants", 2, seed=seed)) for seed in range(20)}
     assert {text.split(" ")[0] for text in texts} <= {"", "ants"} and not any("unk" in text for text in texts)

@@ -1,4 +1,4 @@
-"""nlmcli.nn.matmul against NumPy in float64; with NUMBA_DISABLE_JIT=1 the same tests run without kernels."""
+"""nlmcli.nn.matmul against NumPy in float64; with NUMBA_DISABLE_JIT=1, the same tests run without kernels."""
 
 import os
 import platform
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from nlmcli.nn.kernel import JIT
 from nlmcli.nn.matmul import matmul, multiply, multiply_packed, pack, pack_into, panel_shape
 
-compiled_only = pytest.mark.skipif(not JIT, reason="about compiled code")
-many = settings(max_examples=1000 if JIT else 150, derandomize=True, deadline=None, database=None)
-some = settings(max_examples=200 if JIT else 30, derandomize=True, deadline=None, database=None)
+compiled_only = pytest.mark.skipif(not JIT, reason="needs compiled code")
+many_examples = settings(max_examples=1000 if JIT else 150, derandomize=True, deadline=None, database=None)
+some_examples = settings(max_examples=200 if JIT else 30, derandomize=True, deadline=None, database=None)
 
-# Around the height of a tile (4 to 8), a vector (4 to 16), a panel (8 to 48), a strip (96), a block (384).
+# Sizes around the height of a tile (4 to 8), a vector (4 to 16), a panel (8 to 48), a strip (96) and a block (384).
 sizes = st.one_of(st.integers(0, 20), st.integers(0, 110), st.sampled_from([95, 96, 97, 144, 383, 384, 385, 400]))
 reals = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(["rows", "columns", "window", "backwards", "every second", "repeated", "far apart"])
@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def laid_out(values, layout):
-    """The same (M, N) numbers, lying in memory in another way ("repeated": the first row for all rows)."""
+    """The same (M, N) numbers with another memory layout ("repeated": the first row in every row)."""
     M, N = values.shape
     if layout == "rows":
         return values
@@ -34,41 +34,41 @@ def laid_out(values, layout):
     if layout == "repeated":
         return np.broadcast_to(values[:1], (M, N)) if M else values
     if layout == "far apart":  # contiguous columns, more than a memory page from one to the next
-        room = np.zeros((N, M + 1100), values.dtype).T[:M]
+        buffer = np.zeros((N, M + 1100), values.dtype).T[:M]
     elif layout == "every second":
-        room = np.zeros((2 * M, 2 * N), values.dtype)[::2, ::2]
+        buffer = np.zeros((2 * M, 2 * N), values.dtype)[::2, ::2]
     elif layout == "backwards":
-        room = np.zeros((M, N), values.dtype)[::-1, ::-1]
+        buffer = np.zeros((M, N), values.dtype)[::-1, ::-1]
     else:
-        room = np.zeros((M + 3, N + 5), values.dtype)[2 : 2 + M, 4 : 4 + N]
-    room[...] = values
-    return room
+        buffer = np.zeros((M + 3, N + 5), values.dtype)[2 : 2 + M, 4 : 4 + N]
+    buffer[...] = values
+    return buffer
 
 
 def random_matrix(rng, M, N, real, layout="rows"):
     return laid_out(rng.standard_normal((M, N)).astype(real), layout)
 
 
-def by_panels(A, B, out, accumulate, bias):
+def packed_product(A, B, out, accumulate, bias):
     multiply_packed(A, pack(B), out, accumulate, bias)
 
 
-def by_the_door(A, B, out, accumulate, bias):
+def python_product(A, B, out, accumulate, bias):
     assert matmul(A, B, out, accumulate, bias) is out
 
 
-@many
+@many_examples
 @given(sizes, sizes, sizes, reals, layouts, layouts, st.sampled_from(["plain", "accumulate", "bias"]),
-       st.sampled_from([multiply, by_panels, by_the_door]), seeds)  # fmt: skip
-def test_right_to_rounding_and_nowhere_else(M, K, N, real, layout_a, layout_b, start, product, seed):
+       st.sampled_from([multiply, packed_product, python_product]), seeds)  # fmt: skip
+def test_product_is_correct_to_rounding_and_writes_nowhere_else(M, K, N, real, layout_a, layout_b, start, product, seed):
     rng = np.random.default_rng(seed)
     A, B = random_matrix(rng, M, K, real, layout_a), random_matrix(rng, K, N, real, layout_b)
     bias = rng.standard_normal(N).astype(real) if start == "bias" else None
     around = random_matrix(rng, M + 4, N + 60, real)
     out, before = around[2 : 2 + M, 29 : 29 + N], around.copy()
-    begin = {"plain": np.zeros(N), "accumulate": out.astype(float), "bias": bias}[start]
-    exact = begin + A.astype(float) @ B.astype(float)
-    size = np.abs(begin) + np.abs(A).astype(float) @ np.abs(B).astype(float)
+    initial = {"plain": np.zeros(N), "accumulate": out.astype(float), "bias": bias}[start]
+    exact = initial + A.astype(float) @ B.astype(float)
+    size = np.abs(initial) + np.abs(A).astype(float) @ np.abs(B).astype(float)
 
     product(A, B, out, start == "accumulate", bias)
 
@@ -77,23 +77,23 @@ def test_right_to_rounding_and_nowhere_else(M, K, N, real, layout_a, layout_b, s
     assert around.tobytes() == before.tobytes()
 
 
-@some
+@some_examples
 @given(sizes, sizes, reals, layouts, seeds)
 def test_panels_hold_the_columns_and_nothing_else_is_written(K, N, real, layout, seed):
     rng = np.random.default_rng(seed)
     B = random_matrix(rng, K, N, real, layout)
     P, _, width = shape = panel_shape(K, N, B.itemsize)
-    room = rng.standard_normal((P + 2, *shape[1:])).astype(real)
-    before = room.copy()
-    pack_into(B, room[1 : 1 + P])
-    columns = room[1 : 1 + P].transpose(1, 0, 2).reshape(K, P * width)
+    buffer = rng.standard_normal((P + 2, *shape[1:])).astype(real)
+    before = buffer.copy()
+    pack_into(B, buffer[1 : 1 + P])
+    columns = buffer[1 : 1 + P].transpose(1, 0, 2).reshape(K, P * width)
     assert np.array_equal(columns[:, :N], B)
-    assert np.array_equal(room[[0, -1]], before[[0, -1]])
-    assert np.isfinite(room).all()
+    assert np.array_equal(buffer[[0, -1]], before[[0, -1]])
+    assert np.isfinite(buffer).all()
 
 
 @compiled_only
-@some
+@some_examples
 @given(sizes, sizes, sizes, reals, layouts, st.data(), seeds)
 def test_same_bits_however_the_work_is_split(M, K, N, real, layout, data, seed):
     rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def test_same_bits_however_the_work_is_split(M, K, N, real, layout, data, seed):
     assert whole.tobytes() == packed.tobytes() == parts.tobytes()
 
 
-@some
+@some_examples
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), reals, seeds)
 def test_nan_and_infinity_spread_as_in_numpy(M, K, N, real, seed):
     rng = np.random.default_rng(seed)
@@ -118,14 +118,14 @@ def test_nan_and_infinity_spread_as_in_numpy(M, K, N, real, seed):
         for value in (np.nan, np.inf, -np.inf, 0):
             X[rng.integers(X.shape[0]), rng.integers(X.shape[1])] = value
     with np.errstate(invalid="ignore"):
-        expected, found = A @ B, matmul(A, B)
+        expected, actual = A @ B, matmul(A, B)
     special = ~np.isfinite(expected)
-    assert np.array_equal(found[special], expected[special], equal_nan=True)
-    assert np.isfinite(found[~special]).all()
+    assert np.array_equal(actual[special], expected[special], equal_nan=True)
+    assert np.isfinite(actual[~special]).all()
 
 
-@pytest.mark.parametrize("product", [multiply, by_panels, by_the_door])
-def test_no_columns_of_a_leave_the_start(product):
+@pytest.mark.parametrize("product", [multiply, packed_product, python_product])
+def test_a_product_over_no_columns_is_the_start_value(product):
     A, B, bias = np.zeros((3, 0)), np.zeros((0, 70)), np.arange(70.0)
     out = np.ones((3, 70))
     product(A, B, out, True, None)
@@ -136,7 +136,7 @@ def test_no_columns_of_a_leave_the_start(product):
     assert (out == 0).all()
 
 
-def test_a_read_only_array_is_multiplied_but_not_written():
+def test_a_read_only_array_can_be_an_input_but_not_the_output():
     A, B = np.ones((2, 3)), np.ones((3, 4))
     for x in (A, B):
         x.flags.writeable = False
@@ -165,13 +165,13 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("message", ERRORS)
-def test_the_door_says_what_is_wrong(message):
+def test_matmul_reports_invalid_arguments(message):
     with pytest.raises(ValueError) as error:
         ERRORS[message]()
     assert message in str(error.value)
 
 
-def test_out_beside_an_input_in_the_same_rows_is_no_overlap():
+def test_out_in_the_same_rows_as_an_input_but_other_columns_does_not_overlap():
     both = np.arange(48, dtype=np.float32).reshape(4, 12)
     expected = both[:, :6] @ np.eye(6, dtype=np.float32)
     assert np.array_equal(matmul(both[:, :6], np.eye(6, dtype=np.float32), both[:, 6:]), expected)
@@ -215,7 +215,7 @@ if __name__ == "__main__":
 
 
 def run(script, folder, **environment):
-    """The words a script prints in a process of its own."""
+    """The words that a script prints in a separate process."""
     path = os.pathsep.join([os.getcwd(), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, **environment}
     file = folder / "caller.py"
@@ -226,7 +226,7 @@ def run(script, folder, **environment):
 
 
 @compiled_only
-def test_a_kernel_that_multiplies_is_cached_and_comes_back_in_another_process(tmp_path):
+def test_a_kernel_that_multiplies_is_cached_for_other_processes(tmp_path):
     first, second = run(CALLER, tmp_path), run(CALLER, tmp_path)
     assert first == ["31.0", "0"]
     assert second == ["31.0", "1"]
@@ -250,7 +250,7 @@ print(simd.VECTOR_BYTES)
 
 
 @compiled_only
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="names features of x86")
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="uses x86 features")
 @pytest.mark.parametrize("features, size", [("+sse4.2", "16"), ("+avx,+avx2,+fma", "32")])
 def test_narrower_vectors(tmp_path, features, size):
     assert run(NARROW, tmp_path, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == [size]

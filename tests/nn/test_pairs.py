@@ -1,4 +1,4 @@
-"""Every pair of functions: its derivative against central differences, its forward against the definition."""
+"""Every pair of functions: backward against central differences, forward against the definition."""
 
 import copy
 
@@ -26,14 +26,14 @@ def test_backward_is_the_derivative_of_forward(name):
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))
-def test_nothing_is_written_into_the_inputs(name):
+def test_inputs_are_not_modified(name):
     inputs = PAIRS[name].example(np.random.default_rng(1))
     before = copy.deepcopy(inputs)
     y, cache = PAIRS[name].forward(*inputs)
     PAIRS[name].backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y), cache)
-    for after, was in zip(inputs, before, strict=True):
+    for after, original in zip(inputs, before, strict=True):
         if isinstance(after, np.ndarray | tuple):
-            np.testing.assert_equal(after, was)
+            np.testing.assert_equal(after, original)
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -101,13 +101,13 @@ def test_the_selective_scan_of_any_size(dtype, T, M, H, N, seed):
     close = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
     (y, h), _ = PAIRS["selective_scan"].forward(x, delta, A, B, C, D, h0)
     assert y.dtype == h.dtype == dtype
-    for found, expected in zip((y, h), naive.selective_scan(x, delta, A, B, C, D, h0), strict=True):
-        np.testing.assert_allclose(found, expected, **close)
+    for actual, expected in zip((y, h), naive.selective_scan(x, delta, A, B, C, D, h0), strict=True):
+        np.testing.assert_allclose(actual, expected, **close)
 
 
 @pytest.mark.parametrize("T", [1, 7, 8, 9, 16, 17])
-def test_the_scan_of_two_parts_has_the_gradient_of_the_whole(T):
-    """Cut wherever, the second part's dh0 is what comes back through the first part's last h."""
+def test_a_scan_in_two_parts_has_the_gradient_of_the_whole_scan(T):
+    """The second part's dh0 is the gradient of the first part's final state, wherever the cut is."""
     rng = np.random.default_rng(T)
     pair, (x, delta, A, B, C, D, h0) = PAIRS["selective_scan"], PAIRS["selective_scan"].example(rng)
     x, delta, B, C = (np.resize(v, (T + 5, *v.shape[1:])) for v in (x, delta, B, C))
@@ -118,26 +118,26 @@ def test_the_scan_of_two_parts_has_the_gradient_of_the_whole(T):
     _, second = pair.forward(x[T:], delta[T:], A, B[T:], C[T:], D, h)
     late = pair.backward((dy[T:], None), second)
     early = pair.backward((dy[:T], late[-1]), first)
-    for name, a, b, both in zip(pair.input_names(), early, late, whole, strict=True):
+    for name, a, b, expected in zip(pair.input_names(), early, late, whole, strict=True):
         joined = a if name == "h0" else a + b if name in ("A", "D") else np.concatenate([a, b])
-        np.testing.assert_allclose(joined, both, rtol=1e-10, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(joined, expected, rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @given(T=SIZE, B=SIZE, C=SIZE, M=SIZE, d=SIZE, seed=st.integers(0, 99))
 @settings(max_examples=15)
 def test_convolutions_of_any_size(dtype, T, B, C, M, d, seed):
-    """d may be more steps than there are."""
+    """d may exceed the number of steps."""
     rng = np.random.default_rng(seed)
-    given = [rng.normal(size=shape).astype(dtype) for shape in ((T, B, C), (d, B, C), (2 * C, M), (M,))]
-    y, cache = PAIRS["dilated_convolution"].forward(*given)
+    inputs = [rng.normal(size=shape).astype(dtype) for shape in ((T, B, C), (d, B, C), (2 * C, M), (M,))]
+    y, cache = PAIRS["dilated_convolution"].forward(*inputs)
     close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-12}
-    np.testing.assert_allclose(y, naive.dilated_convolution(*given), **close)
+    np.testing.assert_allclose(y, naive.dilated_convolution(*inputs), **close)
     dx, dbefore, dW, db = PAIRS["dilated_convolution"].backward(y, cache)
     dsteps = np.zeros((d + T, B, C))
-    dsteps[:T] += y @ given[2][:C].T
-    dsteps[d:] += y @ given[2][C:].T
-    steps = np.concatenate([given[1], given[0]])
+    dsteps[:T] += y @ inputs[2][:C].T
+    dsteps[d:] += y @ inputs[2][C:].T
+    steps = np.concatenate([inputs[1], inputs[0]])
     np.testing.assert_allclose(np.concatenate([dbefore, dx]), dsteps, **close)
     np.testing.assert_allclose(dW, np.concatenate([np.einsum("tbc,tbm->cm", part, y) for part in (steps[:T], steps[d:])]), **close)
     np.testing.assert_allclose(db, y.sum((0, 1)), **close)
@@ -146,7 +146,7 @@ def test_convolutions_of_any_size(dtype, T, B, C, M, d, seed):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @given(N=SIZE, D=st.integers(1, 40), seed=st.integers(0, 99))
 @settings(max_examples=15)
-def test_normalisation_of_any_size(dtype, N, D, seed):
+def test_layernorm_of_any_size(dtype, N, D, seed):
     rng = np.random.default_rng(seed)
     x, g, b = 3 + rng.normal(size=(N, D)).astype(dtype), rng.normal(size=D).astype(dtype), rng.normal(size=D).astype(dtype)
     y, _ = PAIRS["layernorm"].forward(x, g, b)
@@ -190,7 +190,7 @@ def test_the_head_of_any_size(N, H, V, seed, padded):
 
 @given(V=SIZE, D=SIZE, ids=st.lists(st.integers(0, 8), min_size=1, max_size=12))
 @settings(max_examples=25)
-def test_an_id_that_stands_twice_gets_both_gradients(V, D, ids):
+def test_a_repeated_id_sums_its_gradients(V, D, ids):
     rng = np.random.default_rng(0)
     x = np.array(ids) % V
     E, de = rng.normal(size=(V, D)), rng.normal(size=(len(x), D))
@@ -209,7 +209,7 @@ def test_large_logits_do_not_overflow(dtype):
     assert loss == pytest.approx((1000 + np.log(3)) / 2, rel=1e-6)
 
 
-def test_dropout_leaves_the_mean_and_evaluation_as_they_were():
+def test_dropout_preserves_the_mean_and_does_nothing_in_evaluation():
     forward = PAIRS["dropout"].forward
     x = np.ones((200, 100))
     dropped, _ = forward(x, 0.25, Philox(0))

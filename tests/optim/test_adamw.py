@@ -1,4 +1,4 @@
-"""AdamW: Adam's step, and weights that shrink at a rate of their own."""
+"""AdamW: Adam's step with decoupled weight decay."""
 
 import naive
 import numpy as np
@@ -36,51 +36,51 @@ def gs():
     return np.random.default_rng(1).normal(size=(12, 9))
 
 
-def test_it_is_what_was_published(theta, gs):
+def test_it_is_as_published(theta, gs):
     expected = [naive.adamw(theta[i], gs[:, i], LR, DECAY) for i in range(9)]
     np.testing.assert_allclose(steps(theta, gs, [slice(0, 9)]), expected, rtol=1e-10)
 
 
-def test_what_is_not_decayed_moves_as_with_adam(theta, gs):
+def test_parameters_without_decay_move_as_with_adam(theta, gs):
     adam, expected = Adam(Adam.Config(), 9, np.float64), theta.copy()
     for t, g in enumerate(gs, 1):
         adam.step(expected, g, 1.0, LR, t)
-    found = steps(theta, gs, [slice(0, 2), slice(4, 7)])
-    assert found[2:4].tobytes() == expected[2:4].tobytes() and found[7:].tobytes() == expected[7:].tobytes()
-    assert not np.isclose(found[:2], expected[:2]).any() and not np.isclose(found[4:7], expected[4:7]).any()
+    actual = steps(theta, gs, [slice(0, 2), slice(4, 7)])
+    assert actual[2:4].tobytes() == expected[2:4].tobytes() and actual[7:].tobytes() == expected[7:].tobytes()
+    assert not np.isclose(actual[:2], expected[:2]).any() and not np.isclose(actual[4:7], expected[4:7]).any()
     assert steps(theta, gs).tobytes() == expected.tobytes()
 
 
-def test_on_a_flat_loss_weights_shrink_by_the_same_factor_each_step_and_biases_stay(theta):
-    found = steps(theta, np.zeros((12, 9)), [slice(0, 5)])
-    np.testing.assert_allclose(found[:5], theta[:5] * (1 - LR * DECAY) ** 12, rtol=1e-13)
-    assert found[5:].tobytes() == theta[5:].tobytes()
+def test_with_zero_gradients_weights_shrink_by_the_same_factor_each_step_and_biases_stay(theta):
+    actual = steps(theta, np.zeros((12, 9)), [slice(0, 5)])
+    np.testing.assert_allclose(actual[:5], theta[:5] * (1 - LR * DECAY) ** 12, rtol=1e-13)
+    assert actual[5:].tobytes() == theta[5:].tobytes()
 
 
-def test_decay_that_is_part_of_the_gradient_does_not_do_that(theta):
-    """Adam divides λ θ by its own size: every weight goes η towards 0, however large it and λ are."""
+def test_decay_that_is_part_of_the_gradient_does_not_shrink_weights_proportionally(theta):
+    """Adam divides λ θ by its magnitude: every weight moves by η towards 0, however large it and λ are."""
     for decay in (DECAY, DECAY / 100):
         moved = [naive.adam(weight, [decay * weight], LR, epsilon=0) for weight in theta]
         np.testing.assert_allclose(moved, theta - LR * np.sign(theta), rtol=1e-12)
 
 
-def test_the_scale_of_the_loss_has_no_part_in_the_decay(theta, gs):
-    """Adam's step is the same for a loss a thousand times as large, and the decay too; as part of the gradient it would all but vanish."""
-    found = [steps(theta, scale * gs, [slice(0, 9)], epsilon=0.0) for scale in (1, 1000)]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+def test_the_decay_does_not_depend_on_the_scale_of_the_loss(theta, gs):
+    """For a loss a thousand times as large, Adam's step and the decay are the same; decay in the gradient would all but vanish."""
+    actual = [steps(theta, scale * gs, [slice(0, 9)], epsilon=0.0) for scale in (1, 1000)]
+    np.testing.assert_allclose(actual[0], actual[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_parts_of_the_vector_are_the_whole_to_the_bit(dtype):
+def test_updating_by_parts_equals_the_whole_update_bit_for_bit(dtype):
     rng = np.random.default_rng(2)
     theta, g = rng.normal(size=(2, 100)).astype(dtype)
     decayed = [slice(0, 30), slice(41, 42), slice(60, 100)]
     whole, parts = theta.copy(), theta.copy()
-    one, other = (AdamW(Config(), 100, dtype, decayed) for _ in range(2))
+    first, second = (AdamW(Config(), 100, dtype, decayed) for _ in range(2))
     for t in (1, 2):
-        one.step(whole, g, 0.5, LR, t)
+        first.step(whole, g, 0.5, LR, t)
         for part in (slice(0, 41), slice(41, 64), slice(64, 100)):
-            other.step(parts, g, 0.5, LR, t, part)
+            second.step(parts, g, 0.5, LR, t, part)
     assert whole.tobytes() == parts.tobytes()
 
 
@@ -98,7 +98,7 @@ def test_matrices_and_embeddings_are_decayed_and_biases_are_not(name, sizes):
 
 
 def test_a_run_decays_its_weights(training):
-    """What a run's first step has moved beside Adam's: each matrix by η λ of itself, no bias."""
+    """The difference from Adam after the first step of a run: η λ times each matrix, nothing for biases."""
     runs = [training(optimizer=name, steps=1, eval_every=0, schedule="constant", layers=2) for name in ("adam", "adamw")]
     before = runs[0].lm.P.flat.copy()
     for run in runs:

@@ -1,4 +1,4 @@
-"""Schedules: the learning rate from step to step."""
+"""Learning rate schedules."""
 
 import itertools
 
@@ -19,44 +19,44 @@ def test_a_schedule_at_its_beginning_middle_and_end(name):
 
 
 @pytest.mark.parametrize("name", DECAYS)
-def test_a_schedule_warms_up_to_its_peak_and_never_rises_after(name):
+def test_a_schedule_warms_up_to_its_peak_and_never_rises_afterwards(name):
     schedule, steps = Schedule(name, 4), Steps(20, 4)
     rates = [schedule.rate(0.4, step, steps.progress(step, 0.0)) for step in range(20)]
     assert rates[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
     assert all(a >= b > 0 for a, b in itertools.pairwise(rates[4:]))
 
 
-def test_a_plateau_divides_the_rate_by_four_each_time_it_is_no_better():
+def test_plateau_divides_the_rate_by_four_after_each_evaluation_without_improvement():
     schedule, peak, rates = Schedule("plateau"), 0.8, []
-    for step, better in enumerate([True, False, True, True, False, False], 1):
-        peak = schedule.peak_after(peak, step, better)
+    for step, improved in enumerate([True, False, True, True, False, False], 1):
+        peak = schedule.peak_after(peak, step, improved)
         rates.append(schedule.rate(peak, step, step / 6))
     assert rates == [0.8, 0.2, 0.2, 0.2, 0.05, 0.0125]
 
 
 @pytest.mark.parametrize("name", sorted(set(DECAYS) - {"plateau"}))
-def test_the_other_schedules_do_not_look_at_validation(name):
-    assert Schedule(name).peak_after(0.8, 1, better=False) == 0.8
+def test_other_schedules_do_not_depend_on_validation(name):
+    assert Schedule(name).peak_after(0.8, 1, improved=False) == 0.8
 
 
-def test_a_plateau_does_not_count_the_warm_up():
+def test_plateau_ignores_evaluations_during_the_warm_up():
     schedule = Schedule("plateau", warmup=4)
-    assert [schedule.peak_after(0.8, step, better=False) for step in (2, 4, 6)] == [0.8, 0.8, 0.2]
+    assert [schedule.peak_after(0.8, step, improved=False) for step in (2, 4, 6)] == [0.8, 0.8, 0.2]
     assert [schedule.rate(0.8, step, 0.0) for step in (3, 4)] == [0.8, 0.8]
 
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """scripted(losses): what the evaluations to come will find."""
+    """scripted(losses): the losses of the next evaluations."""
 
     def script(losses):
-        left = iter(losses)
-        monkeypatch.setattr(evaluate, "score_text", lambda *_: Score(1, 1, 1, 0, next(left), 0.0, 0.0, 0.0))
+        remaining = iter(losses)
+        monkeypatch.setattr(evaluate, "score_text", lambda *_: Score(1, 1, 1, 0, next(remaining), 0.0, 0.0, 0.0))
 
     return script
 
 
-def test_a_run_follows_its_validation(training, scripted):
+def test_a_run_with_plateau_follows_its_validation_loss(training, scripted):
     scripted([3.0, 2.0, 2.5, 2.0, 1.9, 1.95])
     trained = training(schedule="plateau", warmup=2, lr=0.16, steps=12, eval_every=2)
     rates = [record.lr for record in trained.run() if isinstance(record, Stepped)]
@@ -67,7 +67,7 @@ def test_a_run_follows_its_validation(training, scripted):
 
 
 @pytest.mark.parametrize(("patience", "steps"), [(1, 3), (2, 6), (3, 8), (None, 8)])
-def test_patience_ends_a_run(training, scripted, patience, steps):
+def test_patience_stops_a_run_early(training, scripted, patience, steps):
     scripted([3.0, 2.0, 2.5, 1.9, 1.9, 2.1, 1.8, 1.9])
     trained = training(patience=patience, steps=8, eval_every=1)
     *records, done = trained.run()

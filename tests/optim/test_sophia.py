@@ -1,4 +1,4 @@
-"""Sophia: what it takes for the curvature, and what it makes of that."""
+"""Sophia: its estimate of the curvature, and its step."""
 
 import naive
 import numpy as np
@@ -14,8 +14,8 @@ from nlmcli.optim.sophia import Config, Sophia
 V = 5
 
 
-def on_a_bowl(curvature, steps, lr, **constants):
-    """θ after each step from 1 on ½ Σ c θ², whose gradient is c θ and whose curvature is c: measured exactly, n ĝ² = c."""
+def quadratic_path(curvature, steps, lr, **constants):
+    """θ after each step on ½ Σ c θ², starting from 1; the gradient is c θ, and the estimate of the curvature c is exact, n ĝ² = c."""
     optimizer, theta, path = Sophia(Config(**constants), len(curvature), np.float64), np.ones(len(curvature)), []
     for t in range(1, steps + 1):
         if optimizer.wants_curvature(t):
@@ -26,7 +26,7 @@ def on_a_bowl(curvature, steps, lr, **constants):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_it_is_what_was_published(dtype):
+def test_it_is_as_published(dtype):
     rng = np.random.default_rng(0)
     theta, gs, drawn = (rng.normal(size=size).astype(dtype) for size in (7, (23, 7), (3, 7)))
     optimizer, moved, curvatures = Sophia(Config(), 7, dtype, [slice(0, 7)]), theta.copy(), []
@@ -43,7 +43,7 @@ def test_it_is_what_was_published(dtype):
     np.testing.assert_allclose(moved, expected, rtol=1e-5 if dtype == np.float32 else 1e-10, atol=1e-6 if dtype == np.float32 else 0)
 
 
-def test_no_number_moves_further_than_the_rate():
+def test_no_parameter_moves_further_than_the_learning_rate():
     rng = np.random.default_rng(1)
     optimizer, theta = Sophia(Config(weight_decay=0.0), 1000, np.float64), rng.normal(size=1000)
     for t in range(1, 30):
@@ -53,35 +53,35 @@ def test_no_number_moves_further_than_the_rate():
         optimizer.step(theta, rng.normal(size=1000) * 10.0 ** rng.integers(-9, 4, 1000), 1.0, 0.01, t)
         moved = np.abs(theta - before)
         assert moved.max() <= 0.01 * (1 + 1e-12)
-    assert (moved > 0.0099).any() and (moved < 0.005).any()  # some steps were cut off and some were not
+    assert (moved > 0.0099).any() and (moved < 0.005).any()  # some steps were clipped and some were not
 
 
-def test_without_a_curvature_each_number_moves_by_the_rate_against_its_gradient():
+def test_without_curvature_each_parameter_moves_by_the_learning_rate_against_its_gradient():
     optimizer, theta = Sophia(Config(), 3, np.float64), np.zeros(3)
     optimizer.step(theta, np.array([1e-6, -5.0, 0.0]), 1.0, 0.01, 1)
     np.testing.assert_array_equal(theta, [-0.01, 0.01, 0])
 
 
-def test_how_fast_it_goes_does_not_depend_on_the_condition_number():
-    """All directions of a bowl go down alike, the flattest as fast as one a million times steeper; sgd's flat ones stand still."""
+def test_convergence_does_not_depend_on_the_condition_number():
+    """All directions converge alike, the flattest as fast as one a million times steeper; with sgd, the flat ones barely move."""
     curvature = np.array([1e-3, 1.0, 1e3])
-    path = on_a_bowl(curvature, 600, lr=0.02)
+    path = quadratic_path(curvature, 600, lr=0.02)
     np.testing.assert_allclose(path, path[:, :1] * np.ones(3), rtol=1e-6, atol=1e-12)
     assert np.abs(path[-1]).max() < 1e-3
     theta = np.ones(3)
     for _ in range(600):
-        theta -= 1.9 / curvature.max() * curvature * theta  # more than 2 / c, and the steepest direction would blow up
+        theta -= 1.9 / curvature.max() * curvature * theta  # above 2 / c the steepest direction would diverge
     assert theta[0] > 0.99
 
 
-def test_where_the_curvature_is_known_it_is_newtons_method():
-    """With h = c, γ = 1 and no averages θ becomes (1 - η) θ: half way to the bottom with η = ½, whatever c."""
-    path = on_a_bowl(np.array([1e-4, 3.0, 1e5]), 5, lr=0.5, beta1=0.0, beta2=0.0, gamma=1.0)
+def test_with_exact_curvature_it_is_newtons_method():
+    """With h = c, γ = 1 and no moving averages, θ becomes (1 - η) θ: halfway to the minimum with η = ½, whatever c."""
+    path = quadratic_path(np.array([1e-4, 3.0, 1e5]), 5, lr=0.5, beta1=0.0, beta2=0.0, gamma=1.0)
     np.testing.assert_allclose(path, 0.5 ** np.arange(1, 6)[:, None] * np.ones(3), rtol=1e-9)
 
 
-def test_drawn_words_have_the_probabilities_of_the_softmax():
-    """By u in even distances each word comes as often as p says, to one."""
+def test_sampled_words_have_the_probabilities_of_the_softmax():
+    """With evenly spaced u, the count of each word is n p, to within one."""
     rng = np.random.default_rng(2)
     h, U, b2 = rng.normal(size=(1, 3)), rng.normal(size=(3, V)), rng.normal(size=V)
     n = 10_000
@@ -89,13 +89,13 @@ def test_drawn_words_have_the_probabilities_of_the_softmax():
     np.testing.assert_allclose(np.bincount(drawn, minlength=V), n * naive.softmax(naive.linear(h, U, b2))[0], atol=1.01)
 
 
-def test_drawn_words_are_words_and_padding_stays():
+def test_sampled_ids_are_in_range_and_padding_stays():
     h, U, b2 = np.zeros((4, 3), np.float32), np.zeros((3, V), np.float32), np.zeros(V, np.float32)
     targets, u = np.array([2, -1, 0, -1]), np.array([0.0, 0.5, 1 - 1e-17, 0.5])
     np.testing.assert_array_equal(head_draw(h, U, b2, targets, u), [0, -1, V - 1, -1])
 
 
-def test_a_head_may_be_the_embeddings_turned_over_and_have_no_bias():
+def test_a_head_may_be_the_transposed_embeddings_without_a_bias():
     rng = np.random.default_rng(5)
     h, E, u = rng.normal(size=(40, 3)), rng.normal(size=(V, 3)), rng.random(40)
     targets = np.zeros(40, np.int64)
@@ -106,7 +106,7 @@ def test_a_head_may_be_the_embeddings_turned_over_and_have_no_bias():
 
 @pytest.fixture
 def small(sizes):
-    """An rnn in float64, a batch of it with padding, and states that are not the start."""
+    """An rnn in float64, a batch with padding, and states other than the initial ones."""
     RNN = MODELS.get("rnn")
     model = RNN(RNN.Config(**sizes("rnn", layers=1, embed=3, hidden=4)), V, newline=1)
     rng = np.random.default_rng(3)
@@ -120,7 +120,7 @@ def small(sizes):
 
 
 def curvature(model, P, batch, states):
-    """(1/n) Σ over the tokens Σ_v p_v (d -ln p_v / dθ)²: the diagonal of the Gauss-Newton matrix, a gradient for each token and word."""
+    """(1/n) Σ over the tokens Σ_v p_v (d -ln p_v / dθ)²: the diagonal of the Gauss-Newton matrix, from a gradient per token and word."""
     team, total, real = Team(model, 1), 0.0, np.argwhere(batch.y >= 0)
     for t, b in real:
         for v in range(V):
@@ -135,32 +135,32 @@ def curvature(model, P, batch, states):
 def test_the_estimate_is_the_diagonal_of_the_gauss_newton_matrix_on_average(small):
     model, P, batch, states = small
     expected, n = curvature(model, P, batch, states), np.count_nonzero(batch.y >= 0)
-    team, G, found = Team(model, 1), P.zeros_like(), []
+    team, G, estimates = Team(model, 1), P.zeros_like(), []
     for step in range(1500):
         drawn = team.draw(P, batch, states, (11, step))
         team.gradient(P, G, drawn, states, (11, step))
         optimizer = Sophia(Config(beta2=0.0), G.flat.size, np.float64)
         optimizer.measure(G.flat, n)
-        found.append(optimizer.memory["h"])
-    mean, error = np.mean(found, 0), np.std(found, 0) / np.sqrt(len(found))
-    assert np.abs(mean - expected).max() > 0  # a check of the check: it is an estimate
+        estimates.append(optimizer.memory["h"])
+    mean, error = np.mean(estimates, 0), np.std(estimates, 0) / np.sqrt(len(estimates))
+    assert np.abs(mean - expected).max() > 0  # checks the test itself: it is an estimate
     assert (np.abs(mean - expected) <= 5 * error + 1e-12).all()
     assert np.abs(mean - expected).sum() <= 0.05 * expected.sum()
 
 
-def test_a_draw_is_of_the_batch_and_leaves_it_alone(small):
+def test_drawing_targets_does_not_modify_the_batch(small):
     model, P, batch, states = small
     before = [array.copy() for array in (batch.x, batch.y, *(memory for state in states for memory in state))]
     draws = [Team(model, 1).draw(P, batch, states, (1, step)) for step in (0, 0, 1)]
-    for array, kept in zip((batch.x, batch.y, *(memory for state in states for memory in state)), before, strict=True):
-        np.testing.assert_array_equal(array, kept)
+    for array, original in zip((batch.x, batch.y, *(memory for state in states for memory in state)), before, strict=True):
+        np.testing.assert_array_equal(array, original)
     np.testing.assert_array_equal(draws[0].y, draws[1].y)
     assert not np.array_equal(draws[0].y, draws[2].y)
     np.testing.assert_array_equal(draws[0].y < 0, batch.y < 0)
     assert draws[0].y.max() < V and draws[0].x is batch.x
 
 
-def test_the_words_drawn_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
+def test_sampled_words_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
     Additive = MODELS.get("additive")
     model = Additive(Additive.Config(**sizes("additive")), 1200, newline=1)
     P = model.initialise(np.random.default_rng(0))
@@ -174,19 +174,19 @@ def test_the_words_drawn_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
 
 @pytest.mark.parametrize(("name", "given"), [("rnn", {}), ("rnn", {"by": "line", "dropout": 0.3}), ("transformer", {"tokenizer": "byte"})])
 def test_the_bits_do_not_depend_on_the_number_of_threads(training, name, given):
-    seen = set()
+    results = set()
     for threads in (1, 2, 4):
         trained = training(name, threads, steps=12, batch_size=6, optimizer="sophia", **given)
         for _ in trained.run():
             pass
-        seen.add((trained.lm.P.flat.tobytes(), trained.learner.optimizer.memory["h"].tobytes(), tuple(trained.progress.losses)))
-    assert len(seen) == 1
+        results.add((trained.lm.P.flat.tobytes(), trained.learner.optimizer.memory["h"].tobytes(), tuple(trained.progress.losses)))
+    assert len(results) == 1
 
 
-def test_a_run_measures_before_every_tenth_step_and_its_own_gradient_is_not_changed_by_that(training):
+def test_a_run_estimates_curvature_every_tenth_step_without_changing_its_gradient(training):
     plain, measured = training(optimizer="sgd", steps=1, eval_every=0), training(optimizer="sophia", steps=25, eval_every=0)
-    at, measure = [], measured.learner.measure_curvature
-    measured.learner.measure_curvature = lambda *given: (at.append(measured.progress.step), measure(*given))
-    lengths = [[r.gradient_norm for r in run.run() if isinstance(r, Stepped)] for run in (plain, measured)]
-    assert lengths[0][0] == lengths[1][0] and plain.progress.losses[0] == measured.progress.losses[0]
-    assert at == [0, 10, 20] and (measured.learner.optimizer.memory["h"] > 0).any()
+    steps, measure = [], measured.learner.measure_curvature
+    measured.learner.measure_curvature = lambda *args: (steps.append(measured.progress.step), measure(*args))
+    norms = [[r.gradient_norm for r in run.run() if isinstance(r, Stepped)] for run in (plain, measured)]
+    assert norms[0][0] == norms[1][0] and plain.progress.losses[0] == measured.progress.losses[0]
+    assert steps == [0, 10, 20] and (measured.learner.optimizer.memory["h"] > 0).any()

@@ -1,4 +1,4 @@
-"""Reading a corpus, what is said where that fails, and holding a part out."""
+"""Reading a corpus, its error messages, and splitting off a held-out part."""
 
 import gzip
 import io
@@ -24,14 +24,14 @@ def write(tmp_path):
     return write
 
 
-def failure(path, **options):
+def error_message(path, **options):
     with pytest.raises(InputError) as caught:
         corpus.read(path, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_every_line_ends_in_lf(write):
+def test_line_ends_are_normalized_to_lf(write):
     assert corpus.read(write(b"a\r\nb\rc\n\r\n")) == "a\nb\nc\n\n"
     assert corpus.read(str(write(b"a"))) == "a"
 
@@ -51,37 +51,37 @@ def test_a_dash_is_stdin(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Bär\r\n".encode())))
     assert corpus.read("-") == "Bär\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert failure("-") == "stdin is empty; give a file with text"
+    assert error_message("-") == "stdin is empty; give a file with text"
     monkeypatch.setattr(sys, "stdin", None)
-    assert failure("-").startswith("stdin is closed")
+    assert error_message("-").startswith("stdin is closed")
 
 
 def test_a_missing_file(write, tmp_path):
     write(b"a", "students.txt")
-    assert failure(tmp_path / "student.txt").endswith("student.txt'; did you mean 'students.txt'?")
-    assert failure(tmp_path / "xyz").endswith("xyz'; give the path of a text file")
-    assert f"there is no folder '{tmp_path / 'no'}'" in failure(tmp_path / "no" / "x.txt")
-    assert failure("nul\0name").startswith("cannot read 'nul\0name' (embedded null byte)")
+    assert error_message(tmp_path / "student.txt").endswith("student.txt'; did you mean 'students.txt'?")
+    assert error_message(tmp_path / "xyz").endswith("xyz'; give the path of a text file")
+    assert f"there is no folder '{tmp_path / 'no'}'" in error_message(tmp_path / "no" / "x.txt")
+    assert error_message("nul\0name").startswith("cannot read 'nul\0name' (embedded null byte)")
 
 
 def test_a_folder(tmp_path):
-    assert failure(tmp_path) == f"'{tmp_path}' is a folder; give a text file in it"
+    assert error_message(tmp_path) == f"'{tmp_path}' is a folder; give a text file in it"
 
 
-def test_a_file_one_may_not_read(write, monkeypatch):
-    def refuse(path, mode):
+def test_a_file_without_read_permission(write, monkeypatch):
+    def deny(path, mode):
         raise PermissionError(13, os.strerror(13))
 
     path = write(b"a")
-    monkeypatch.setattr(type(path), "open", refuse)
-    assert failure(path) == f"cannot read '{path}' (permission denied); give a file that you may read"
+    monkeypatch.setattr(type(path), "open", deny)
+    assert error_message(path) == f"cannot read '{path}' (permission denied); give a readable file"
 
 
-@pytest.mark.parametrize("data, said", [(b"", "is empty"), (b" \n\t\r\n", "only white space"),
-                                        (b"\xef\xbb\xbf", "only white space")])  # fmt: skip
-def test_nothing_to_read(write, data, said):
+@pytest.mark.parametrize("data, message", [(b"", "is empty"), (b" \n\t\r\n", "only whitespace"),
+                                        (b"\xef\xbb\xbf", "only whitespace")])  # fmt: skip
+def test_a_file_without_text(write, data, message):
     path = write(data)
-    assert failure(path).startswith(f"'{path}' ") and said in failure(path)
+    assert error_message(path).startswith(f"'{path}' ") and message in error_message(path)
 
 
 def npz():
@@ -91,7 +91,7 @@ def npz():
 
 
 @pytest.mark.parametrize(
-    "data, said",
+    "data, message",
     [
         (gzip.compress(b"text", mtime=0), "looks like a gzip archive"),
         (npz(), "looks like a zip archive (as .npz"),
@@ -106,29 +106,29 @@ def npz():
                         "for example --encoding latin-1"),
     ],
 )  # fmt: skip
-def test_what_is_no_text_is_named(write, data, said):
-    assert said in failure(write(data))
+def test_non_text_files_are_identified(write, data, message):
+    assert message in error_message(write(data))
 
 
 def test_wrong_encodings(write):
     path = write(b"abc")
-    assert failure(path, encoding="latin1x").startswith("unknown encoding 'latin1x'; did you mean 'latin-1'?")
-    assert failure(path, encoding="rot13").startswith("unknown encoding 'rot13'")
-    assert failure(path, encoding="nul\0").startswith("unknown encoding")
-    assert "is not valid UTF-16 at byte 2" in failure(path, encoding="utf-16")
-    assert "is not valid PUNYCODE; give" in failure(write(b"a-!"), encoding="punycode")
+    assert error_message(path, encoding="latin1x").startswith("unknown encoding 'latin1x'; did you mean 'latin-1'?")
+    assert error_message(path, encoding="rot13").startswith("unknown encoding 'rot13'")
+    assert error_message(path, encoding="nul\0").startswith("unknown encoding")
+    assert "is not valid UTF-16 at byte 2" in error_message(path, encoding="utf-16")
+    assert "is not valid PUNYCODE; give" in error_message(write(b"a-!"), encoding="punycode")
 
 
-def test_a_shipped_corpus_is_found(monkeypatch, tmp_path):
+def test_an_installed_corpus_precedes_that_of_the_checkout(monkeypatch, tmp_path):
     installed, checkout = tmp_path / "installed", tmp_path / "checkout"
-    monkeypatch.setattr(corpus, "_SHELVES", (installed, checkout))
+    monkeypatch.setattr(corpus, "_FOLDERS", (installed, checkout))
     checkout.mkdir()
     (checkout / "students.txt").write_text("books")
     assert corpus.shipped() == checkout / "students.txt"
     installed.mkdir()
     (installed / "students.txt").write_text("books")
     assert corpus.shipped("students") == installed / "students.txt"
-    with pytest.raises(InputError, match="no corpus 'studens' comes with nlm; did you mean 'students'\\?"):
+    with pytest.raises(InputError, match="no corpus 'studens' ships with nlm; did you mean 'students'\\?"):
         corpus.shipped("studens")
 
 
@@ -141,18 +141,18 @@ def test_the_split_is_exact():
 
 
 @pytest.mark.parametrize("n", [0, 1, 9, 10, 11, 99, 1000, 12345, 32033])
-def test_a_tenth_leaves_nine(n):
+def test_holding_out_a_tenth_leaves_nine_tenths(n):
     assert len(corpus.split("x" * n, 0.1)[0]) == int(0.9 * n)
 
 
 @given(st.text(), st.floats(0, 1, exclude_max=True))
-def test_the_parts_are_the_whole(text, fraction):
+def test_the_parts_concatenate_to_the_text(text, fraction):
     assert "".join(corpus.split(text, fraction)) == text
 
 
 @pytest.mark.parametrize("fraction", [1, 1.5, -0.1, float("nan")])
 @pytest.mark.parametrize("split", [corpus.split, corpus.split_lines])
-def test_a_fraction_that_is_none(split, fraction):
+def test_a_fraction_out_of_range_is_rejected(split, fraction):
     with pytest.raises(InputError, match=f"fraction of {fraction} cannot be held out"):
         split("text", fraction)
 
@@ -161,23 +161,23 @@ LINES = st.lists(st.text("ab ", max_size=4), max_size=30)
 
 
 @given(LINES, st.floats(0, 1, exclude_max=True))
-def test_lines_are_split_by_what_they_are(lines, fraction):
+def test_lines_are_split_by_their_content(lines, fraction):
     train, valid = corpus.split_lines("\n".join(lines), fraction)
-    kept = [line for line in lines if line.strip()]
+    nonblank = [line for line in lines if line.strip()]
     assert not set(train) & set(valid)
-    assert train == [line for line in kept if line in train]
-    assert valid == [line for line in kept if line in valid]
-    assert len(train) + len(valid) == len(kept)
-    assert abs(len(set(valid)) - fraction * len(set(kept))) <= 0.5
+    assert train == [line for line in nonblank if line in train]
+    assert valid == [line for line in nonblank if line in valid]
+    assert len(train) + len(valid) == len(nonblank)
+    assert abs(len(set(valid)) - fraction * len(set(nonblank))) <= 0.5
 
 
 @given(st.permutations([f"name {i % 17}" for i in range(40)]))
-def test_the_order_of_the_lines_does_not_matter(lines):
+def test_the_split_is_independent_of_the_order_of_lines(lines):
     valid = corpus.split_lines("\n".join(lines), 0.25)[1]
-    in_order = corpus.split_lines("\n".join(sorted(lines)) + "\n", 0.25)[1]
-    assert sorted(valid) == in_order and len(set(valid)) == 4
+    sorted_valid = corpus.split_lines("\n".join(sorted(lines)) + "\n", 0.25)[1]
+    assert sorted(valid) == sorted_valid and len(set(valid)) == 4
 
 
-def test_the_lines_held_out_are_the_same_everywhere():
+def test_the_held_out_lines_are_the_same_on_every_platform():
     lines = "emma\nolivia\nava\nisabella\nsophia\nemma\n\ud800"
     assert corpus.split_lines(lines, 0.4)[1] == ["emma", "olivia", "emma"]

@@ -1,4 +1,4 @@
-"""Words and punctuation, and text that is tokenised already."""
+"""Words and punctuation, and pre-tokenized text."""
 
 import unicodedata
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from nlmcli.text.strings import Memory, Strings
+from nlmcli.text.strings import EncodingCache, StringTable
 from nlmcli.text.tokenizers.byte import utf8
-from nlmcli.text.tokenizers.whitespace import Whitespace, between_blanks
+from nlmcli.text.tokenizers.whitespace import Whitespace, split_whitespace
 from nlmcli.text.tokenizers.word import Word
 
 LECTURE = "the blue ants hated the red ants."
@@ -44,12 +44,12 @@ def fit(text, **options):
 
 
 @pytest.mark.parametrize("text", PROSE)
-def test_prose_comes_back_as_it_was(text):
+def test_prose_round_trips(text):
     tokenizer = fit(text)
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_example_of_the_lecture():
+def test_the_lecture_example():
     tokenizer = fit(LECTURE)
     assert tokenizer.pieces(LECTURE) == ["the", "blue", "ants", "hated", "the", "red", "ants", "."]
     assert len(tokenizer.encode(LECTURE)) == 8 and len(set(tokenizer.encode(LECTURE).tolist())) == 6
@@ -77,77 +77,77 @@ def test_pieces(text, pieces):
     assert fit("").pieces(text) == pieces
 
 
-# What joins, separates or pairs in the text rules, thicker than chance would sow it.
-SEEDS = [*"ab1’'\"-–—.,:…$%#/“”„«»‘()<>_ \n我。カ，\u0301\u200dΣ", "<unk>", "<eos>", "s'", "3.1", "U.S"]
-ANY = st.lists(st.sampled_from(SEEDS) | st.characters(), max_size=30).map("".join)
+# Characters with special spacing or splitting rules, more frequent than in random text.
+SPECIAL = [*"ab1’'\"-–—.,:…$%#/“”„«»‘()<>_ \n我。カ，\u0301\u200dΣ", "<unk>", "<eos>", "s'", "3.1", "U.S"]
+ANY_TEXT = st.lists(st.sampled_from(SPECIAL) | st.characters(), max_size=30).map("".join)
 
 
-@given(text=ANY, lowercase=st.booleans())
+@given(text=ANY_TEXT, lowercase=st.booleans())
 @example(text="3 . 14 don ' t a - b < unk > U . S", lowercase=False)
-def test_decoded_text_falls_into_the_same_tokens(text, lowercase):
+def test_decoded_text_is_tokenized_the_same(text, lowercase):
     tokenizer = fit(text, lowercase=lowercase)
     ids = tokenizer.encode(text)
     assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()
 
 
-@given(training=ANY, text=ANY)
-def test_so_it_does_with_unknown_words(training, text):
+@given(training=ANY_TEXT, text=ANY_TEXT)
+def test_decoded_text_is_tokenized_the_same_with_unknown_words(training, text):
     tokenizer = fit(training)
     ids = tokenizer.encode(text)
     assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()
 
 
-@given(text=ANY, cut=st.integers(0, 30))
+@given(text=ANY_TEXT, cut=st.integers(0, 30))
 def test_the_text_of_a_prefix_is_a_prefix_of_the_text(text, cut):
     tokenizer = fit(text)
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids).startswith(tokenizer.decode(ids[:cut]))
 
 
-@given(text=ANY)
-def test_no_character_but_white_space_is_lost(text):
+@given(text=ANY_TEXT)
+def test_only_whitespace_is_lost(text):
     assume("<eos>" not in text)
     assert "".join(fit("").pieces(text)).replace("<eos>", "") == "".join(text.split())
 
 
-@given(text=ANY)
-def test_a_mark_stands_alone_only_where_nothing_is_before_it(text):
+@given(text=ANY_TEXT)
+def test_a_combining_mark_is_a_token_only_if_nothing_precedes_it(text):
     pieces = fit("").pieces(text)
-    alone = sum(unicodedata.category(piece[0])[0] == "M" for piece in pieces)
-    after_blank = sum(unicodedata.category(string[0])[0] == "M" for string in text.split())
-    tagged = text.count("<unk>\u0301") + text.count("<eos>\u0301")
-    assert alone <= after_blank + tagged
+    separate = sum(unicodedata.category(piece[0])[0] == "M" for piece in pieces)
+    initial = sum(unicodedata.category(string[0])[0] == "M" for string in text.split())
+    after_reserved = text.count("<unk>\u0301") + text.count("<eos>\u0301")
+    assert separate <= initial + after_reserved
 
 
-def test_the_ids_remembered_are_bounded(monkeypatch):
-    monkeypatch.setattr(Memory, "MOST", 20)
+def test_the_cache_is_bounded(monkeypatch):
+    monkeypatch.setattr(EncodingCache, "MAX_BYTES", 20)
     text = "one two three four five six-and-seven\n" * 2
     tokenizer = fit(text)
     for _ in range(3):
         assert tokenizer.decode(tokenizer.encode(text)) == text
-        assert len(tokenizer._memory.strings) == 7  # forgotten each time
+        assert len(tokenizer._cache.strings) == 7  # cleared each time
 
 
 @given(st.lists(st.text("ab\n \u3000\x1c蚂\U0001f41c\ud800"), max_size=5))
-def test_strings_are_numbered_by_first_appearance(parts):
-    strings, seen = Strings(), {}
+def test_strings_are_numbered_by_first_occurrence(parts):
+    strings, expected_numbers = StringTable(), {}
     for part in parts:
         data = utf8(part)
-        numbers = strings.number(data, *between_blanks(data))
+        numbers = strings.intern(data, *split_whitespace(data))
         split = part.replace("\n", " <eos> ").replace("<eos>", "\n").split(" ")
         expected = [s for piece in split for s in ([piece] if piece == "\n" else piece.split())]
-        assert numbers.tolist() == [seen.setdefault(s, len(seen)) for s in expected]
-    assert strings.of(0) == list(seen)
+        assert numbers.tolist() == [expected_numbers.setdefault(s, len(expected_numbers)) for s in expected]
+    assert strings.to_list() == list(expected_numbers)
 
 
-def test_a_table_of_strings_grows():
+def test_the_string_table_grows():
     words = [f"{'long' * (i % 7)}{i}" for i in range(9000)] + ["x" * 100_000]
     tokenizer = Whitespace.fit(" ".join(words + words))
     assert tokenizer.vocabulary[2:] == words and set(tokenizer.counts[2:].tolist()) == {2}
     assert tokenizer.encode(" ".join(words)).tolist() == list(range(2, 9003))
 
 
-def test_whitespace_takes_the_text_as_it_is_tokenised():
+def test_whitespace_keeps_the_given_tokenization():
     text = " = A <unk> title = \n\n it 's <unk> , @-@ said \n"
     tokenizer = Whitespace.fit(text)
     pieces = ["=", "A", "<unk>", "title", "=", "<eos>", "<eos>", "it", "'s", "<unk>", ",", "@-@", "said", "<eos>"]
@@ -158,8 +158,8 @@ def test_whitespace_takes_the_text_as_it_is_tokenised():
     assert tokenizer.decode(tokenizer.encode(text)) == "= A <unk> title =\n\nit 's <unk> , @-@ said\n"
 
 
-@given(text=ANY)
-def test_whitespace_decodes_to_the_same_tokens(text):
+@given(text=ANY_TEXT)
+def test_text_decoded_by_whitespace_is_tokenized_the_same(text):
     tokenizer = Whitespace.fit(text)
     ids = tokenizer.encode(text)
     assert tokenizer.encode(tokenizer.decode(ids)).tolist() == ids.tolist()

@@ -1,6 +1,6 @@
-"""The lecture's worked examples of back-propagation: every factor beside its numeric value, then the update.
+"""The lecture's worked examples of back-propagation: every factor with its numeric value, then the parameter update.
 
-Each example is a list of (what, value, numeric): numeric is a central difference, or None where there is none to take.
+Each example is a list of (what, value, numeric): numeric is a central difference, or None for values that are not derivatives.
 """
 
 from collections.abc import Callable
@@ -15,27 +15,27 @@ from nlmcli.nn.linear import linear, linear_backward
 
 Line = tuple[str, Any, Any]
 
-RATE = 0.1  # η of the updates
-STEP = 1e-6
+RATE = 0.1  # η, the learning rate
+STEP = 1e-6  # of the central differences
 
 
 def slope(f: Callable[[Any], Any], at: Any) -> Any:
-    """df/dat by central differences.  at: a number, or an array, then one slope of the scalar f per entry."""
+    """df/dx at x = `at`, by central differences.  at: a number, or an array; then f is a scalar, with one derivative per entry."""
     if np.ndim(at) == 0:
         return (f(at + STEP) - f(at - STEP)) / (2 * STEP)
     out = np.empty_like(at)
     for i in np.ndindex(at.shape):
-        moved = np.zeros_like(at)
-        moved[i] = STEP
-        out[i] = (f(at + moved) - f(at - moved)) / (2 * STEP)
+        step = np.zeros_like(at)
+        step[i] = STEP
+        out[i] = (f(at + step) - f(at - step)) / (2 * STEP)
     return out
 
 
 def jacobian(f: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
-    """Row: an entry of f(at), column: an entry of at; their derivative by central differences."""
+    """The Jacobian of f at x = `at`, by central differences; rows: entries of f(x), columns: entries of x."""
 
     def row(i: int) -> np.ndarray:
-        return slope(lambda moved: f(moved).reshape(-1)[i], at).reshape(-1)
+        return slope(lambda x: f(x).reshape(-1)[i], at).reshape(-1)
 
     return np.stack([row(i) for i in range(f(at).size)])
 
@@ -83,7 +83,7 @@ def neuron() -> list[Line]:
 
 
 def linear_layer() -> list[Line]:
-    """Y = X W, N=2, D=2, M=3, L = Σ dL/dY · Y: the full Jacobians, and the two products that stand for them."""
+    """Y = X W, N=2, D=2, M=3, L = Σ dL/dY · Y: the full Jacobians, and the two matrix products equal to multiplying by them."""
     X = np.array([[1.0, -2.0], [0.5, 3.0]])
     W = np.array([[2.0, 0.0, -1.0], [1.0, -3.0, 0.5]])
     dY = np.array([[1.0, 0.5, -1.0], [0.0, 2.0, 1.0]])
@@ -115,7 +115,7 @@ def linear_layer() -> list[Line]:
 
 
 def softmax_layer() -> list[Line]:
-    """p = softmax(t) over books, cars, laptops, zoo; the target is books; L = -ln p[books]; dL/dt = p - onehot(books)."""
+    """p = softmax(t) over books, cars, laptops, zoo, with target books; L = -ln p[books]; dL/dt = p - onehot(books)."""
     words, t, books = ["books", "cars", "laptops", "zoo"], np.array([1.8, -1.9, 2.9, -0.9]), np.array([0])
 
     def loss(t):
@@ -139,7 +139,7 @@ EXAMPLES: dict[str, Callable[[], list[Line]]] = {"neuron": neuron, "linear": lin
 
 
 def example(name: str) -> list[Line]:
-    """The worked example of that name.  Raises InputError for an unknown one."""
+    """The worked example with this name.  Raises InputError for an unknown one."""
     if name not in EXAMPLES:
         raise InputError(f"unknown example {name!r}{suggest(name, sorted(EXAMPLES))}")
     return EXAMPLES[name]()

@@ -1,7 +1,7 @@
-"""Threads that share out a run's work: the same jobs whatever their number, in an order that does not matter.
+"""A thread pool that shares out the work of a run: the jobs are the same for any number of threads, and their order does not matter.
 
-To wake a sleeping thread takes some 50 µs, a quarter of a small model's whole step. So before a thread sleeps it watches
-for a while whether it is wanted: for less time than a step takes, since on a busy machine another could use the core.
+Waking a sleeping thread takes about 50 µs, a quarter of a whole step of a small model. So a thread spins before it sleeps: for
+less time than a step takes, since another process may need the core on a busy machine.
 """
 
 import math
@@ -17,77 +17,79 @@ from nlmcli.engine.run.container import processors
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.simd import give_way, look
 
-LOOKS = 20000  # of some 10 ns each, before a thread sleeps
-BETWEEN = 64  # looks until it asks whether another wants the core
-GRAIN = 1 << 14  # parts of a range begin at multiples of this
-ALONE = 1 << 16  # numbers that one thread goes through sooner than two agree on it
+SPINS = 20000  # of about 10 ns each, before a thread sleeps
+SPINS_PER_YIELD = 64  # spins after which the thread offers its core to others
+GRAIN = 1 << 14  # parts of a range start at multiples of this
+SERIAL = 1 << 16  # ranges up to this size are processed by one thread: synchronization would take longer
 MOST_THREADS = 1024
 
 Job = Callable[[], Any]
 
 
 def available_threads() -> int:
-    """The processors this process may use, as many as its container has time on."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(there, processors())))
+    """The number of processors that this process may use, at most what its container gives it time on."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(count, processors())))
 
 
-class Threads:
-    """n threads, of which the caller is one. The others live as long as the process."""
+class ThreadPool:
+    """n threads, one of which is the caller. The workers live as long as the process."""
 
     def __init__(self, n: int):
         self.n = n
         self.jobs: Sequence[Job] = []
-        self.failures: list[BaseException] = []
-        self.turns = np.zeros(n, np.int64)  # which call of `run` each thread has come to; [0]: the caller
-        self.go = [threading.Lock() for _ in range(n)]
-        self.done = [threading.Lock() for _ in range(n)]
+        self.errors: list[BaseException] = []
+        self.calls = np.zeros(n, np.int64)  # the last call of `run` that each worker has completed; [0]: that the caller has started
+        self.start_locks = [threading.Lock() for _ in range(n)]
+        self.done_locks = [threading.Lock() for _ in range(n)]
         for r in range(1, n):
-            self.go[r].acquire()
-            self.done[r].acquire()
-            threading.Thread(target=self.work, args=(r,), daemon=True).start()
+            self.start_locks[r].acquire()
+            self.done_locks[r].acquire()
+            threading.Thread(target=self.worker, args=(r,), daemon=True).start()
 
-    def work(self, r: int) -> None:
-        turn = 0
+    def worker(self, r: int) -> None:
+        """The loop of thread r."""
+        call = 0
         while True:
-            turn += 1
-            watch(self.turns, 0, turn, LOOKS)
-            self.go[r].acquire()
+            call += 1
+            spin_until(self.calls, 0, call, SPINS)
+            self.start_locks[r].acquire()
             try:
-                self.take(r)
-            except BaseException as error:  # the caller raises it
-                self.failures.append(error)
-            self.turns[r] = turn
-            self.done[r].release()
+                self.run_share(r)
+            except BaseException as error:  # raised again by the caller
+                self.errors.append(error)
+            self.calls[r] = call
+            self.done_locks[r].release()
 
-    def take(self, r: int) -> None:
+    def run_share(self, r: int) -> None:
+        """Run every n-th job, from job r on."""
         with quiet():
             for job in self.jobs[r :: self.n]:
                 job()
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """All jobs, shared out; back when all are done. Raises what one of them raised."""
+        """Run all jobs in parallel and return when all are done. Raises the exception of a job that failed."""
         if self.n == 1 or len(jobs) == 1:
             with quiet():
                 for job in jobs:
                     job()
             return
-        self.jobs, self.failures = jobs, []
-        self.turns[0] += 1
+        self.jobs, self.errors = jobs, []
+        self.calls[0] += 1
         for r in range(1, self.n):
-            self.go[r].release()
+            self.start_locks[r].release()
         try:
-            self.take(0)
+            self.run_share(0)
         finally:
             for r in range(1, self.n):
-                watch(self.turns, r, self.turns[0], LOOKS)
-                self.done[r].acquire()
-        if self.failures:
-            raise self.failures[0]
+                spin_until(self.calls, r, self.calls[0], SPINS)
+                self.done_locks[r].acquire()
+        if self.errors:
+            raise self.errors[0]
 
-    def over(self, size: int, job: Callable[[slice], Any], grain: int = GRAIN, alone: int = ALONE) -> None:
-        """job(part) over parts of range(size) that begin at multiples of the grain, one for each thread."""
-        if size <= alone or self.n == 1:
+    def over(self, size: int, job: Callable[[slice], Any], grain: int = GRAIN, serial: int = SERIAL) -> None:
+        """Parallel for: job(part) over parts of range(size) that start at multiples of the grain, one per thread."""
+        if size <= serial or self.n == 1:
             job(slice(0, size))
             return
         edges = [size * r // self.n // grain * grain for r in range(self.n)] + [size]
@@ -95,7 +97,7 @@ class Threads:
 
 
 def quiet() -> np.errstate:
-    """No warnings of numbers too large, which every thread gives for itself: a run that diverges shows in its loss."""
+    """Silence floating-point warnings, which are set per thread: a run that diverges shows in its loss."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
@@ -104,10 +106,10 @@ def part_of(job: Callable[[slice], Any], start: int, stop: int) -> Job:
 
 
 @kernel
-def watch(turns, r, turn, looks):
-    """Wait until thread r has come to this turn, at most so many looks."""
-    for i in range(looks):
-        if look(turns, r) >= turn:
+def spin_until(calls, r, call, spins):
+    """Spin until calls[r] >= call, at most `spins` times."""
+    for i in range(spins):
+        if look(calls, r) >= call:
             return
-        if i % BETWEEN == 0:
+        if i % SPINS_PER_YIELD == 0:
             give_way()

@@ -1,6 +1,6 @@
-"""From ids to batches. A batch is a pure function of the step's number, so a resumed run reads on where it stopped.
+"""Token ids to batches. A batch is a pure function of the step number, so a resumed run continues where it stopped.
 
-x (T,B): what the model reads;   y (T,B): the id that comes next, or PADDING where there is none
+x (T,B): input ids;   y (T,B): target ids, each the id after x, or PADDING
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from nlmcli.engine.reading.encoded import EncodedLines
 from nlmcli.errors import InputError
 
 PADDING = -1
-RESTART = 0.02  # how often a track of a stream begins afresh
-DRAWN = 256  # steps whose restarts are drawn at once
+RESTART_RATE = 0.02  # probability that a column of a stream restarts from the initial state before a step
+STEPS_PER_DRAW = 256  # steps whose restarts are drawn at once
 
 
 @dataclass(frozen=True)
 class Batch:
-    """x, y (T,B) int64.  fresh: the state before it is the start of a text, not the end of the batch before.
+    """x, y (T,B) int64.  fresh: all columns start from the initial state, not from the state after the batch before.
 
-    restarts (B,): the columns of which that is so, if it is not so of all; None for none.
+    restarts (B,): a mask of the columns that do so if not all of them do; None for none.
     """
 
     x: np.ndarray
@@ -31,57 +31,58 @@ class Batch:
 
 
 class Stream:
-    """The corpus as one long text, read by B readers at once: reader b has the b-th of B contiguous tracks.
+    """The corpus as one long text, cut into B contiguous parts of equal length: column b of every batch reads part b.
 
-    Every batch goes T steps on in all tracks, the state carried over; an epoch ends with the tracks. Now and then a track
-    begins afresh, as evaluation and generation do: of a start that is seen once an epoch, a recurrent network learns
-    nothing, and what it learned of states that it has grown into may be worth nothing there.
+    Each batch holds the next T tokens of every part, and the state carries over; an epoch ends with the parts. Columns
+    occasionally restart from the initial state, as evaluation and generation do: a recurrent network that sees it only once
+    an epoch does not learn to predict from it, and what it learns in later states may not transfer.
     """
 
     def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int, seed: int = 0):
-        """ids (N,) of the text; it is read as if after a line end.  Raises InputError if it is too short for B tracks."""
+        """ids (N,) of the text, which is read as if an end of line preceded it.  Raises InputError if N < B."""
         if len(ids) < batch_size:
             raise InputError(
-                f"the corpus has {len(ids)} tokens to train on, too few for {batch_size} tracks of a stream; "
+                f"the corpus has {len(ids)} training tokens, too few for a batch size of {batch_size}; "
                 f"lower --batch-size to {max(1, len(ids) // 2)} or less"
             )
         self.length = len(ids) // batch_size
         self.seq_len = min(seq_len, self.length)
         self.batch_size = batch_size
         used = batch_size * self.length
-        self.y = ids[:used].reshape(batch_size, self.length)  # a view: the ids may be more than memory holds
-        self.before = np.concatenate([[newline], self.y[:-1, -1]])  # what stands before each track
+        self.y = ids[:used].reshape(batch_size, self.length)  # a view: the ids may not fit in memory
+        self.first_x = np.concatenate([[newline], self.y[:-1, -1]])  # the id before each part
         self.steps_per_epoch = -(-self.length // self.seq_len)
         self.tokens = used
-        self.seed, self.drawn, self.restarts = seed, -1, np.empty((0, 0), bool)
+        self.seed, self.draw, self.restarts = seed, -1, np.empty((0, 0), bool)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         k = step % self.steps_per_epoch
         start = k * self.seq_len
-        tracks = self.y[:, start : start + self.seq_len]
-        read = np.empty((tracks.shape[1] + 1, self.batch_size), np.int64)  # and the word before
-        read[0] = self.y[:, start - 1] if k else self.before
-        read[1:] = tracks.T
-        return Batch(read[:-1], read[1:], fresh=k == 0, restarts=self.restarts_at(step) if k else None)
+        targets = self.y[:, start : start + self.seq_len]
+        ids = np.empty((targets.shape[1] + 1, self.batch_size), np.int64)  # the targets, preceded by one more id
+        ids[0] = self.y[:, start - 1] if k else self.first_x
+        ids[1:] = targets.T
+        return Batch(ids[:-1], ids[1:], fresh=k == 0, restarts=self.restarts_at(step) if k else None)
 
     def restarts_at(self, step: int) -> np.ndarray | None:
-        """Which tracks begin afresh before this step."""
-        draw, row = divmod(step, DRAWN)
-        if draw != self.drawn:
-            self.drawn, self.restarts = draw, np.random.default_rng([self.seed, draw]).random((DRAWN, self.batch_size)) < RESTART
+        """A mask (B,) of the columns that restart before this step; None for none."""
+        draw, row = divmod(step, STEPS_PER_DRAW)
+        if draw != self.draw:
+            uniform = np.random.default_rng([self.seed, draw]).random((STEPS_PER_DRAW, self.batch_size))
+            self.draw, self.restarts = draw, uniform < RESTART_RATE
         return self.restarts[row] if self.restarts[row].any() else None
 
 
 class Lines:
-    """Each line its own example: it begins with a fresh state, ends with its line end, and is read once an epoch.
+    """Each line is a separate example: it starts from the initial state, ends with its end of line, and is read once an epoch.
 
-    Lines that take the same number of segments of T steps are shuffled and batched together; a longer line's state is
-    carried from segment to segment. Shorter lines are padded, and padding is never counted.
+    Lines that span the same number of segments of T steps are shuffled and batched together; the state of a longer line
+    carries over from segment to segment. Shorter lines are padded; padding is never counted.
     """
 
     def __init__(self, lines: Sequence[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
-        """lines: the ids of each line, its line end included."""
+        """lines: the ids of each line, including its end of line."""
         self.lines, self.newline, self.batch_size, self.seq_len, self.seed = lines, newline, batch_size, seq_len, seed
         number = np.int32 if len(lines) < 1 << 31 else np.int64
         lengths: Any = lines.lengths if isinstance(lines, EncodedLines) else np.array([len(line) for line in lines], number)
@@ -96,12 +97,12 @@ class Lines:
         """The batch of a step, counted from 0 over all epochs."""
         epoch, k = divmod(step, self.steps_per_epoch)
         if epoch != self.epoch:
-            self.epoch, self.plan = epoch, self.shuffled(epoch)
+            self.epoch, self.plan = epoch, self.plan_epoch(epoch)
         members, segment = self.plan[k]
-        return Batch(*self.padded([self.lines[i] for i in members], segment), fresh=segment == 0)
+        return Batch(*self.pad([self.lines[i] for i in members], segment), fresh=segment == 0)
 
-    def shuffled(self, epoch: int) -> list[tuple[np.ndarray, int]]:
-        """(members of the batch, which of its segments) for every step of an epoch."""
+    def plan_epoch(self, epoch: int) -> list[tuple[np.ndarray, int]]:
+        """(indices of the lines in the batch, segment) of every step of an epoch, shuffled."""
         rng = np.random.default_rng([self.seed, epoch])
         batches = [
             (chunk, segments)
@@ -111,8 +112,8 @@ class Lines:
         order = rng.permutation(len(batches))
         return [(batches[i][0], s) for i in order for s in range(batches[i][1])]
 
-    def padded(self, lines: list[np.ndarray], segment: int) -> tuple[np.ndarray, np.ndarray]:
-        """The x and y of one segment of these lines, (T,B), T no longer than the longest needs."""
+    def pad(self, lines: list[np.ndarray], segment: int) -> tuple[np.ndarray, np.ndarray]:
+        """x and y (T,B) of one segment of these lines, padded to the longest of them."""
         start = segment * self.seq_len
         T = min(self.seq_len, max(map(len, lines)) - start)
         x = np.full((T, len(lines)), self.newline, np.int64)

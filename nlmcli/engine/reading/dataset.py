@@ -1,4 +1,4 @@
-"""A corpus as a run reads it: a tokenizer fitted to the training part, and both parts as ids."""
+"""The corpus of a run: the tokenizer fitted to the training text, and both texts as token ids."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from nlmcli.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Dataset:
-    """The texts, the tokenizer, and the ids of what is trained on and what is held out."""
+    """The texts, the tokenizer, and the token ids of the training text and of the held-out text."""
 
     texts: Texts
     tokenizer: Tokenizer
@@ -21,7 +21,7 @@ class Dataset:
     held_out: Encoded
 
     def batches(self, settings: Settings) -> Stream | Lines:
-        """The training part, batch by batch.  Raises InputError where it is too short for a batch."""
+        """The training batches.  Raises InputError if the text is too short for a batch."""
         s, newline = settings, self.tokenizer.newline
         if s.by == "stream":
             return Stream(self.train.ids, newline, s.batch_size, s.seq_len, s.seed)
@@ -32,13 +32,13 @@ class Dataset:
         return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
 
     def unknown_rate(self) -> float:
-        """The share of the training part's tokens that are <unk>."""
+        """The fraction of the training tokens that are <unk>."""
         tokenizer = self.tokenizer
         return tokenizer.counts[tokenizer.unknown] / tokenizer.counts.sum() if tokenizer.unknown is not None else 0.0
 
 
 def read_dataset(settings: Settings) -> Dataset:
-    """Read the corpus of a run.  Raises InputError where nothing is left to train on, or for what is not a text."""
+    """Read the corpus of a run.  Raises InputError if no text is left to train on, or for a file that is not text."""
     s, texts = settings, read_texts(settings)
     if not texts.train:
         raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")

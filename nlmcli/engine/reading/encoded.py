@@ -1,8 +1,8 @@
-"""A text as ids, in as few bytes as hold them: in memory, or, of a long text, in a mapped file of the user's cache.
+"""A text as token ids of the smallest dtype that holds them: in memory or, for a long text, in a memory-mapped cache file.
 
-The file's name is a hash of the text, the tokenizer and all sources of nlm; so what is found under it is what would be
-made. It is a header (JSON, padded, its CRC-32 last), the ids, the length of each line, and it is written whole or not at all.
-The header has the CRC-32 of the rest: kernels do not ask whether an id is one of the vocabulary.
+The file is named by a hash of the text, the tokenizer and all sources of nlm, so an existing file holds what encoding the text
+again would give. It consists of a header (JSON, padded, then its CRC-32), the ids, and the length of each line, and is written
+atomically. The header contains the CRC-32 of the rest, since kernels do not check that an id lies in the vocabulary.
 """
 
 import contextlib
@@ -25,19 +25,19 @@ from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run.atomic import Unwritable, write_atomically
 from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
-LARGE = 1 << 26  # characters from which on a text's ids are kept in a file
-HEADER = 1 << 12  # bytes
-STRIDE = 64  # lines
-READ = 1 << 20  # bytes that are checked at once
-COUNTED = ("characters", "bytes", "line_ends")
-MONTH = 30 * 24 * 3600.0  # seconds after which a file that nobody used is removed
+LARGE = 1 << 26  # characters from which on a text's ids are stored in a file
+HEADER_SIZE = 1 << 12  # bytes
+STRIDE = 64  # lines between two known offsets
+READ_SIZE = 1 << 20  # bytes read at a time for the checksum
+COUNTS = ("characters", "bytes", "line_ends")
+MAX_UNUSED = 30 * 24 * 3600.0  # seconds after which an unused file is removed
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids (N,) of a text, and how many each line has, its line end included; of a stream, lengths is empty.
+    """ids (N,) of a text, and lengths: the number of ids in each line, including its end of line; empty for a stream.
 
-    line_ends: those of the text; read by line, every line has one.
+    line_ends: those in the text; by line, every line has one.
     """
 
     ids: np.ndarray
@@ -50,7 +50,7 @@ class Encoded:
         return len(self.ids)
 
     def parts(self, size: int) -> Iterator[np.ndarray]:
-        """The ids, so many at a time, as int64."""
+        """The ids in chunks of `size`, as int64."""
         for start in range(0, len(self.ids), size):
             yield self.ids[start : start + size].astype(np.int64)
             self.forget()
@@ -59,21 +59,21 @@ class Encoded:
         return EncodedLines(self.ids, self.lengths)
 
     def forget(self) -> None:
-        """Give back the memory of a file's pages that were read: the system keeps them while it has room, not on our account."""
+        """Release the mapped pages that were read: they stay in the page cache, but do not count as this process's memory."""
         if isinstance(self.ids.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             self.ids.base.madvise(mmap.MADV_DONTNEED)
 
 
 class EncodedLines(Sequence[np.ndarray]):
-    """The ids of each line, cut out of those of the text when they are asked for.
+    """The ids of each line, sliced on access.
 
-    lengths (lines,): ids of each.  Where every STRIDE-th line begins is known, so that a line costs hardly more than its length.
+    lengths (lines,): the number of ids of each.  The offset of every STRIDE-th line is stored, so memory is hardly more than that.
     """
 
     def __init__(self, ids: np.ndarray, lengths: np.ndarray):
         self.ids, self.lengths = ids, lengths
         sums = np.add.reduceat(lengths, np.arange(0, len(lengths), STRIDE), dtype=np.int64) if len(lengths) else np.empty(0, np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(sums)])
+        self.offsets = np.concatenate([[0], np.cumsum(sums)])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -82,35 +82,35 @@ class EncodedLines(Sequence[np.ndarray]):
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
         k = range(len(self))[i]
-        start = int(self.starts[k // STRIDE] + self.lengths[k - k % STRIDE : k].sum(dtype=np.int64))
+        start = int(self.offsets[k // STRIDE] + self.lengths[k - k % STRIDE : k].sum(dtype=np.int64))
         return self.ids[start : start + int(self.lengths[k])]
 
 
 def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    """The text as ids, read by stream or by line; those of a long text are kept in a file, where there is room for one."""
+    """Encode a text, read by stream or by line. The ids of a long text are stored in a file, if there is room for one."""
     folder = kernel_cache.writable_folder("texts") if text.digest and text.characters >= LARGE else None
     if folder is None:
-        return in_memory(tokenizer, text, by)
-    path = Path(folder) / f"{name_of(tokenizer, text, by)}.ids"
-    with contextlib.suppress(OSError, ValueError):  # there is none, or it is broken
+        return encode_in_memory(tokenizer, text, by)
+    path = Path(folder) / f"{cache_key(tokenizer, text, by)}.ids"
+    with contextlib.suppress(OSError, ValueError):  # missing or damaged
         os.utime(path)
-        return mapped(path)
-    remove_old(path.parent)
+        return map_file(path)
+    remove_unused(path.parent)
     try:
         write_atomically(path, lambda file: write(file, tokenizer, text, by))
-        return mapped(path)
-    except Unwritable:  # what cannot be kept is not kept
-        return in_memory(tokenizer, text, by)
+        return map_file(path)
+    except Unwritable:
+        return encode_in_memory(tokenizer, text, by)
 
 
-def name_of(tokenizer: Tokenizer, text: Text, by: str) -> str:
-    """One name for the text, the tokenizer, and what encodes the one with the other."""
-    given = [text.digest, by, tokenizer.to_dict(), kernel_cache.source_hash()]
-    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:32]
+def cache_key(tokenizer: Tokenizer, text: Text, by: str) -> str:
+    """A hash of the text, the tokenizer, and the code that encodes one with the other."""
+    key = [text.digest, by, tokenizer.to_dict(), kernel_cache.source_hash()]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
-def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, int], lengths: array) -> Iterator[np.ndarray]:
-    """The ids part by part, in the smallest dtype; counts characters, bytes and line ends, and adds the length of each line."""
+def encode_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, int], lengths: array) -> Iterator[np.ndarray]:
+    """The ids part by part, in the smallest dtype; updates counts, and appends the length of each line to lengths."""
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
     for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
@@ -126,61 +126,56 @@ def encoded_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, i
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text that are read, each with its end: blank ones are not, and the last has an end even if it lacks one."""
+    """The lines of a text, each including its end of line. Blank lines are skipped; a missing last end of line is added."""
     return [line + "\n" for line in text.split("\n") if line.strip()]
 
 
-def in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
-    counts, lengths = dict.fromkeys(COUNTED, 0), array("i")
-    ids = [np.empty(0, np.uint8), *encoded_parts(tokenizer, text, by, counts, lengths)]
+def encode_in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
+    counts, lengths = dict.fromkeys(COUNTS, 0), array("i")
+    ids = [np.empty(0, np.uint8), *encode_parts(tokenizer, text, by, counts, lengths)]
     return Encoded(np.concatenate(ids), np.array(lengths), **counts)
 
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
-    """Header, ids and lengths into an open file."""
-    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTED, 0), array("i"), 0, "|u1", 0
-    file.seek(HEADER)
-    for ids in encoded_parts(tokenizer, text, by, counts, lengths):
+    """Write header, ids and lengths to an open file."""
+    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTS, 0), array("i"), 0, "|u1", 0
+    file.seek(HEADER_SIZE)
+    for ids in encode_parts(tokenizer, text, by, counts, lengths):
         size, dtype, crc = size + len(ids), ids.dtype.str, zlib.crc32(ids.data, crc)
         file.write(ids.data)
     file.write(lengths)
     about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "crc": zlib.crc32(lengths, crc)}
-    head = json.dumps(about).encode().ljust(HEADER - 4)
+    header = json.dumps(about).encode().ljust(HEADER_SIZE - 4)
     file.seek(0)
-    file.write(head + zlib.crc32(head).to_bytes(4, "little"))
+    file.write(header + zlib.crc32(header).to_bytes(4, "little"))
 
 
-def mapped(path: Path) -> Encoded:
-    """What `write` wrote.  Raises OSError or ValueError where there is none, or it is cut off or damaged."""
+def map_file(path: Path) -> Encoded:
+    """Memory-map a file that `write` wrote.  Raises OSError or ValueError if it is missing, truncated or damaged."""
     with open(path, "rb") as file:
-        about = checked(file)
-        dtype, number = np.dtype(about["dtype"]), np.dtype("i")
+        about = verified_header(file)
+        dtype, length_dtype = np.dtype(about["dtype"]), np.dtype("i")
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    size = about["ids"] * dtype.itemsize
-    lengths = (
-        np.frombuffer(mapping, np.uint8, about["lines"] * number.itemsize, HEADER + size).view(number)
-        if about["lines"]
-        else np.empty(0, number)
-    )
-    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER), lengths, **about["counts"])
+    lengths = np.ndarray(about["lines"], length_dtype, mapping, HEADER_SIZE + about["ids"] * dtype.itemsize)
+    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER_SIZE), lengths, **about["counts"])
 
 
-def checked(file: IO[bytes]) -> dict[str, Any]:
-    """The header of a file.  Raises ValueError where header or contents do not match their checksums."""
-    head, crc = file.read(HEADER), 0
-    if zlib.crc32(head[:-4]).to_bytes(4, "little") != head[-4:]:
+def verified_header(file: IO[bytes]) -> dict[str, Any]:
+    """The header of a file.  Raises ValueError if the header or the contents do not match their checksums."""
+    header, crc = file.read(HEADER_SIZE), 0
+    if zlib.crc32(header[:-4]).to_bytes(4, "little") != header[-4:]:
         raise ValueError("the header is damaged")
-    about = json.loads(head[:-4])
-    while part := file.read(READ):
+    about = json.loads(header[:-4])
+    while part := file.read(READ_SIZE):
         crc = zlib.crc32(part, crc)
     if crc != about["crc"]:
         raise ValueError("the ids are damaged")
     return about
 
 
-def remove_old(folder: Path) -> None:
-    """Remove the files that nobody has used for a month."""
+def remove_unused(folder: Path) -> None:
+    """Remove the files that have not been used for a month."""
     for path in folder.glob("*.ids"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - MONTH:
+            if path.stat().st_mtime < time.time() - MAX_UNUSED:
                 path.unlink()

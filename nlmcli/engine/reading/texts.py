@@ -1,4 +1,4 @@
-"""The texts of a run, read part by part from their files as often as wanted: none stands in memory whole."""
+"""The texts of a run, read part by part from their files on every pass: no text is ever in memory as a whole."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ WORD = r"(?<![\w'’-])\w[\w'’-]*"
 
 @dataclass(frozen=True)
 class Text:
-    """What `read` yields, part by part.  characters: how many, at most.  digest: one for each content; "": not known."""
+    """The text that `read` yields in parts.  characters: their number, or an upper bound.  digest: identifies the content; "": unknown."""
 
     read: Callable[[], Iterator[str]]
     characters: int
@@ -35,20 +35,20 @@ class Text:
 
     def cut(self, start: int, stop: int) -> "Text":
         """The characters from start to stop."""
-        return Text(lambda: between(self.read(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
+        return Text(lambda: slice_parts(self.read(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
 
-    def side(self, last: bytes, held: bool, lines: int) -> "Text":
-        """The lines that train, or those held out: these have a digest up to `last`.  lines: how many different ones there are."""
+    def select_lines(self, last: bytes, held_out: bool, distinct: int) -> "Text":
+        """The held-out lines, whose digest is at most `last`, or the training lines.  distinct: their number without repeats."""
 
         def read() -> Iterator[str]:
             for part in cut(self.read(), AFTER_LINE_END):
-                yield "".join(f"{line}\n" for line in corpus.of_side(part.split("\n"), last, held))
+                yield "".join(f"{line}\n" for line in corpus.of_side(part.split("\n"), last, held_out))
 
-        return Text(lambda: filter(None, read()), self.characters if lines else 0, f"{self.digest} {last.hex()} {held}")
+        return Text(lambda: filter(None, read()), self.characters if distinct else 0, f"{self.digest} {last.hex()} {held_out}")
 
 
-def between(parts: Iterator[str], start: int, stop: int) -> Iterator[str]:
-    """The characters from start to stop of these parts."""
+def slice_parts(parts: Iterator[str], start: int, stop: int) -> Iterator[str]:
+    """The characters from start to stop of a text given in parts."""
     at = 0
     for part in parts:
         if piece := part[max(0, start - at) : max(0, stop - at)]:
@@ -59,43 +59,43 @@ def between(parts: Iterator[str], start: int, stop: int) -> Iterator[str]:
 
 
 def of_string(text: str) -> Text:
-    """A text that is given as a string, read as a file would be."""
+    """A string as a Text, normalized as the contents of a file are."""
     text = corpus.normalized(text)
     return Text(lambda: iter([text] if text else []), len(text))
 
 
 @dataclass(frozen=True)
 class Texts:
-    """A corpus cut into what is trained on and what is held out.  floor: nats of a perfect model on what is held out."""
+    """A corpus split into training and held-out text.  floor: nll of the held-out text, in nats, under the true distribution."""
 
     train: Text
     valid: Text
     floor: float | None = None
 
     def opening(self) -> str:
-        """A prompt: the first two or three words of what is held out, or, where nothing is, of what is trained on."""
-        start = beginning(self.valid)
-        _, _, rest = start.partition("\n")  # what is held out of a stream may begin within a word
-        text = rest.strip() or start.strip() or beginning(self.train).strip()
+        """A prompt: the first two or three words of the held-out text; of the training text if nothing is held out."""
+        start = first_part(self.valid)
+        _, _, rest = start.partition("\n")  # the held-out part of a stream may start in the middle of a word
+        text = rest.strip() or start.strip() or first_part(self.train).strip()
         words = re.search(rf"{WORD}(?: {WORD}){{1,2}}", text[:1000]) or re.search(WORD, text[:1000])
         return (words[0] if words else text.split("\n")[0])[:40]
 
 
-def beginning(text: Text) -> str:
-    """The first part of a text."""
+def first_part(text: Text) -> str:
+    """The first part of a text, "" if it is empty."""
     return next(iter(text), "")
 
 
 def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> Text:
-    """The texts of these files one after another, or the corpus that ships.  Raises InputError for what is not a text."""
+    """The concatenated files, or the corpus that ships with nlm.  Raises InputError for a file that is not text."""
     encoding = corpus.known_encoding(encoding)
     if not paths:
-        return scanned(partial(joined, [corpus.Source(corpus.shipped())], "utf-8"))
-    return scanned(partial(joined, [corpus.Source(path) for path in paths], encoding))
+        return scan(partial(concatenate, [corpus.Source(corpus.shipped())], "utf-8"))
+    return scan(partial(concatenate, [corpus.Source(path) for path in paths], encoding))
 
 
-def joined(sources: list[corpus.Source], encoding: str) -> Iterator[str]:
-    """The parts of all files, each file but the last ending with its line."""
+def concatenate(sources: list[corpus.Source], encoding: str) -> Iterator[str]:
+    """The parts of all files; an end of line is added between files where it is missing."""
     for source in sources:
         last = ""
         for last in corpus.parts(source, encoding):
@@ -104,8 +104,8 @@ def joined(sources: list[corpus.Source], encoding: str) -> Iterator[str]:
             yield "\n"
 
 
-def scanned(read: Callable[[], Iterator[str]]) -> Text:
-    """The text, read once: so it is known to be one, how long it is, and the SHA-256 of its UTF-8."""
+def scan(read: Callable[[], Iterator[str]]) -> Text:
+    """Read a text once, to validate it and find its length and the SHA-256 of its UTF-8 encoding."""
     characters, digest = 0, hashlib.sha256()
     for part in read():
         characters += len(part)
@@ -113,7 +113,7 @@ def scanned(read: Callable[[], Iterator[str]]) -> Text:
     return Text(read, characters, digest.hexdigest())
 
 
-def check_there(settings: Settings, command: str) -> None:
+def check_available(settings: Settings, command: str) -> None:
     """Raises InputError where a text of the settings came through stdin or a pipe, and is gone.  command: how to name a file anew."""
     for path in (*settings.corpus, settings.valid):
         if path == "-" or (path and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir())):
@@ -122,7 +122,7 @@ def check_there(settings: Settings, command: str) -> None:
 
 
 def read_texts(settings: Settings) -> Texts:
-    """Find the corpus of a run and hold a part out.  Raises InputError for what is not a text."""
+    """Read the corpus of a run and hold out a part.  Raises InputError for a file that is not text."""
     s = settings
     whole = read_corpus(s.corpus, s.encoding)
     if s.valid:
@@ -133,11 +133,11 @@ def read_texts(settings: Settings) -> Texts:
         return Texts(whole.cut(0, at), whole.cut(at, whole.characters), floor)
     lines = (line for part in cut(whole, AFTER_LINE_END) for line in part.split("\n"))
     last, train, valid = corpus.held_out(lines, s.valid_fraction)
-    return Texts(whole.side(last, False, train), whole.side(last, True, valid))
+    return Texts(whole.select_lines(last, False, train), whole.select_lines(last, True, valid))
 
 
 def floor_of(whole: Text) -> float | None:
-    """-ln P of the held-out tenth under the grammar that made the text, where the text is one that ships with nlm."""
+    """-ln P of the held-out tenth under the grammar that generated the text; None unless the text ships with nlm."""
     try:
         shipped = corpus.shipped().parent
     except InputError:

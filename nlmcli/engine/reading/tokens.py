@@ -1,4 +1,4 @@
-"""Counts of a text: tokens, types, and what the vocabulary leaves unknown."""
+"""Statistics of a text: tokens, types, and the rate of unknown tokens."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from nlmcli.text.tokenizer import Tokenizer, visible
 
 @dataclass(frozen=True)
 class Pieces:
-    """What one string falls into."""
+    """The tokens that a string is split into."""
 
     pieces: list[str]
 
@@ -29,7 +29,7 @@ class Pieces:
         return len(set(self.pieces))
 
     def visible(self) -> list[str]:
-        """The pieces with their blanks and line ends to be seen."""
+        """The pieces, with spaces and ends of line made visible."""
         return [visible(piece) for piece in self.pieces]
 
     def report(self) -> dict[str, Any]:
@@ -37,15 +37,14 @@ class Pieces:
 
 
 def pieces_of(string: str, fitted: Tokenizer) -> Pieces:
-    """The pieces of a string, before any vocabulary."""
+    """Split a string into pieces, before any is replaced by <unk>."""
     return Pieces(fitted.pieces(string.lower() if fitted.lowercase else string))
 
 
 def fit(settings: Settings, string: str | None = None) -> tuple[Text, Tokenizer]:
-    """The tokenizer that the settings name, and the text it was fitted on.
+    """The tokenizer of the settings, and the text it was fitted to.
 
-    The text is the corpus; or, where only the pieces of a string are asked for, that string, unless the tokenizer has to learn
-    from a corpus what pieces there are.
+    The text is the corpus, or the given string unless the tokenizer has to learn its pieces from a corpus.
     """
     s = settings
     known_encoding(s.encoding)
@@ -54,17 +53,17 @@ def fit(settings: Settings, string: str | None = None) -> tuple[Text, Tokenizer]
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:
-    """Write the tokenizer's file.  Raises InputError where it cannot be written, or its name does not say that it is JSON."""
+    """Write a tokenizer to a file.  Raises InputError if it cannot be written, or its name does not end in .json."""
     if path.suffix != saved.ENDING:
-        raise InputError(f"--out {path} does not end in {saved.ENDING}, as the file of a tokenizer does")
+        raise InputError(f"--out {path} does not end in {saved.ENDING}; give a file name that does")
     write_atomically(path, lambda file: file.write(saved.to_json(tokenizer).encode("utf-8", "backslashreplace")))
 
 
 def count(corpus: Text, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
-    """Tokens and types of a corpus (line ends apart), their ratio, the vocabulary and what it leaves unknown."""
-    everything = fitted if fitted.learned else type(fitted).fit(corpus, min_count=1, lowercase=fitted.lowercase)
-    line_ends = int(everything.counts[everything.newline])
-    counts = Counter({everything.piece(i): int(n) for i, n in enumerate(everything.counts) if n and i != everything.newline})
+    """Tokens and types of a corpus (ends of line counted separately), their ratio, vocabulary size and rate of <unk>."""
+    unlimited = fitted if fitted.learned else type(fitted).fit(corpus, min_count=1, lowercase=fitted.lowercase)
+    line_ends = int(unlimited.counts[unlimited.newline])
+    counts = Counter({unlimited.piece(i): int(n) for i, n in enumerate(unlimited.counts) if n and i != unlimited.newline})
     tokens = sum(counts.values())
     special = [] if fitted.unknown is None else list(dict.fromkeys((*fitted.reserved, fitted.line_end)))
     unknowns = int(fitted.counts[fitted.unknown]) if fitted.unknown is not None else 0

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all: beside the old one, onto the disk, then renamed over it."""
+"""Atomic writes: a temporary file in the same folder, fsync, then rename over the old file."""
 
 import contextlib
 import os
@@ -16,9 +16,9 @@ class Unwritable(InputError):
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """write(file) into a temporary file in the same folder, fsync and rename; what killed writers left there is removed.
+    """Call write(file) on a temporary file in the same folder, fsync and rename; also remove leftovers of killed writers.
 
-    Raises InputError where that fails; the old file is then as it was, and there is no temporary one.
+    Raises InputError if that fails; the old file is then unchanged, and the temporary file is removed.
     """
     if path.is_symlink():  # it stays, what it leads to is written
         path = Path(os.path.realpath(path))
@@ -38,8 +38,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        kept = f"; what {path} held before is still there, whole" if path.exists() else ""
-        raise Unwritable(f"cannot write {path} ({why}); make room, or give another folder{kept}") from None
+        kept = f"; the previous {path} is unchanged" if path.exists() else ""
+        raise Unwritable(f"cannot write {path} ({why}); free some disk space, or give another folder{kept}") from None
     sync_folder(path.parent)
 
 
@@ -55,8 +55,8 @@ def write_into(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the new name on the disk too. Where a system cannot do that, the file is whole all the same."""
-    if hasattr(os, "O_DIRECTORY"):  # Windows has no such thing
+    """fsync a folder, so that a rename is on disk too. Ignored where the system cannot do it: the file is complete anyway."""
+    if hasattr(os, "O_DIRECTORY"):  # not on Windows
         with contextlib.suppress(OSError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -66,22 +66,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files that processes now dead left beside a file, for this name or another of its kind."""
+    """Remove temporary files of dead processes from the folder of a file: those for names with the same suffix."""
     name = re.compile(rf"\..+{re.escape(path.suffix)}\.(\d+)\.tmp")
-    for found in path.parent.iterdir():
-        if (writer := name.fullmatch(found.name)) and not alive(int(writer[1])):
-            with contextlib.suppress(OSError):  # another writer was faster; or Windows: it is open
-                found.unlink()
+    for file in path.parent.iterdir():
+        if (match := name.fullmatch(file.name)) and not is_running(int(match[1])):
+            with contextlib.suppress(OSError):  # another writer removed it first; on Windows: it is open
+                file.unlink()
 
 
-def alive(process: int) -> bool:
-    """Whether there is a process of this number. Windows is not asked: there, what somebody writes cannot be removed."""
+def is_running(process: int) -> bool:
+    """Whether a process with this id is running. Always False on Windows, where an open file cannot be removed anyway."""
     if os.name == "nt":
         return False
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         pass
     return True

@@ -1,10 +1,10 @@
-"""A checkpoint is one .npz that `numpy.load` reads with allow_pickle=False.
+"""A checkpoint is an .npz file that `numpy.load` reads with allow_pickle=False.
 
-Parameters stand under their letters, everything else under a prefix (`optimizer.m`, `state.0.0`), and `about` is a JSON
-text: format version, model, sizes, tokenizer, settings, counters, and for each array the CRC-32 of its .npy (dtype, shape
-and bytes). That is the checksum by which the zip guards each of its members, `about` too; kept twice, it also tells whether
-all arrays are of one checkpoint. So whatever bit is turned, a file is refused, or it is one of those that say nothing (dates,
-attributes, the second copies of sizes and names) and the same arrays come back.
+Parameters are stored under their letters, everything else under a prefix (`optimizer.m`, `state.0.0`). `about` is a JSON
+string: format version, model, sizes, tokenizer, settings, counters, and for each array the CRC-32 of its .npy (dtype, shape
+and bytes). The zip stores the same checksum for each member, including `about`; the second copy also reveals arrays of another
+checkpoint. So whichever bit is flipped, either the file is refused, or the bit carries no information (dates, attributes, the
+second copies of sizes and names) and the arrays are unchanged.
 """
 
 import json
@@ -22,21 +22,21 @@ from nlmcli.errors import InputError
 
 FORMAT = 2  # 1 had no checksums; it is refused
 
-# What reading a file that is no zip of ours, or no longer a whole one, may raise; NotImplementedError is a RuntimeError.
+# What reading another kind of file, or a damaged one, may raise; NotImplementedError is a RuntimeError.
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile)
 
 
 class Damaged(InputError):
-    """A file that is not, or no longer, a whole checkpoint."""
+    """The file is not a checkpoint, or a truncated or damaged one."""
 
 
 def save(path: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write arrays by name, and what they are.  Raises InputError where that fails; what was there before is kept."""
+    """Write arrays by name, and their description.  Raises InputError if that fails; an existing file is then unchanged."""
     write_atomically(path, lambda file: write(file, arrays, about))
 
 
 def write(file: IO[bytes], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """The same into an open file."""
+    """The same, to an open file."""
     with zipfile.ZipFile(file, "w") as archive:
         checksums = {name: write_array(archive, name, value) for name, value in arrays.items()}
         write_array(archive, "about", np.array(json.dumps({"format": FORMAT, **about, "checksums": checksums})))
@@ -50,7 +50,7 @@ def write_array(archive: zipfile.ZipFile, name: str, value: np.ndarray) -> int:
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and what they are.  Raises Damaged for a file that is none or not whole, InputError for another format's."""
+    """The arrays and their description.  Raises Damaged for an invalid or damaged file, InputError for another format version."""
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             return read(archive, os.fstat(file.fileno()).st_size)
@@ -59,31 +59,31 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except InputError as error:
         raise type(error)(f"{path} {error}") from None
     except UNREADABLE as error:
-        raise Damaged(f"{path} is not a whole nlm checkpoint ({error or type(error).__name__})") from None
+        raise Damaged(f"{path} is not a valid nlm checkpoint ({error or type(error).__name__})") from None
 
 
 def read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays of a file of that size and what they are.  Raises InputError whose subject is the file, or one of UNREADABLE."""
+    """The arrays of a file of this size, and their description.  Raises InputError, worded to follow the path, or one of UNREADABLE."""
     about = json.loads(str(read_array(archive, "about", size)))
     if not isinstance(about, dict):
-        raise Damaged("is not a whole nlm checkpoint (it does not say what it is)")
+        raise Damaged("is not a valid nlm checkpoint (its description is no JSON object)")
     if about.get("format") != FORMAT:
         raise InputError(f"has checkpoint format {about.get('format')}; this nlm reads format {FORMAT}; train the model again")
     checksums = dict(about.pop("checksums"))
-    there = {name.removesuffix(".npy") for name in archive.namelist()} - {"about"}
-    for name in there ^ set(checksums):
-        raise Damaged(f"is damaged: array {name} is {'missing' if name in checksums else 'none of its own'}")
+    names = {name.removesuffix(".npy") for name in archive.namelist()} - {"about"}
+    for name in names ^ set(checksums):
+        raise Damaged(f"is damaged: array {name} is {'missing' if name in checksums else 'unexpected'}")
     return {name: read_array(archive, name, size, checksum) for name, checksum in checksums.items()}, about
 
 
 def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | None = None) -> np.ndarray:
-    """One array of a file of that size. Nothing is unpickled, and no more memory taken than the file is large.
+    """One array of a file of this size. Nothing is unpickled, and no more memory is allocated than the size of the file.
 
-    Raises Damaged where it does not match its checksum, one of UNREADABLE for what is no plain array.
+    Raises Damaged if it does not match its checksum, one of UNREADABLE if it is not a plain array.
     """
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
-        raise ValueError(f"{name} is packed in another way")
+        raise ValueError(f"{name} is compressed")
     try:
         data, matches = bytearray(archive.read(member)), checksum in (None, member.CRC)
     except zipfile.BadZipFile:
@@ -92,8 +92,8 @@ def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | N
         raise Damaged(f"is damaged: array {name} does not match its checksum")
     header = BytesIO(data[: 1 << 12])
     if np.lib.format.read_magic(header) != (1, 0):
-        raise ValueError(f"{name} is of another .npy version")
+        raise ValueError(f"{name} has an unsupported .npy version")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - header.tell():
-        raise ValueError(f"{name} is no array of numbers, or not of its size")
+        raise ValueError(f"{name} is not an array of numbers, or its size is wrong")
     return np.ndarray(shape, dtype, data, header.tell(), order="F" if fortran else "C")

@@ -1,4 +1,4 @@
-"""The YAML files of options: those that a user writes, and the one that every run keeps."""
+"""YAML files of options: those that a user writes, and the config.yaml of every run."""
 
 import re
 from pathlib import Path
@@ -35,15 +35,15 @@ Loader.add_constructor("decimal", lambda loader, node: int(node.value))
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, by the names of their fields.  Raises InputError where the file holds anything else."""
+    """The options in a YAML file, by field name.  Raises InputError if the file contains anything else."""
     try:
         given = yaml.load(path.read_bytes(), Loader)
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of a thirteenth month
-        raise InputError(f"{path} is no YAML ({' '.join(str(error).split())})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date in month 13
+        raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(given, dict):
-        raise InputError(f"{path} holds no options; write one a line, as in: hidden: 128")
+        raise InputError(f"{path} contains no options; write one per line, as in: hidden: 128")
     try:
         return options_of(given)
     except InputError as error:
@@ -51,6 +51,6 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def write_config(folder: Path, settings: Settings) -> None:
-    """The settings as a run's config.yaml."""
+    """Write the settings to the config.yaml of a run."""
     config = yaml.safe_dump(settings.to_dict(), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "config.yaml", lambda file: file.write(config.encode()))

@@ -1,4 +1,4 @@
-"""All that determines a run, by the names of the options. Same settings, same text, same bits; only --minutes depends on the clock."""
+"""The settings of a run, one field per option. Same settings and same text give the same bits, except with --minutes."""
 
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
@@ -12,88 +12,88 @@ from nlmcli.options import Listed, dashed, listed, long_name, option
 from nlmcli.registry import Registry
 from nlmcli.text.tokenizers import TOKENIZERS
 
-LENGTHS = ("steps", "epochs", "minutes")  # three ways to say how long to train
-COMMAND = ("config", "debug", "json", "out", "preset", "presets", "quiet", "resume", "threads")  # options that determine no bit
+LENGTHS = ("steps", "epochs", "minutes")  # of which at most one may be given
+COMMAND_OPTIONS = ("config", "debug", "json", "out", "preset", "presets", "quiet", "resume", "threads")  # do not affect the result
 
 of_text = partial(option, panel="Text")
 of_model = partial(option, panel="Model")
 of_training = partial(option, panel="Training", gradient=True)
 
-TOKENIZER = f"Tokenizer: {', '.join(TOKENIZERS.names())}, or a .json file; whitespace expects tokenized text."
-BY = "How the corpus is read: stream (one continuous text) or line (each line is an example of its own)."
-HELD_OUT = "Held-out fraction: validate on the end of a stream, or on so many of the distinct lines."
+TOKENIZER = f"Tokenizer: {', '.join(TOKENIZERS.names())}, or a .json file; whitespace expects text that is already tokenized."
+BY = "How the corpus is read: stream (one continuous text) or line (each line is a separate example)."
+HELD_OUT = "Fraction held out for validation: the end of a stream, or that share of the distinct lines."
 MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are not merged."
-SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 when validation stops improving."
-MINUTES = "Length in minutes, evaluations included; linear and cosine schedules then follow the clock."
+SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 after each evaluation without improvement."
+MINUTES = "Training length in minutes, including evaluations; linear and cosine schedules then follow the elapsed time."
 STEPS = "ten epochs, but at least 1,000 and at most 5,000 steps"
-PATIENCE = "Early stopping: end after N evaluations in a row without an improvement."
+PATIENCE = "Early stopping: stop after N consecutive evaluations without improvement."
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `nlm train`. None: the default of the model, the optimizer or the tokenizer."""
+    """The options of `nlm train`; None means the default of the model, the optimizer or the tokenizer."""
 
-    corpus: tuple[str, ...] = of_text((), "Text files, read one after another.", default_text="the corpus that ships with nlm")
+    corpus: tuple[str, ...] = of_text((), "Text files, concatenated in this order.", default_text="the corpus that ships with nlm")
 
     model: str = of_model("rnn", "Architecture: {names}.", "NAME", choices=MODELS)
 
-    valid: str | None = of_text(None, "Validate on this file.", "FILE", default_text="on a part of the corpus")
+    valid: str | None = of_text(None, "Validation text file.", "FILE", default_text="a held-out part of the corpus")
     valid_fraction: float = of_text(0.1, HELD_OUT, "X", least=0, below=1)
-    by: str = of_text("stream", BY, "WAY", choices=lambda: ("stream", "line"))
+    by: str = of_text("stream", BY, "MODE", choices=lambda: ("stream", "line"))
     encoding: str = of_text("utf-8", "Character encoding of the files.", "NAME")
     tokenizer: str = of_text("word", TOKENIZER, "NAME")
-    vocab_size: int | None = of_text(None, "Vocabulary size: rarer types become <unk>.", "N", default_text="no limit; bpe: 8192")
+    vocab_size: int | None = of_text(None, "Maximum vocabulary size: rarer types become <unk>.", "N", default_text="no limit; bpe: 8192")
     min_count: int | None = of_text(None, MIN_COUNT, "N", default_text="1; word, bpe: 2")
     lowercase: bool = of_text(False, "Lowercase the text.")
 
-    batch_size: int = of_training(32, "Batch size: sequences read side by side.", "B", least=1)
-    seq_len: int = of_training(64, "Sequence length for truncated back-propagation through time.", "T", least=1)
+    batch_size: int = of_training(32, "Batch size: sequences processed in parallel.", "B", least=1)
+    seq_len: int = of_training(64, "Sequence length of truncated back-propagation through time (BPTT).", "T", least=1)
     optimizer: str = of_training("adam", "Optimizer: {names}.", "NAME", choices=OPTIMIZERS)
-    lr: float | None = of_training(None, "Learning rate, at its peak.", "X", above=0, default_text="by optimizer and model")
+    lr: float | None = of_training(None, "Peak learning rate.", "X", above=0, default_text="depends on optimizer and model")
     schedule: str = of_training("cosine", SCHEDULE, "NAME", choices=lambda: list(DECAYS))
-    warmup: int = of_training(0, "Warm-up: steps until the learning rate reaches its peak.", "N", least=0)
-    clip: float = of_training(1.0, "Gradient clipping: largest global norm; 0 turns clipping off.", "X", least=0)
-    epochs: float | None = of_training(None, "Length in epochs, passes over the text.", "X", above=0)
-    steps: int | None = of_training(None, "Length in steps of one batch each.", "N", least=1, default_text=STEPS)
+    warmup: int = of_training(0, "Warm-up steps, over which the learning rate rises linearly to its peak.", "N", least=0)
+    clip: float = of_training(1.0, "Gradient clipping: maximum global norm; 0 disables clipping.", "X", least=0)
+    epochs: float | None = of_training(None, "Training length in epochs (passes over the training text).", "X", above=0)
+    steps: int | None = of_training(None, "Training length in steps, one batch each.", "N", least=1, default_text=STEPS)
     minutes: float | None = of_training(None, MINUTES, "X", above=0)
-    eval_every: int | None = of_training(None, "Evaluate every N steps; 0: never.", "N", least=0, default_text="ten times in all")
+    eval_every: int | None = of_training(None, "Evaluate every N steps; 0: never.", "N", least=0, default_text="ten times per run")
     patience: int | None = of_training(None, PATIENCE, "N", least=1)
-    seed: int = option(1, "Random seed: the same seed gives the same model, to the bit.", "N", panel="Training", least=0)
+    seed: int = option(1, "Random seed: the same seed gives the same model, bit for bit.", "N", panel="Training", least=0)
 
-    config: dict[str, Any] = field(default_factory=dict)  # the options of model and optimizer that were given
+    config: dict[str, Any] = field(default_factory=dict)  # the given options of model and optimizer
 
     @classmethod
     def of(cls, **given: Any) -> "Settings":
-        """Settings from options by the names of their fields, those of model and optimizer among them."""
+        """Settings from options by field name, including those of model and optimizer."""
         own = {each.name for each in fields(cls)}
         config = {name: value for name, value in given.items() if name not in own and value is not None}
         return cls(**{name: value for name, value in given.items() if name in own}, config=config)
 
     def by_field(self) -> dict[str, Any]:
-        """The options by the names of their fields; those left to model and optimizer are missing."""
+        """The options by field name, without those of model and optimizer that were not given."""
         return {name: value for name, value in vars(self).items() if name != "config"} | self.config
 
     def get(self, name: str) -> Any:
-        """The value of an option; None where it was left to the model or the optimizer."""
+        """The value of an option; None if it was left to the model or the optimizer."""
         return self.by_field().get(name)
 
     def check(self) -> None:
-        """Raises InputError for the first value that is out of range, unknown, or that of another model or optimizer."""
+        """Raises InputError for the first value that is out of range or unknown, or an option that the model or optimizer does not have."""
         for name, each in own_options().items():
             each.option.check(name, self.get(name))
         lengths = [dashed(name) for name in LENGTHS if self.get(name) is not None]
         if len(lengths) > 1:
-            raise InputError(f"{' and '.join(lengths)} each say how long to train; give one of them")
+            raise InputError(f"{' and '.join(lengths)} each set the training length; give only one of them")
         self.model_config(), self.optimizer_config()
         if not MODELS.get(self.model).neural:
-            self.check_counting()
+            self.refuse_gradient_options()
 
-    def check_counting(self) -> None:
-        """Raises InputError for an option of gradient descent, which a model that only counts does not use."""
+    def refuse_gradient_options(self) -> None:
+        """Raises InputError for an option of gradient descent, for a count-based model."""
         for name, each in options().items():
             if (each.option.gradient or each.owner == "optimizer") and self.get(name) not in (None, each.default):
                 has = ", ".join(map(dashed, listed(MODELS.get(self.model).Config)))
-                raise InputError(f"model {self.model} counts, and has no {dashed(name)}; its options: {has}")
+                raise InputError(f"model {self.model} is count-based and has no {dashed(name)}; its options: {has}")
 
     def model_config(self) -> Any:
         """The model's Config.  Raises InputError for an option that this model does not have."""
@@ -104,7 +104,7 @@ class Settings:
         return self.config_of("optimizer")
 
     def config_of(self, owner: str) -> Any:
-        """The Config of the class that the option `owner` names."""
+        """The Config of the class chosen by the option `owner`."""
         name, registry = self.get(owner), own_options()[owner].option.choices
         assert isinstance(registry, Registry)
         Config = registry.get(name).Config
@@ -117,56 +117,56 @@ class Settings:
         return Config(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """By the long names of the options, in the order of the help; those left to a default are missing."""
+        """The options by long name, in the order of the help, without those that are None."""
         given = {name: self.get(name) for name in options()}
         return {long_name(name): list(v) if isinstance(v, tuple) else v for name, v in given.items() if v not in (None, ())}
 
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> "Settings":
-        """Settings by the long names of the options.  Raises InputError for an unknown name, or a value of another kind."""
+        """Settings from options by long name.  Raises InputError for an unknown name or a value of the wrong type."""
         return cls.of(**options_of(given))
 
 
 @cache
 def own_options() -> dict[str, Listed]:
-    """The options that every run has."""
+    """The options that every run has, whichever its model and optimizer."""
     return {name: each for name, each in listed(Settings).items() if name != "config"}
 
 
 @cache
 def options() -> dict[str, Listed]:
-    """All options, in the order of the help: behind `model` those of the models, behind `optimizer` those of the optimizers."""
-    found: dict[str, Listed] = {}
+    """All options, in the order of the help: those of the models follow `model`, those of the optimizers follow `optimizer`."""
+    merged: dict[str, Listed] = {}
     for name, own in own_options().items():
         more = {name: own} | (member_options(own, own.option.choices) if isinstance(own.option.choices, Registry) else {})
-        if twice := found.keys() & more:
-            raise LookupError(f"two options are named {dashed(twice.pop())}; rename the field of one Config")
-        found |= more
-    return found
+        if duplicates := merged.keys() & more:
+            raise LookupError(f"two options are named {dashed(duplicates.pop())}; rename the field of one Config")
+        merged |= more
+    return merged
 
 
 def member_options(own: Listed, registry: Registry[Any]) -> dict[str, Listed]:
-    """The fields of the members' Configs, those that most members have first."""
-    found: dict[str, Listed] = {}
+    """The fields of all Configs in a registry, the most widely shared first."""
+    merged: dict[str, Listed] = {}
     for member, Class in registry.members().items():
         for name, each in listed(Class.Config).items():
-            known = found.get(name, each)
-            of = replace(known.option if known.option.help else each.option, panel=own.option.panel)
+            known = merged.get(name, each)
+            shared = replace(known.option if known.option.help else each.option, panel=own.option.panel)
             members = known.members | {member: each.default_text()}
             lacking = tuple(other for other in registry.names() if other not in members)
-            found[name] = replace(known, option=of, optional=True, default=None, owner=own.name, members=members, lacking=lacking)
-    return dict(sorted(found.items(), key=lambda item: -len(item[1].members)))
+            merged[name] = replace(known, option=shared, optional=True, default=None, owner=own.name, members=members, lacking=lacking)
+    return dict(sorted(merged.items(), key=lambda item: -len(item[1].members)))
 
 
 def options_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Options by the names of their fields, from their long names.
+    """Options by field name, from options by long name.
 
-    Raises InputError for an unknown name, or a value of another kind.
+    Raises InputError for an unknown name or a value of the wrong type.
     """
     known = {long_name(name): each for name, each in options().items()}
     for name in given:
-        if name in COMMAND:
-            raise InputError(f"option {name!r} is not kept with a run's; give it on the command line: --{name}")
+        if name in COMMAND_OPTIONS:
+            raise InputError(f"option {name!r} is not a setting of the run; give it on the command line: --{name}")
         if name not in known:
             raise InputError(f"unknown option {name!r}{suggest(str(name), known)}")
     return {known[name].name: known[name].value(value) for name, value in given.items()}

@@ -1,10 +1,10 @@
-"""Dynamic evaluation: the model goes on learning while it reads, a step of gradient descent for each segment of the text.
+"""Dynamic evaluation: the model keeps learning while it reads, by one step of gradient descent per segment of the text.
 
     segment s is scored with θ_s;   then θ_{s+1} = θ_s - η g,  g = dL_s/dθ
 
-L_s is the mean -ln P of the segment's tokens, and g is clipped as it was in training. What a text repeats, its names and its
-subject, becomes more probable on the way. No token is predicted from parameters or from a state that saw it: both are those
-of the tokens before. The parameters are a copy; the run stays as it is.  Mikolov et al. 2010; Krause et al. 2018
+L_s is the mean -ln P of the segment's tokens, and g is clipped as in training. Whatever recurs in a text, such as its names
+and its topic, becomes more probable. No token is predicted from parameters or a state that have seen it: both depend on
+earlier tokens only. The updates go to a copy of the parameters; the run is not changed.  Mikolov et al. 2010; Krause et al. 2018
 """
 
 from dataclasses import replace
@@ -21,17 +21,17 @@ from nlmcli.nn.params import Params
 from nlmcli.optim.base.clip import clip_scale
 from nlmcli.optim.sgd import SGD, Config
 
-RATE, SEGMENT = 0.03, 20  # η; tokens. Where a model reads by line, a segment ends with its line
+RATE, SEGMENT = 0.03, 20  # η; tokens. If a model reads by line, a segment ends with its line
 
 
 class Dynamic:
-    """What evaluation needs of a language model. It is to be given one segment of one text at a time."""
+    """A language model that learns from what it has scored, with the interface that evaluation needs: one segment of one text at a time."""
 
     def __init__(self, lm: LanguageModel, lr: float = RATE, segment: int = SEGMENT, threads: int = 1):
-        """Raises InputError for a model without gradients, or a rate or a length that is none."""
+        """Raises InputError for a model without gradients, or for a learning rate or segment length out of range."""
         if not lm.model.neural:
-            named = ", ".join(neural_names())
-            raise InputError(f"model {lm.settings.model} counts, and has no gradient to learn by; models that have: {named}")
+            neural = ", ".join(neural_names())
+            raise InputError(f"model {lm.settings.model} is count-based and has no gradients to learn from; --dynamic works with: {neural}")
         if not 0 < lr < np.inf:
             raise InputError(f"--dynamic-lr {lr} is out of range; give a number above 0")
         if segment < 1:
@@ -39,10 +39,10 @@ class Dynamic:
         self.trained, self.lr, self.segment = lm, lr, segment
         self.tokenizer, self.settings, self.about = lm.tokenizer, lm.settings, lm.about
         self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
-        self.begin()
+        self.reset()
 
-    def begin(self) -> None:
-        """Forget what was learnt while reading."""
+    def reset(self) -> None:
+        """Restore the trained parameters."""
         self.steps, self.lm = 0, replace(self.trained, P=Params(self.trained.P.shapes, self.trained.P.flat.copy()))
 
     def start(self, batch: int) -> State:
@@ -55,8 +55,8 @@ class Dynamic:
         return nll, rank, after
 
     def learn(self, batch: Batch, state: State) -> None:
-        """θ ← θ - η g, |g| at most what training allowed."""
-        _, length, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
+        """θ ← θ - η g, with |g| clipped as in training."""
+        _, norm, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
         self.steps += 1
-        scale = clip_scale(length, self.settings.clip)
+        scale = clip_scale(norm, self.settings.clip)
         self.sgd.step(self.lm.P.flat, self.G.flat, scale, self.lr, self.steps)

@@ -1,4 +1,4 @@
-"""Two language models as one: p = (1 - w) p_1 + w p_2, linear interpolation (Jelinek & Mercer 1980)."""
+"""A mixture of two language models: p = (1 - w) p_1 + w p_2, linear interpolation (Jelinek & Mercer 1980)."""
 
 import math
 from typing import Any
@@ -12,63 +12,64 @@ from nlmcli.nn.elementary import exp, largest, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.rank import rank_of
 
-HALVINGS = 40  # of the range in which the best weight lies
+BISECTIONS = 40  # of the interval that contains the best weight
 
 
 class Mixture:
-    """What evaluation needs of a language model. Its state is that of the one and that of the other."""
+    """Two language models with the interface that evaluation needs. The state is the pair of their states."""
 
-    def __init__(self, one: LanguageModel, other: LanguageModel, weight: float, name: str = "", fitted: bool = False):
-        """weight and name are the other's; fitted: the weight was found, not given.
+    def __init__(self, first: LanguageModel, second: LanguageModel, weight: float, name: str = "", fitted: bool = False):
+        """weight, name: of the second model; fitted: whether the weight was optimized rather than given.
 
-        Raises InputError where the two do not predict the same tokens, or for a weight that is none.
+        Raises InputError if the two do not predict the same tokens, or for a weight out of range.
         """
-        check(one, other)
+        check_compatible(first, second)
         if not 0 <= weight <= 1:
             raise InputError(f"a weight of {weight} is out of range; give a number from 0 to 1")
-        self.one, self.other, self.weight, self.name, self.fitted = one, other, weight, name, fitted
-        self.tokenizer, self.settings, self.about = one.tokenizer, one.settings, one.about
+        self.first, self.second, self.weight, self.name, self.fitted = first, second, weight, name, fitted
+        self.tokenizer, self.settings, self.about = first.tokenizer, first.settings, first.about
 
     def start(self, batch: int) -> Any:
-        return self.one.start(batch), self.other.start(batch)
+        return self.first.start(batch), self.second.start(batch)
 
     def score(self, x: np.ndarray, targets: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-        """nll and rank of the targets that are not padding, step by step, and the states after x.  x, targets (T,B)."""
-        pair, real = (self.one, self.other), targets >= 0
-        read = [lm.model.forward(lm.P, x, before) for lm, before in zip(pair, state, strict=True)]
-        h, y = [each[0][real] for each in read], targets[real]
+        """nll and rank of the targets that are not padding, in order of time steps, and the states after x.  x, targets (T,B)"""
+        pair, real = (self.first, self.second), targets >= 0
+        outputs = [lm.model.forward(lm.P, x, before) for lm, before in zip(pair, state, strict=True)]
+        h, y = [output[0][real] for output in outputs], targets[real]
         log_p, rank = np.empty((2, len(y))), np.empty(len(y), np.int32)
         for rows in blocks(len(y), len(self.tokenizer)):
-            z = [lm.model.logits(lm.P, each[rows]) for lm, each in zip(pair, h, strict=True)]
-            mix(*z, self.weight, y[rows], self.one.excluded, log_p[:, rows], rank[rows])
-        nll = -np.logaddexp(log_p[0] + logarithm(1 - self.weight), log_p[1] + logarithm(self.weight))
-        return nll, rank, tuple(each[1] for each in read)
+            z = [lm.model.logits(lm.P, hidden[rows]) for lm, hidden in zip(pair, h, strict=True)]
+            mix(*z, self.weight, y[rows], self.first.excluded, log_p[:, rows], rank[rows])
+        nll = -np.logaddexp(log_p[0] + log_weight(1 - self.weight), log_p[1] + log_weight(self.weight))
+        return nll, rank, tuple(output[1] for output in outputs)
 
 
-def check(one: LanguageModel, other: LanguageModel) -> None:
-    """Raises InputError where there is no token for token to mix."""
-    if one.tokenizer.rules() != other.tokenizer.rules():
-        names = [f"{lm.tokenizer.name} of {len(lm.tokenizer):,} types" for lm in (one, other)]
+def check_compatible(first: LanguageModel, second: LanguageModel) -> None:
+    """Raises InputError unless the two models have the same tokens and read a text in the same way."""
+    if first.tokenizer.rules() != second.tokenizer.rules():
+        names = [f"{lm.tokenizer.name} of {len(lm.tokenizer):,} types" for lm in (first, second)]
         raise InputError(
             f"the two runs do not have the same tokenizer ({names[0]}; {names[1]}); train both on the same text with the same options"
         )
-    if one.settings.by != other.settings.by:
-        raise InputError(f"one run reads by {one.settings.by}, the other by {other.settings.by}; train both with the same --by")
+    if first.settings.by != second.settings.by:
+        raise InputError(f"one run reads by {first.settings.by}, the other by {second.settings.by}; train both with the same --by")
 
 
-def logarithm(weight: float) -> float:
+def log_weight(weight: float) -> float:
+    """ln w, -∞ for w = 0."""
     return math.log(weight) if weight > 0 else -math.inf
 
 
-def best_weight(nll: np.ndarray, other_nll: np.ndarray) -> float:
-    """The weight of the other under which Σ ln((1 - w) p_1 + w p_2) is largest.  nll of the same tokens by each (N,).
+def best_weight(first_nll: np.ndarray, second_nll: np.ndarray) -> float:
+    """The weight w of the second model that maximizes Σ ln((1 - w) p_1 + w p_2).  nll of the same tokens by each model (N,)
 
-    The slope Σ (p_2 - p_1) / ((1 - w) p_1 + w p_2) only falls with w: the range in which it is 0 is halved.
+    The derivative Σ (p_2 - p_1) / ((1 - w) p_1 + w p_2) decreases with w: its root is found by bisection.
     """
-    with np.errstate(invalid="ignore"):  # what neither thinks possible says nothing
-        ratio = np.nan_to_num(np.exp(np.clip(nll.astype(float) - other_nll, -700, 700)), nan=1.0)
+    with np.errstate(invalid="ignore"):  # tokens that are impossible under both do not count
+        ratio = np.nan_to_num(np.exp(np.clip(first_nll.astype(float) - second_nll, -700, 700)), nan=1.0)
     low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         w = (low + high) / 2
         slope = ((ratio - 1) / (1 + w * (ratio - 1))).sum()
         low, high = (w, high) if slope > 0 else (low, w)
@@ -76,14 +77,14 @@ def best_weight(nll: np.ndarray, other_nll: np.ndarray) -> float:
 
 
 @kernel
-def mix(z, other, weight, targets, excluded, log_p, rank):
-    """log_p[0] and log_p[1]: ln p of each target by the one and by the other; rank: that of the mixture, without a token that is excluded.
+def mix(z1, z2, weight, targets, excluded, log_p, rank):
+    """log_p[0], log_p[1]: ln p of each target under each model; rank: under the mixture, without the token `excluded`.
 
-    z, other (N,V): the logits of both; z becomes the mixture, other what is exp of it.  targets (N,) -> log_p (2,N), rank (N,)
+    z1, z2 (N,V): the logits; overwritten, z1 by the mixture, z2 by its exponentials.  targets (N,) -> log_p (2,N), rank (N,)
     """
     for k in range(targets.size):
-        p, q, target = z[k], other[k], targets[k]
-        p_sum, q_sum = softmax_parts(p, target, log_p[0], k), softmax_parts(q, target, log_p[1], k)
+        p, q, target = z1[k], z2[k], targets[k]
+        p_sum, q_sum = exponentiate(p, target, log_p[0], k), exponentiate(q, target, log_p[1], k)
         a, b = p.dtype.type((1 - weight) / p_sum), p.dtype.type(weight / q_sum)
         for w in range(p.size):
             p[w] = a * p[w] + b * q[w]
@@ -91,11 +92,11 @@ def mix(z, other, weight, targets, excluded, log_p, rank):
 
 
 @kernel
-def softmax_parts(row, target, log_p, k):
-    """row becomes exp(row - max), log_p[k] the logarithm of the target's part of the sum.  -> the sum"""
-    top, at_target = largest(row), row[target]
+def exponentiate(row, target, log_p, k):
+    """The row of logits becomes exp(row - max), log_p[k] the target's log-softmax.  -> the sum of the row"""
+    row_max, target_logit = largest(row), row[target]
     for w in range(row.size):
-        row[w] = exp(row[w] - top)
+        row[w] = exp(row[w] - row_max)
     s = total(row)
-    log_p[k] = at_target - top - math.log(s)
+    log_p[k] = target_logit - row_max - math.log(s)
     return s

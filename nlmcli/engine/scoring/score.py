@@ -1,4 +1,4 @@
-"""What the -ln P of a text's tokens add up to, told in every unit."""
+"""The total -ln P of a text, in every unit."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,9 +13,9 @@ from nlmcli.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Score:
-    """The sums that every unit is made from.  nats: Σ -ln P;  *_known: the same without the tokens that are <unk>.
+    """The totals from which every unit is computed.  nats: Σ -ln P;  *_known: without the <unk> tokens.
 
-    line_ends: how many tokens of the text are; where they are not counted they are in none of the other figures.
+    top1, top5: accuracies.  line_ends: line ends among the tokens of the text; unless counted, no other figure includes them.
     """
 
     tokens: int
@@ -34,7 +34,7 @@ class Score:
     def report(self) -> dict[str, Any]:
         """Every unit, by stable names."""
         bits, known = self.nats / math.log(2), self.tokens - self.unknowns
-        without = self.nats_known / known if known else None
+        nats_per_known = self.nats_known / known if known else None
         return asdict(self) | {
             "nats_per_token": self.nats / self.tokens,
             "perplexity": perplexity(self.nats / self.tokens),
@@ -42,51 +42,51 @@ class Score:
             "bits_per_character": bits / self.characters,
             "bits_per_byte": bits / self.bytes,
             "unknown_rate": self.unknowns / self.tokens,
-            "nats_per_token_known": without,
-            "perplexity_known": None if without is None else perplexity(without),
-            "bits_per_token_known": None if without is None else without / math.log(2),
+            "nats_per_token_known": nats_per_known,
+            "perplexity_known": None if nats_per_known is None else perplexity(nats_per_known),
+            "bits_per_token_known": None if nats_per_known is None else nats_per_known / math.log(2),
         }
 
 
 def perplexity(nats_per_token: float) -> float:
-    """exp of the mean: among how many equally likely tokens the model would be as unsure.  inf where it is too large."""
+    """exp(mean -ln P): the number of equally likely tokens with the same uncertainty.  inf on overflow."""
     return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
 
 
 class Tally:
-    """Adds up tokens, -ln P and ranks, part by part.  eos: whether line ends are counted.
+    """Sums tokens, -ln P and ranks, part by part.  eos: whether line ends are counted.
 
-    A line end is a token of its own, but of merged bytes a token may be several, or have other white space too: it counts then.
+    A line end is <eos>, or a token that consists of line breaks only; a bpe token with other white space in it always counts.
     """
 
     def __init__(self, tokenizer: Tokenizer, eos: bool = True):
-        self.tokenizer, self.eos, self.line_ends, self.inside = tokenizer, eos, 0, 0
-        self.breaks = np.array([piece.count("\n") for piece in tokenizer.vocabulary])  # line breaks of each type
+        self.tokenizer, self.eos, self.line_ends, self.counted_breaks = tokenizer, eos, 0, 0
+        self.breaks = np.array([piece.count("\n") for piece in tokenizer.vocabulary])  # line breaks in each type
         self.is_line_end = self.breaks == np.array([len(piece) or -1 for piece in tokenizer.vocabulary])
         self.is_line_end[tokenizer.newline] = True
-        self.all, self.known = np.zeros((2, 4))  # tokens, nats, those that were the most probable, or among the first five
+        self.all, self.known = np.zeros((2, 4))  # tokens, nats, top-1 hits, top-5 hits
 
     def add(self, ids: np.ndarray, nll: np.ndarray, rank: np.ndarray) -> None:
         """ids, nll, rank (N,)"""
         line_end, known = self.is_line_end[ids], ids != self.tokenizer.unknown
         counted = np.full(len(ids), True) if self.eos else ~line_end
-        each = np.stack([np.ones(len(ids)), nll.astype(np.float64), known & (rank < 1), known & (rank < 5)])
+        values = np.stack([np.ones(len(ids)), nll.astype(np.float64), known & (rank < 1), known & (rank < 5)])
         self.line_ends += int(np.count_nonzero(line_end))
-        self.inside += int(self.breaks[ids[~line_end]].sum())
-        self.all += each[:, counted].sum(1)
-        self.known += each[:, counted & known].sum(1)
+        self.counted_breaks += int(self.breaks[ids[~line_end]].sum())
+        self.all += values[:, counted].sum(1)
+        self.known += values[:, counted & known].sum(1)
 
     def score(self, text: Encoded) -> Score:
-        """The score of the text whose tokens were added.  Raises InputError where none was counted."""
+        """The score of the text whose tokens were added.  Raises InputError if none was counted."""
         (tokens, nats, top1, top5), (known, nats_known, *tops_known) = self.all.tolist(), self.known.tolist()
         if not tokens:
             raise InputError(f"the text has no tokens {'' if self.eos else 'but line ends '}to score; give another")
-        left_out = 0 if self.eos else max(0, text.line_ends - self.inside)
+        excluded = 0 if self.eos else max(0, text.line_ends - self.counted_breaks)
         top1_known, top5_known = (top / known if known else None for top in tops_known)
         return Score(
             tokens=int(tokens),
-            characters=text.characters - left_out,
-            bytes=text.bytes - left_out,
+            characters=text.characters - excluded,
+            bytes=text.bytes - excluded,
             unknowns=int(tokens - known),
             nats=nats,
             nats_known=nats_known,

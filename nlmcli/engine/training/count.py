@@ -1,4 +1,4 @@
-"""A model that counts: the text is read once. The same files are left and the same records told as by a training in steps."""
+"""A run of a count-based model: one pass over the text, with the same files and the same records as a run of gradient descent."""
 
 import math
 import time
@@ -18,39 +18,39 @@ from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
 from nlmcli.engine.training.length import every
 from nlmcli.engine.training.metrics import Metrics, open_at
-from nlmcli.engine.training.progress import finite
+from nlmcli.engine.training.progress import finite_or_none
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, Started, Stepped
-from nlmcli.engine.training.runs import check_free, name_of, prompt_of, sample_of
+from nlmcli.engine.training.runs import check_unused, run_name, sample_text, suggested_prompt
 from nlmcli.engine.writing.generate import next_words
 from nlmcli.options import check_at_least
 
 
 class Counting:
-    """A run of one step. One thread does it, however many there are."""
+    """A run of a single step. It uses one thread, whatever `threads` is."""
 
     def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None):
         settings.check()
         check_at_least("threads", threads, 1, MOST_THREADS)
         self.settings = settings
-        with claimed(folder, name_of(settings)) as self.folder:
-            check_free(self.folder)
+        with claimed(folder, run_name(settings)) as self.folder:
+            check_unused(self.folder)
             self.dataset = read_dataset(settings)
         self.model = build(settings, self.dataset.tokenizer)
         self.tokens = int(self.dataset.tokenizer.counts.sum())
-        self.stop = False  # set it, and the run ends when all is counted
+        self.stop = False  # set to True to end the run after counting
         self.train_loss = self.valid_loss = math.nan
 
     def run(self) -> Iterator[Record]:
-        """Count, save, score what is held out, or, where nothing is, what was counted; tell how it went."""
+        """Count, save, and score the held-out text, or the training text if none is held out; yield records."""
         write_config(self.folder, self.settings)
-        yield self.started()
+        yield self.started_record()
         try:
             yield from self.count_and_score()
         finally:
             release(self.folder)
 
     def count_and_score(self) -> Iterator[Record]:
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         counted = self.count()
         self.lm.save(self.folder / "last.npz")
         yield counted
@@ -61,9 +61,9 @@ class Counting:
             yield from self.score()
         with open_at(self.folder / "metrics.csv", -1) as file:
             metrics = Metrics(file, every(1))
-            metrics.last = counted
-            metrics.row(*(None if math.isnan(loss) else loss for loss in (self.train_loss, self.valid_loss)))
-        yield self.finished(counted, time.perf_counter() - begun - compile_seconds, compile_seconds, interrupted)
+            metrics.last_step = counted
+            metrics.write_row(*(None if math.isnan(loss) else loss for loss in (self.train_loss, self.valid_loss)))
+        yield self.finished_record(counted, time.perf_counter() - start_time - compile_seconds, compile_seconds, interrupted)
 
     def count(self) -> Stepped:
         start = time.perf_counter()
@@ -77,7 +77,7 @@ class Counting:
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
 
     def warm_up(self) -> float:
-        """Have the kernels compiled, or read from the cache, by a token that is scored and one that is written.  -> seconds"""
+        """Compile the kernels, or load them from the cache, by scoring one token and predicting one.  -> seconds"""
         start = time.perf_counter()
         evaluate.score_text(self.lm, self.lm.tokenizer.piece(0) + "\n")
         next_words(self.lm, "", 1)
@@ -90,12 +90,13 @@ class Counting:
             return
         self.valid_loss = score.nats / score.tokens
         bits = score.nats / math.log(2) / score.characters
-        self.lm.about |= {"valid_loss": finite(self.valid_loss), "best": finite(self.valid_loss), "bits_per_character": finite(bits)}
+        valid_loss = finite_or_none(self.valid_loss)
+        self.lm.about |= {"valid_loss": valid_loss, "best": valid_loss, "bits_per_character": finite_or_none(bits)}
         for name in ("best.npz", "last.npz"):
             self.lm.save(self.folder / name)
-        yield Evaluated(1, math.nan, self.valid_loss, True, sample_of(self.lm))
+        yield Evaluated(1, math.nan, self.valid_loss, True, sample_text(self.lm))
 
-    def started(self) -> Started:
+    def started_record(self) -> Started:
         return Started(
             run=self.folder,
             model=self.settings.model,
@@ -108,19 +109,19 @@ class Counting:
             tokens_per_step=self.tokens,
             threads=1,
             lr=0.0,
-            prompt=prompt_of(self.dataset.texts, self.settings),
+            prompt=suggested_prompt(self.dataset.texts, self.settings),
         )
 
-    def finished(self, counted: Stepped, seconds: float, compile_seconds: float, interrupted: bool) -> Finished:
-        valid = None if math.isnan(self.valid_loss) else self.valid_loss
+    def finished_record(self, counted: Stepped, seconds: float, compile_seconds: float, interrupted: bool) -> Finished:
+        valid_loss = None if math.isnan(self.valid_loss) else self.valid_loss
         return Finished(
             run=str(self.folder),
             model=self.settings.model,
             parameters=self.lm.P.flat.size,
             steps=1,
             train_loss=self.train_loss,
-            valid_loss=valid,
-            perplexity=None if valid is None else evaluate.perplexity(valid),
+            valid_loss=valid_loss,
+            perplexity=None if valid_loss is None else evaluate.perplexity(valid_loss),
             floor_perplexity=evaluate.floor_perplexity(self.dataset.texts.floor, self.dataset.tokenizer, self.dataset.held_out),
             tokens_per_second=counted.tokens_per_second,
             seconds=seconds,

@@ -1,39 +1,39 @@
-"""How long a run is: so many steps, or so much time. Where a run is, is told by both: steps done, and seconds since it began."""
+"""The length of a run, in steps or in minutes. Its methods take the steps done and the seconds since the run started."""
 
 import math
 from collections.abc import Callable
 
 from nlmcli.engine.run.settings import Settings
 
-EPOCHS, LEAST, MOST = 10, 1000, 5000  # where no option says how long: epochs, but so many steps
+DEFAULT_EPOCHS, MIN_STEPS, MAX_STEPS = 10, 1000, 5000  # if no option gives the length: epochs, within these bounds in steps
 
-Due = Callable[[int, float], bool]  # (steps, seconds) -> whether it is time again
+Trigger = Callable[[int, float], bool]  # (steps, seconds) -> whether a recurring action is due
 
 
 class Steps:
-    """A run of so many steps."""
+    """A run of a given number of steps."""
 
     def __init__(self, steps: int, warmup: int = 0):
         self.steps, self.warmup = steps, warmup
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share of the steps after the warm-up that is done."""
+        """The completed fraction of the steps after the warm-up."""
         return (step - self.warmup) / max(1, self.steps - self.warmup)
 
-    def left(self, step: int, seconds: float) -> float:
-        """The seconds that are left, at the speed so far."""
+    def seconds_left(self, step: int, seconds: float) -> float:
+        """The remaining seconds, at the average speed so far."""
         return seconds / step * (self.steps - step)
 
-    def over(self, step: int, seconds: float) -> bool:
+    def is_complete(self, step: int, seconds: float) -> bool:
         return step >= self.steps
 
-    def times(self, n: int, since: float = 0.0) -> Due:
-        """Due n times, at equal distances."""
+    def evenly_spaced(self, n: int, elapsed: float = 0.0) -> Trigger:
+        """Due n times in the run, at equal intervals in steps."""
         return every(max(1, self.steps // n))
 
 
 class Minutes:
-    """A run of so much time, in which as many steps are taken as there is time for."""
+    """A run of a given duration, with as many steps as fit into it."""
 
     steps = None
 
@@ -41,38 +41,38 @@ class Minutes:
         self.seconds = 60 * minutes
 
     def progress(self, step: int, seconds: float) -> float:
-        """The share of the time that is used up."""
+        """The elapsed fraction of the time."""
         return min(1.0, seconds / self.seconds)
 
-    def left(self, step: int, seconds: float) -> float:
+    def seconds_left(self, step: int, seconds: float) -> float:
         return max(0.0, self.seconds - seconds)
 
-    def over(self, step: int, seconds: float) -> bool:
+    def is_complete(self, step: int, seconds: float) -> bool:
         return seconds >= self.seconds
 
-    def times(self, n: int, since: float = 0.0) -> Due:
-        """Due whenever another n-th of the time has gone by.  since: the seconds of a run that is resumed."""
-        done = int(self.progress(0, since) * n)
+    def evenly_spaced(self, n: int, elapsed: float = 0.0) -> Trigger:
+        """Due whenever another n-th of the time has passed.  elapsed: seconds of a resumed run so far."""
+        passed = int(self.progress(0, elapsed) * n)
 
-        def due(step: int, seconds: float) -> bool:
-            nonlocal done
-            before, done = done, int(self.progress(step, seconds) * n)
-            return done > before
+        def is_due(step: int, seconds: float) -> bool:
+            nonlocal passed
+            before, passed = passed, int(self.progress(step, seconds) * n)
+            return passed > before
 
-        return due
+        return is_due
 
 
 Length = Steps | Minutes
 
 
-def every(n: int) -> Due:
-    """Due every n steps; for n = 0 never."""
+def every(n: int) -> Trigger:
+    """Due every n steps; never for n = 0."""
     return lambda step, seconds: n > 0 and step % n == 0
 
 
 def length_of(s: Settings, steps_per_epoch: int) -> Length:
-    """As the options say; or ten epochs, but enough steps for a short text, and no more than a few minutes' worth of a long one."""
+    """The length that the options give; by default ten epochs, but at least MIN_STEPS and at most MAX_STEPS steps."""
     if s.minutes:
         return Minutes(s.minutes)
-    epochs = math.ceil(s.epochs * steps_per_epoch) if s.epochs else min(max(EPOCHS * steps_per_epoch, LEAST), MOST)
-    return Steps(s.steps or epochs, s.warmup)
+    epoch_steps = math.ceil(s.epochs * steps_per_epoch) if s.epochs else min(max(DEFAULT_EPOCHS * steps_per_epoch, MIN_STEPS), MAX_STEPS)
+    return Steps(s.steps or epoch_steps, s.warmup)

@@ -1,4 +1,4 @@
-"""How much memory there is, and how much of it a run needs."""
+"""The memory that training needs, and the memory that is available."""
 
 import os
 import re
@@ -11,33 +11,33 @@ from nlmcli.errors import InputError
 GB = 1e9
 
 
-def needed(parameters: int, remembered: int, shards: int) -> int:
-    """Bytes of θ, a gradient for each shard, and the optimizer's vectors, in single precision."""
-    return 4 * parameters * (1 + shards + remembered)
+def required(parameters: int, optimizer_states: int, shards: int) -> int:
+    """Bytes of θ, one gradient per shard, and the optimizer's state vectors, in float32."""
+    return 4 * parameters * (1 + shards + optimizer_states)
 
 
-def check(parameters: int, remembered: int, shards: int) -> int:
-    """The bytes that a run needs beside its batches.  Raises InputError where there are fewer."""
-    need, there = needed(parameters, remembered, shards), free()
-    if there is not None and need > there:
+def check(parameters: int, optimizer_states: int, shards: int) -> int:
+    """The bytes that a run needs, without its batches.  Raises InputError if fewer are available."""
+    needed, available = required(parameters, optimizer_states, shards), free()
+    if available is not None and needed > available:
         raise InputError(
-            f"{parameters:,} parameters need about {need / GB:,.1f} GB of memory to train, and {there / GB:,.1f} GB are free; "
+            f"training {parameters:,} parameters needs about {needed / GB:,.1f} GB of memory, but only {available / GB:,.1f} GB are free; "
             "lower --hidden, --embed, --layers, --vocab-size or --batch-size"
         )
-    return need
+    return needed
 
 
 def free() -> int | None:
-    """Bytes that this process may still take, within the limits of its container; None where the system does not tell."""
-    there = free_of_machine()
-    return there if there is None else int(min(there, memory_left()))
+    """Bytes that this process may still allocate, within the limits of its container; None if the system does not report it."""
+    of_machine = free_of_machine()
+    return of_machine if of_machine is None else int(min(of_machine, memory_left()))
 
 
 def free_of_machine() -> int | None:
-    """Bytes that a new process may take; None where the system does not tell."""
+    """Bytes available to a new process; None if the system does not report it."""
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        return int(found[1]) * 1024 if found else None
+        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(match[1]) * 1024 if match else None
     except OSError:
         pass
     try:
@@ -47,7 +47,7 @@ def free_of_machine() -> int | None:
 
 
 def peak() -> int | None:
-    """The most memory this process ever held, in bytes; None where the system does not tell."""
+    """Peak memory of this process (maximum resident set size) in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""metrics.csv: how a run went, a row for every two hundredth part of it and one for each evaluation."""
+"""metrics.csv, the training log of a run: one row for every 1/200 of its length, and one for each evaluation."""
 
 import csv
 import math
@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from nlmcli.engine.run.atomic import write_atomically
-from nlmcli.engine.training.length import Due
+from nlmcli.engine.training.length import Trigger
 from nlmcli.engine.training.records import Evaluated, Record, Stepped
 from nlmcli.errors import InputError
 
@@ -18,25 +18,25 @@ COLUMNS = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradie
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, by column; none where there is no such file. A last row that was cut off is left out.
+    """The rows of a metrics.csv, by column; an empty list if the file does not exist. A truncated last row is skipped.
 
-    Raises InputError for a file that nlm did not write so, such as one that a spreadsheet has saved.
+    Raises InputError for a file that nlm did not write like that, for example one that a spreadsheet has saved.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             head, *rows = list(csv.reader(file)) or [list(COLUMNS)]
     except FileNotFoundError:
         return []
-    except (ValueError, csv.Error):  # bytes that are no text, or no table
+    except (ValueError, csv.Error):  # not text, or not a table
         head, rows = [], []
     whole = [row for row in rows if is_row(row)]
     if tuple(head) != COLUMNS or whole != rows[: len(whole)] or len(rows) - len(whole) > 1:
-        raise InputError(f"{path} is not as nlm wrote it, a program may have saved it anew; move it away, and curves begin anew")
+        raise InputError(f"{path} is not as nlm wrote it; another program may have saved it; move it away to start a new one")
     return [dict(zip(COLUMNS, row, strict=True)) for row in whole]
 
 
 def is_row(row: list[str]) -> bool:
-    """Whether a row is whole: a step, and for each column a number or nothing."""
+    """Whether a row is complete: a step, and for each other column a number or nothing."""
     try:
         return len(row) == len(COLUMNS) and int(row[0]) >= 0 and all(not cell or math.isfinite(float(cell)) for cell in row[1:])
     except ValueError:
@@ -44,7 +44,7 @@ def is_row(row: list[str]) -> bool:
 
 
 def open_at(path: Path, step: int) -> TextIO:
-    """The file, open to be written on, with the rows of the first steps and no others. It is replaced whole, or left as it was."""
+    """The file, open for appending, with only the rows up to this step. It is replaced as a whole, or not at all."""
     text = StringIO(newline="")
     rows = csv.DictWriter(text, COLUMNS)
     rows.writeheader()
@@ -56,24 +56,24 @@ def open_at(path: Path, step: int) -> TextIO:
 class Metrics:
     """Writes the rows."""
 
-    def __init__(self, file: TextIO, due: Due, losses: Sequence[float] = ()):
-        """losses: of the steps since the last row that told of steps."""
-        self.file, self.due, self.losses = file, due, list(losses)
-        self.rows = csv.writer(file)
+    def __init__(self, file: TextIO, is_due: Trigger, losses: Sequence[float] = ()):
+        """is_due: when to write a row of steps.  losses: of the steps since the last such row."""
+        self.file, self.is_due, self.losses = file, is_due, list(losses)
+        self.writer = csv.writer(file)
 
     def write(self, record: Record) -> None:
-        """Note a step or an evaluation."""
+        """Log a step or an evaluation."""
         if isinstance(record, Stepped):
-            self.last = record
+            self.last_step = record
             self.losses.append(record.loss)
-            if self.due(record.step, record.seconds):
-                self.row(float(np.mean(self.losses)), None)
+            if self.is_due(record.step, record.seconds):
+                self.write_row(float(np.mean(self.losses)), None)
                 self.losses.clear()
         elif isinstance(record, Evaluated):
-            self.row(record.train_loss, record.valid_loss)
+            self.write_row(record.train_loss, record.valid_loss)
 
-    def row(self, train_loss: float | None, valid_loss: float | None) -> None:
-        r = self.last
-        numbers = (r.epoch, train_loss, valid_loss, r.lr, r.gradient_norm, r.tokens_per_second, r.seconds)
-        self.rows.writerow([r.step, *("" if x is None else f"{x:.6g}" for x in numbers)])
+    def write_row(self, train_loss: float | None, valid_loss: float | None) -> None:
+        r = self.last_step
+        values = (r.epoch, train_loss, valid_loss, r.lr, r.gradient_norm, r.tokens_per_second, r.seconds)
+        self.writer.writerow([r.step, *("" if x is None else f"{x:.6g}" for x in values)])
         self.file.flush()

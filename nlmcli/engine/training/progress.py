@@ -1,4 +1,4 @@
-"""What a run has counted so far. It is saved and restored whole, so that a resumed run goes on as if it had never stopped."""
+"""The counters of a run. They are saved and restored together, so that a resumed run continues as if it had never stopped."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -9,50 +9,50 @@ import numpy as np
 
 @dataclass
 class Progress:
-    """Counts of a run. Beside them, a run is determined by its settings, its text and what its learner remembers."""
+    """The counters of a run. With its settings, its text and the learner's state they determine how it continues."""
 
-    peak: float  # the learning rate at its peak; it falls when the run is rolled back, or by --schedule plateau
+    peak: float  # peak learning rate; lowered by a rollback, or by --schedule plateau
     step: int = 0
-    since: int = 0  # the step of the last evaluation
-    best: float = math.inf  # the lowest validation loss
-    waited: int = 0  # evaluations since then
+    since: int = 0  # step of the last evaluation
+    best: float = math.inf  # lowest validation loss
+    waited: int = 0  # evaluations since the best one
     stepping: float = 0.0  # seconds spent in steps
     evaluating: float = 0.0  # seconds of the last evaluation
     valid_loss: float | None = None  # of the last evaluation
     bits: float | None = None  # bits per character of the held-out text at the best evaluation
-    seconds: float = 0.0  # since the beginning
-    troubles: int = 0  # how often the run was rolled back
-    pending: int = 0  # losses that had no row in metrics.csv yet
+    seconds: float = 0.0  # since the start
+    troubles: int = 0  # number of rollbacks
+    pending: int = 0  # losses not yet in a row of metrics.csv
     losses: list[float] = field(default_factory=list)  # of every step
 
-    def stepped(self, loss: float, seconds: float) -> None:
-        """Take in a step and the seconds it took."""
+    def record_step(self, loss: float, seconds: float) -> None:
+        """Count a step, with its loss and duration."""
         self.step += 1
         self.losses.append(loss)
         self.stepping += seconds
 
-    def evaluated(self, valid_loss: float, bits: float) -> bool:
-        """Take in an evaluation, its loss in nats per token and its bits per character.  -> whether it is the best so far"""
-        better = valid_loss < self.best
+    def record_evaluation(self, valid_loss: float, bits: float) -> bool:
+        """Count an evaluation, with its loss in nats per token and its bits per character.  -> whether it is the best so far"""
+        is_best = valid_loss < self.best
         self.valid_loss, self.since = valid_loss, self.step
-        self.waited = 0 if better else self.waited + 1
-        if better:
+        self.waited = 0 if is_best else self.waited + 1
+        if is_best:
             self.best, self.bits = valid_loss, bits
-        return better
+        return is_best
 
     def to_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All of it, as a checkpoint holds it: arrays, and what is JSON."""
-        counts = asdict(self)
-        losses = np.array(counts.pop("losses"), np.float64)
-        return {"losses": losses}, counts | {"best": finite(self.best)}
+        """The counters as a checkpoint holds them.  -> arrays, values for JSON"""
+        counters = asdict(self)
+        losses = np.array(counters.pop("losses"), np.float64)
+        return {"losses": losses}, counters | {"best": finite_or_none(self.best)}
 
     @classmethod
-    def from_dict(cls, arrays: dict[str, np.ndarray], counts: dict[str, Any]) -> "Progress":
-        """What `to_dict` wrote."""
-        best = math.inf if counts["best"] is None else counts["best"]
-        return cls(**counts | {"best": best}, losses=arrays["losses"].tolist())
+    def from_dict(cls, arrays: dict[str, np.ndarray], counters: dict[str, Any]) -> "Progress":
+        """The inverse of `to_dict`."""
+        best = math.inf if counters["best"] is None else counters["best"]
+        return cls(**counters | {"best": best}, losses=arrays["losses"].tolist())
 
 
-def finite(value: float) -> float | None:
-    """The value, or None where it is infinite or not a number."""
+def finite_or_none(value: float) -> float | None:
+    """The value, or None if it is infinite or NaN."""
     return value if math.isfinite(value) else None

@@ -1,24 +1,24 @@
-"""The learning rate where none is given.
+"""The default learning rate.
 
-η = η_optimizer · c · (1000 / S)^p · min(1, 4 / E)      S steps, E epochs; c, p and whether E counts are the model's
+η = η_optimizer · c_model · (1000 / S)^0.35 · min(1, 4 / E)      S steps, E epochs
 
-The longer a run, the smaller the rate that ends lowest; and for the models that overfit it is smaller still where a short text
-is read many times. The constants were fitted to a grid of runs: tests/benchmarks/regret.py.
+The longer the run, the lower the best learning rate. For models that overfit (`overfits`), it is lower still when a short
+text is read many times. The constants are fitted to a grid of runs: tests/benchmarks/regret.py.
 """
 
 from nlmcli.engine.run.settings import Settings
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 
-STEPS, EPOCHS = 1000, 4
-TIMED_STEPS = 3000  # what --minutes is taken for, whose steps are not known before
+REFERENCE_STEPS, POWER, REFERENCE_EPOCHS = 1000, 0.35, 4
+ASSUMED_STEPS = 3000  # of a run with --minutes, whose number of steps is not known in advance
 
 
 def default_rate(settings: Settings, steps: int | None, steps_per_epoch: int) -> float:
-    """The learning rate for a run of that many steps; None: as many as its minutes allow."""
+    """The learning rate of a run if none is given.  steps: its length; None if it is given in minutes."""
     model, optimizer = MODELS.get(settings.model), OPTIMIZERS.get(settings.optimizer)
-    steps = steps or TIMED_STEPS
-    rate = optimizer.lr * model.lr_scale * (STEPS / steps) ** model.lr_power
+    steps = steps or ASSUMED_STEPS
+    rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** POWER
     if model.overfits:
-        rate *= min(1.0, EPOCHS * steps_per_epoch / steps)
+        rate *= min(1.0, REFERENCE_EPOCHS * steps_per_epoch / steps)
     return float(f"{rate:.2g}")

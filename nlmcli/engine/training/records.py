@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on."""
+"""The records that a training run yields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Started:
-    """Before the first step: what will be done."""
+    """Before the first step: the run and its sizes."""
 
     run: Path
     model: str
@@ -19,15 +19,15 @@ class Started:
     tokens_per_step: int
     threads: int
     lr: float
-    prompt: str  # words of the text to begin with, when it is done
-    memory: int | None = None  # bytes that parameters, gradients and the optimizer's memory need
-    memory_free: int | None = None  # bytes that there are; None: the system does not tell
-    resumed: int | None = None  # the step after which an earlier run goes on
+    prompt: str  # words of the text, to generate from after training
+    memory: int | None = None  # bytes of parameters, gradients and optimizer state
+    memory_free: int | None = None  # available bytes; None if the system does not report it
+    resumed: int | None = None  # the step from which a run is resumed
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """The kernels are there.  seconds: nearly none when they came from the cache.  step_seconds: what a step takes, as measured."""
+    """The kernels are compiled.  seconds: close to 0 if they came from the cache.  step_seconds: measured duration of a step."""
 
     seconds: float
     step_seconds: float | None = None
@@ -35,7 +35,7 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step was taken.  loss: nats per token of its batch, before the update."""
+    """A training step.  loss: nats per token of its batch, before the update."""
 
     step: int
     epoch: float
@@ -49,7 +49,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The held-out text was scored.  train_loss: mean since the evaluation before.  waited: evaluations since the best one."""
+    """An evaluation on the held-out text.  train_loss: mean since the previous evaluation.  waited: evaluations since the best one."""
 
     step: int
     train_loss: float
@@ -61,7 +61,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A loss that is no number, or far above that of guessing: the run went back to what it had saved, the rate was halved."""
+    """The loss was not finite or far worse than guessing: the run returned to its last checkpoint, with half the learning rate."""
 
     step: int
     loss: float
@@ -71,7 +71,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Finished:
-    """What `nlm train --json` prints."""
+    """The result of a run, as `nlm train --json` prints it."""
 
     run: str
     model: str

@@ -1,4 +1,4 @@
-"""What every run has, whether it learns step by step or counts: its texts, its folder, and what it tells at the end."""
+"""What neural and count-based runs share: folder, samples, prompt and floor perplexity."""
 
 import itertools
 from pathlib import Path
@@ -15,23 +15,23 @@ from nlmcli.errors import InputError
 SHIPPED_PROMPT = "students opened their"
 
 
-def sample_of(lm: LanguageModel) -> str:
-    """A few words as the model writes them."""
+def sample_text(lm: LanguageModel) -> str:
+    """A short text sampled from the model, for the log."""
     length = 120 if lm.tokenizer.name in ("char", "byte") else 30
     ids = np.array(list(itertools.chain(*generate(lm, length=length, seed=lm.settings.seed, sampling=Sampling(0.8)))))
     return lm.tokenizer.decode(ids)
 
 
-def prompt_of(texts: Texts, settings: Settings) -> str:
+def suggested_prompt(texts: Texts, settings: Settings) -> str:
     return texts.opening() if settings.corpus else SHIPPED_PROMPT
 
 
-def name_of(settings: Settings) -> str:
-    """What a run's folder is named after where none is given: the corpus and the model."""
+def run_name(settings: Settings) -> str:
+    """The name of a run without --out: its corpus and its model."""
     return f"{Path(settings.corpus[0]).stem if settings.corpus else 'students'}-{settings.model}"
 
 
-def check_free(folder: Path) -> None:
-    """Raises InputError where a folder holds a run already."""
+def check_unused(folder: Path) -> None:
+    """Raises InputError if a folder already holds a run."""
     if (folder / "last.npz").exists():
-        raise InputError(f"{folder} holds a run already; go on with --resume, or give another --out")
+        raise InputError(f"{folder} already holds a run; continue it with --resume, or give another --out")

@@ -1,4 +1,4 @@
-"""Several runs beside each other: what each is, how far it came, and how its losses went."""
+"""A comparison of runs: model, size, best validation loss, and validation curve of each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.language_model import RUNS
 from nlmcli.engine.training.metrics import read_rows
-from nlmcli.engine.viewing.pictures import new_figure, save_figure
+from nlmcli.engine.viewing.figures import new_figure, save_figure
 from nlmcli.errors import InputError
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run; what is not known is None.
+    """One run; unknown values are None.
 
-    held_out: a digest of the text that its losses are about.  valid: (seconds, nats per token of that) of every evaluation.
+    held_out: a digest of the text that its losses refer to.  valid: (seconds, nats per token of that text) of every evaluation.
     """
 
     run: str
@@ -30,20 +30,20 @@ class Run:
 
 
 def compare(paths: tuple[Path, ...] = ()) -> list[Run]:
-    """These runs, or all under ./runs, the best first.  Raises InputError where there is none."""
+    """The runs in these folders, by default all under ./runs, best first.  Raises InputError if there is none."""
     folders = list(paths) or sorted(path.parent for path in RUNS.glob("*/last.npz"))
     if not folders:
         raise InputError(f"no run under ./{RUNS}; train one with: nlm train")
-    return sorted(map(read, folders), key=lambda run: merit(run))
+    return sorted(map(read, folders), key=lambda run: sort_key(run))
 
 
-def merit(run: Run) -> tuple[bool, float]:
-    """Fewer bits per character first: that unit alone does not depend on the tokenizer."""
+def sort_key(run: Run) -> tuple[bool, float]:
+    """Bits per character, ascending: nats per token depend on the tokenizer. Runs without validation come last."""
     return run.bits_per_character is None, run.bits_per_character or 0.0
 
 
 def read(folder: Path) -> Run:
-    """What a run's folder says about it.  Raises InputError where it is none."""
+    """Read a run from its folder.  Raises InputError if there is no checkpoint."""
     _, about = checkpoint.load(folder / "last.npz")
     rows = read_rows(folder / "metrics.csv")
     return Run(
@@ -61,7 +61,7 @@ def read(folder: Path) -> Run:
 
 
 def save_plot(runs: list[Run], path: Path) -> None:
-    """The validation curves as a picture.  Raises InputError where it cannot be drawn."""
+    """Plot the validation curves to a file.  Raises InputError if they cannot be plotted."""
     figure = new_figure(path, (8, 5))
     axes = figure.add_subplot(xlabel="seconds", ylabel="validation loss (nats per token)")
     for run in runs:

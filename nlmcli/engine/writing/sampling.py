@@ -1,6 +1,6 @@
-"""The distribution that the next token is drawn from.
+"""The distribution that the next token is sampled from.
 
-p_i = softmax(z / temperature)_i, kept only where every filter keeps it, and divided by what is left
+p_i = softmax(z / temperature)_i, set to 0 where a filter removes token i, then normalized
 """
 
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ import numpy as np
 from nlmcli.nn.activations import softmax
 from nlmcli.options import listed, option
 
-TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0 is greedy."
-TOP_P = "Nucleus sampling: draw from the fewest tokens that together have probability P."
-MIN_P = "Min-p sampling: draw from tokens at least P times as probable as the most probable one."
-HUGE = 1e300  # the largest logit
-REPETITION_PENALTY = "Repetition penalty: above 1, tokens that occur in the text already become less probable."
+TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0: greedy."
+TOP_P = "Nucleus sampling: sample from the smallest set of tokens whose total probability reaches P."
+MIN_P = "Min-p sampling: sample from tokens at least P times as probable as the most probable one."
+HUGE = 1e300  # the largest penalized logit
+REPETITION_PENALTY = "Repetition penalty: above 1, tokens that already occur in the text become less probable."
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.  temperature 1: as the model says; below 1: surer; 0 or greedy: always the most probable.
+    """How the next token is chosen.  temperature 1: the model's distribution; below 1: sharper; 0 or greedy: the most probable token.
 
-    repetition_penalty r: the logits of tokens that stand in the text already are divided by r where they are positive and
-    multiplied by r where they are negative (Keskar et al. 2019).
+    repetition_penalty r: the logits of tokens that already occur in the text are divided by r if positive and multiplied by
+    r if negative (Keskar et al. 2019).
     """
 
     temperature: float = option(1.0, TEMPERATURE, "X", least=0)
-    top_k: int | None = option(None, "Top-k sampling: draw from the K most probable tokens only.", "K", least=1)
+    top_k: int | None = option(None, "Top-k sampling: sample from the K most probable tokens.", "K", least=1)
     top_p: float | None = option(None, TOP_P, "P", above=0, most=1)
     min_p: float | None = option(None, MIN_P, "P", above=0, most=1)
     greedy: bool = option(False, "Greedy decoding: always take the most probable token.")
@@ -37,8 +37,8 @@ class Sampling:
         for name, each in listed(Sampling).items():
             each.option.check(name, each.value(getattr(self, name)))
 
-    def shape(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
-        """The distribution that is drawn from.  z (B,V) logits, seen (B,V): in the text already -> p (B,V) float64, rows sum to 1."""
+    def probabilities(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
+        """The distribution to sample from.  z (B,V) logits, seen (B,V): tokens already in the text -> p (B,V) float64, rows sum to 1."""
         z = z.astype(np.float64)
         with np.errstate(over="ignore"):  # however small a temperature or penalty is, what it makes of a logit stays finite
             if seen is not None and self.repetition_penalty != 1:
@@ -58,7 +58,7 @@ class Sampling:
 
 
 def keep_most_probable(p: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """p with only the k-th most probable entries kept where keep[..., k] holds; equals in the order of their ids."""
+    """p (B,V) with the k-th most probable entry set to 0 unless keep[..., k]; ties in the order of their ids."""
     order = np.argsort(-p, axis=1, kind="stable")
     kept = np.zeros_like(p)
     np.put_along_axis(kept, order, np.take_along_axis(p, order, 1) * keep, 1)

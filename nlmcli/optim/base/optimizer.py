@@ -1,4 +1,4 @@
-"""What every optimizer is."""
+"""The base class of every optimizer, and options that several share."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,15 +12,15 @@ ALL = slice(None)
 
 beta1 = partial(option, help="β₁: decay rate of the running mean of gradients.", metavar="X", least=0, below=1)
 beta2 = partial(option, help="β₂: decay rate of the running mean of squared gradients.", metavar="X", least=0, below=1)
-epsilon = partial(option, help="ε: keeps a division from being by zero.", metavar="X", least=0)
-weight_decay = partial(option, help="Weight decay, decoupled: the share of η by which weights shrink in a step.", metavar="X", least=0)
+epsilon = partial(option, help="ε: avoids division by zero.", metavar="X", least=0)
+weight_decay = partial(option, help="Decoupled weight decay λ: each step multiplies the weights by 1 - η λ.", metavar="X", least=0)
 
 
 class Optimizer:
-    """A rule that changes θ by its gradient, and what the rule remembers from step to step.
+    """A rule that updates θ by its gradient, with the state that it keeps from step to step.
 
-    A subclass says its equation, `Config` (its constants), `lr` (a learning rate that works to begin with),
-    `remembers` (the names of the vectors it keeps beside θ) and `step`.
+    A subclass defines its equation, `Config` (its constants), `lr` (a learning rate to start from),
+    `remembers` (the names of its state vectors, each as long as θ) and `step`.
     """
 
     Config: ClassVar[type]
@@ -28,30 +28,30 @@ class Optimizer:
     remembers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, size: int, dtype: Any = np.float32, decayed: Sequence[slice] = ()):
-        """decayed: the parts of θ that weight decay shrinks, in order, where the rule has any."""
+        """decayed: the slices of θ that weight decay shrinks, in order; ignored by rules without weight decay."""
         self.config = config
         self.memory = {name: np.zeros(size, dtype) for name in self.remembers}
-        self.ends = [end for part in decayed for end in (part.start, part.stop)] + [size]
+        self.boundaries = [end for part in decayed for end in (part.start, part.stop)] + [size]
 
     def step(self, theta: np.ndarray, g: np.ndarray, scale: float, lr: float, t: int, part: slice = ALL) -> None:
-        """Change θ (in place) by the gradient scale · g.  t counts steps from 1.  part: of the vectors; threads share them out."""
+        """Update θ in place by the gradient scale · g.  t: number of the step, from 1.  part: the slice to update, one per thread."""
         raise NotImplementedError
 
     def wants_curvature(self, t: int) -> bool:
-        """Whether `measure` is to be called before step t."""
+        """Whether `measure` must be called before step t."""
         return False
 
     def measure(self, g: np.ndarray, n: int, part: slice = ALL) -> None:
-        """Take in the gradient g of the mean loss of n tokens that were drawn from the model's own predictions."""
+        """Update the curvature estimate by the gradient g of the mean loss of n tokens sampled from the model's own predictions."""
         raise NotImplementedError
 
-    def stretches(self, part: slice, kept: float) -> Iterator[tuple[slice, float]]:
-        """What a part of θ consists of, in order, with the factor of each before the step: kept where it is decayed, else 1."""
-        if kept == 1:
-            yield part, kept
+    def decay_factors(self, part: slice, decay: float) -> Iterator[tuple[slice, float]]:
+        """The pieces of a part of θ, in order, each with the factor to apply before the step: `decay` if it is decayed, else 1."""
+        if decay == 1:
+            yield part, decay
             return
-        start, stop, _ = part.indices(self.ends[-1])
-        for k, end in enumerate(self.ends):
+        start, stop, _ = part.indices(self.boundaries[-1])
+        for k, end in enumerate(self.boundaries):
             if start < (end := min(end, stop)):
-                yield slice(start, end), kept if k % 2 else 1.0
+                yield slice(start, end), decay if k % 2 else 1.0
                 start = end

@@ -1,16 +1,16 @@
-"""How the learning rate goes over a run.
+"""Learning rate schedules.
 
-lr(t) = peak · min(1, t / warmup) · decay(progress),   progress = share of the run after the warm-up that is done
+lr(t) = peak · min(1, t / warmup) · decay(progress),   progress = completed fraction of the run after the warm-up
 
-plateau goes by validation instead: a quarter of the rate whenever an evaluation is no better than the best before it.
-Mikolov et al. 2010 halve theirs so.
+plateau follows the validation loss instead: it divides the rate by four whenever an evaluation does not improve on the best
+before. Mikolov et al. 2010 halve it.
 """
 
 import math
 from collections.abc import Callable
 
 FLOOR = 0.1  # linear and cosine end at a tenth of the peak
-FALL = 4  # what plateau divides by
+PLATEAU_DIVISOR = 4
 
 DECAYS: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
@@ -21,18 +21,18 @@ DECAYS: dict[str, Callable[[float], float]] = {
 
 
 class Schedule:
-    """The learning rates of one run, step by step. The peak is handed in: it may fall on the way."""
+    """The learning rate of each step of a run. The peak is an argument, since it may fall during the run."""
 
     def __init__(self, name: str, warmup: int = 0):
-        """name: one of DECAYS.  warmup: steps until the peak is reached."""
+        """name: one of DECAYS.  warmup: number of warm-up steps, after which the peak is reached."""
         self.name, self.decay, self.warmup = name, DECAYS[name], warmup
 
     def rate(self, peak: float, step: int, progress: float) -> float:
-        """The learning rate of a step (0-based), when that share of the run is done."""
+        """The learning rate of a step (0-based) at this progress."""
         if step < self.warmup:
             return peak * (step + 1) / self.warmup
         return peak * self.decay(progress)
 
-    def peak_after(self, peak: float, step: int, better: bool) -> float:
-        """The peak after an evaluation, which plateau lowers where it was not better; during the warm-up it does not count."""
-        return peak / FALL if self.name == "plateau" and not better and step > self.warmup else peak
+    def peak_after(self, peak: float, step: int, improved: bool) -> float:
+        """The peak after an evaluation: plateau lowers it if the loss has not improved, except during the warm-up."""
+        return peak / PLATEAU_DIVISOR if self.name == "plateau" and not improved and step > self.warmup else peak

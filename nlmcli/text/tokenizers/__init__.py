@@ -1,4 +1,4 @@
-"""One tokenizer a file."""
+"""One tokenizer per file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKENIZERS: Registry[Tokenizer] = Registry("tokenizer", __name__, "nlmcli.text.t
 
 
 def from_dict(saved: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that `to_dict` wrote.  Raises InputError for anything else."""
+    """The tokenizer saved by `to_dict`.  Raises InputError for anything else."""
     if not isinstance(saved, dict) or not isinstance(saved.get("name"), str):
-        raise InputError("a saved tokenizer needs a 'name'; give a dictionary that to_dict() made")
+        raise InputError("a saved tokenizer needs a 'name'; give a dictionary returned by to_dict()")
     return TOKENIZERS.get(saved["name"]).from_dict(saved)

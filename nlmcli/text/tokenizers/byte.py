@@ -1,4 +1,4 @@
-"""Bytes: the 256 ids are the bytes of the text in UTF-8, so nothing is ever unknown."""
+"""Bytes: the ids are the UTF-8 bytes of the text, so nothing is ever unknown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlmcli.errors import InputError
-from nlmcli.text.tokenizer import Ids, Tokenizer, Writer
+from nlmcli.text.tokenizer import DecodeStream, Ids, Tokenizer
 
-Decoder = codecs.getincrementaldecoder("utf-8")
+Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def printable(byte: int) -> str:
@@ -21,16 +21,16 @@ def printable(byte: int) -> str:
 
 
 def utf8(text: str) -> npt.NDArray[np.uint8]:
-    """text -> its bytes in UTF-8; a lone surrogate gets the three bytes it would have."""
+    """text -> its UTF-8 bytes; a lone surrogate is encoded as three bytes."""
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
 
 
-class ByteWriter(Writer):
-    """Bytes -> text; a byte that may begin a character waits for the next."""
+class ByteDecodeStream(DecodeStream):
+    """Bytes -> text; the bytes of an incomplete character are held back."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__(tokenizer)
-        self.decoder = Decoder("replace")
+        self.decoder = Utf8Decoder("replace")
 
     def add(self, i: int) -> str:
         return self.decoder.decode(self.bytes_of(i))
@@ -41,14 +41,14 @@ class ByteWriter(Writer):
     def rest(self) -> str:
         return self.decoder.decode(b"", final=True)
 
-    def copy(self) -> Writer:
+    def copy(self) -> DecodeStream:
         other = type(self)(self.tokenizer)
         other.decoder.setstate(self.decoder.getstate())
         return other
 
 
 class Byte(Tokenizer):
-    """Tokens are bytes. The vocabulary does not depend on the text, only the counts do."""
+    """Tokens are bytes. Only the counts depend on the training text, not the vocabulary."""
 
     name: ClassVar[str] = "byte"
     line_end: ClassVar[str] = printable(ord("\n"))
@@ -63,18 +63,18 @@ class Byte(Tokenizer):
         min_count: int | None = None,
         lowercase: bool = False,
     ) -> Tokenizer:
-        """The 256 bytes and their counts in the text.  Raises InputError for another size or a min_count."""
+        """The 256 bytes and their counts in the text.  Raises InputError for any other vocab_size or min_count."""
         if vocab_size not in (None, 256):
-            raise InputError(f"vocab-size {vocab_size} does not suit the byte tokenizer; its types are always 256")
+            raise InputError(f"vocab-size {vocab_size} does not apply to the byte tokenizer, which always has 256 types; leave it out")
         if min_count not in (None, 1):
-            raise InputError(f"min-count {min_count} does not suit the byte tokenizer; it knows every byte")
+            raise InputError(f"min-count {min_count} does not apply to the byte tokenizer, to which no byte is unknown; leave it out")
         counts = np.zeros(256, np.int64)
         for part in cls.parts(text, lowercase):
             counts += np.bincount(utf8(part), minlength=256)
         return cls(cls.reserved, counts, lowercase=lowercase)
 
     def pieces(self, text: str) -> list[str]:
-        """The bytes of the text, in printable form."""
+        """The bytes of the text in printable form."""
         return [self.vocabulary[i] for i in self.encode(text)]
 
     def encode(self, text: str) -> Ids:
@@ -82,8 +82,8 @@ class Byte(Tokenizer):
         return utf8(text.lower() if self.lowercase else text).astype(np.int32)
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """ids -> text; bytes that are no UTF-8, such as half a character, give U+FFFD."""
-        return self.checked(ids).astype(np.uint8).tobytes().decode("utf-8", "replace")
+        """ids -> text; invalid UTF-8, such as an incomplete character, becomes U+FFFD."""
+        return self.check_ids(ids).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
-    def writer(self) -> Writer:
-        return ByteWriter(self)
+    def writer(self) -> DecodeStream:
+        return ByteDecodeStream(self)

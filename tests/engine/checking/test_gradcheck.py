@@ -1,4 +1,4 @@
-"""Gradcheck itself: it must fail for every bug that is planted, and its worked examples must be right."""
+"""The gradient check itself: it must fail for every planted bug, and its worked examples must be correct."""
 
 import json
 import re
@@ -20,71 +20,71 @@ WINDOW, EMBEDDING = ("nn/window.py", "--layer", "window", "--model", "window"), 
 ATTENTION, LAYERNORM = ("nn/attention.py", "--layer", "attention"), ("nn/layernorm.py", "--layer", "layernorm")
 TRANSFORMER = ("models/transformer.py", "--model", "transformer")
 
-# what goes wrong: (where, and how that is checked; what stands there; the bug)
+# description: (file and options of gradcheck, correct code, bug)
 BUGS = {
-    "the first step gets no gradient": (RNN, "    drows = np.zeros(", "    da[0] = 0\n    drows = np.zeros("),
-    "h_t in place of h_{t-1}": (RNN, "hs[:T]", "hs[1:]"),
+    "no gradient for the first time step": (RNN, "    drows = np.zeros(", "    da[0] = 0\n    drows = np.zeros("),
+    "h_t instead of h_{t-1}": (RNN, "hs[:T]", "hs[1:]"),
     "1 - h² is missing": (RNN, " * (one - h[j] * h[j])", ""),
-    "a buffer that does not start at zero": (RNN, "np.zeros_like(hs[0]) if", "np.ones_like(hs[0]) if"),
+    "a buffer not initialized to zero": (RNN, "np.zeros_like(hs[0]) if", "np.ones_like(hs[0]) if"),
     "a transposed weight": (RNN, "pack(Wh.T)", "pack(Wh)"),
-    "c_t in place of c_{t-1}": (LSTM, "dc[j] * c_before[j]", "dc[j] * c[j]"),
-    "no gradient through the memory": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
-    "an embedding's buffer that does not start at zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
-    "a softmax whose sum does not change": (ATTENTION, "(d[j] - mean)", "d[j]"),
-    "scores that are not scaled on the way back": (ATTENTION, "d[j] = scale * p[j]", "d[j] = p[j]"),
-    "a mean that does not move with its row": (LAYERNORM, "(d[j] - mean - hat", "(d[j] - hat"),
-    "dropout on one way only": (TRANSFORMER, "d = kept(dx, keep.a[l])", "d = dx"),
-    "a weight's gradient is forgotten": (WINDOW, "multiply(out[:, H:].T, da, dW1, accumulate=True)", "pass"),
+    "c_t instead of c_{t-1}": (LSTM, "dc[j] * c_before[j]", "dc[j] * c[j]"),
+    "no gradient through the cell state": (LSTM, "dc[j] += dh[j]", "dc[j] = dh[j]"),
+    "an embedding gradient not initialized to zero": (EMBEDDING, "np.zeros(shape, de.dtype)", "np.ones(shape, de.dtype)"),
+    "no gradient through the sum of the softmax": (ATTENTION, "(d[j] - mean)", "d[j]"),
+    "no scaling of the scores in the backward pass": (ATTENTION, "d[j] = scale * p[j]", "d[j] = p[j]"),
+    "no gradient through the mean": (LAYERNORM, "(d[j] - mean - hat", "(d[j] - hat"),
+    "dropout only in the forward pass": (TRANSFORMER, "d = masked(dx, keep.a[l])", "d = dx"),
+    "a missing weight gradient": (WINDOW, "multiply(out[:, H:].T, da, dW1, accumulate=True)", "pass"),
 }
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A copy of the package that may be damaged."""
-    root = tmp_path_factory.mktemp("house")
+def package_copy(tmp_path_factory):
+    """A copy of the package to plant bugs in.  -> its parent folder"""
+    root = tmp_path_factory.mktemp("package")
     shutil.copytree(Path(nlmcli.__file__).parent, root / "nlmcli", ignore=shutil.ignore_patterns("__pycache__"))
     return root
 
 
-def checked(process, house, *what):
-    """gradcheck with the copied package -> exit code, {(of, name) of what is wrong}."""
-    done = process("gradcheck", "--json", *what, path=house, env={"NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+def run_gradcheck(process, package_copy, *options):
+    """gradcheck with the copied package -> exit code, {(of, name) of each wrong gradient}."""
+    done = process("gradcheck", "--json", *options, path=package_copy, env={"NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.stderr == ""
     document = json.loads(done.stdout)
     assert document["passed"] == all(row["passed"] for row in document["rows"])
     return done.returncode, {(row["of"], row["name"]) for row in document["rows"] if not row["passed"]}
 
 
-def test_the_package_as_it_is_passes(process, house):
-    assert checked(process, house) == (0, set())
+def test_the_unmodified_package_passes(process, package_copy):
+    assert run_gradcheck(process, package_copy) == (0, set())
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_fails(process, house, bug):
-    (name, *what), right, wrong = BUGS[bug]
-    file = house / "nlmcli" / name
+def test_a_planted_bug_fails(process, package_copy, bug):
+    (name, *options), correct, buggy = BUGS[bug]
+    file = package_copy / "nlmcli" / name
     source = file.read_text()
-    assert source.count(right) == 1, f"{name} was rewritten; say here where to plant: {bug}"
-    file.write_text(source.replace(right, wrong))
+    assert source.count(correct) == 1, f"{name} was rewritten; update BUGS: {bug}"
+    file.write_text(source.replace(correct, buggy))
     try:
-        code, found = checked(process, house, *what)
+        code, wrong = run_gradcheck(process, package_copy, *options)
     finally:
         file.write_text(source)
     assert code == 1
-    assert found
+    assert wrong
 
 
 def square(x):
     return x * x, x
 
 
-def damaged(damage):
-    """y = x² with something done to its gradient."""
+def square_pair(damage):
+    """y = x² with a damaged gradient."""
     return Pair("square", square, lambda dy, x: (damage(2 * x * dy),), lambda rng: (rng.normal(size=(3, 2)),))
 
 
 DAMAGES = {
-    "a factor": lambda dx: 1.001 * dx,
+    "a wrong factor": lambda dx: 1.001 * dx,
     "a NaN": lambda dx: np.where(np.arange(6).reshape(3, 2) == 4, np.nan, dx),
     "an infinity": lambda dx: np.where(np.arange(6).reshape(3, 2) == 0, np.inf, dx),
     "a wrong shape": lambda dx: dx.T,
@@ -93,15 +93,15 @@ DAMAGES = {
 }
 
 
-def test_a_right_gradient_passes():
-    (row,) = gradcheck.check_pair(damaged(lambda dx: dx))
+def test_a_correct_gradient_passes():
+    (row,) = gradcheck.check_pair(square_pair(lambda dx: dx))
     assert row.passed and row.error < 1e-8 and row.shape == (3, 2) and (row.of, row.name) == ("square", "x")
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_gradient_fails(damage, monkeypatch, capsys):
-    pair = damaged(DAMAGES[damage])
+    pair = square_pair(DAMAGES[damage])
     assert [row.passed for row in gradcheck.check_pair(pair)] == [False]
     gradcheck.all_pairs()
     monkeypatch.setitem(PAIRS, "square", pair)
@@ -112,42 +112,40 @@ def test_a_damaged_gradient_fails(damage, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["passed"] is False
 
 
-def test_checking_leaves_parameters_as_they_were():
-    kept = []
+def test_checking_leaves_the_inputs_unchanged():
+    inputs = []
 
     def example(rng):
-        kept.append(rng.normal(size=4))
-        return (kept[0],)
+        inputs.append(rng.normal(size=4))
+        return (inputs[0],)
 
     gradcheck.check_pair(Pair("square", square, lambda dy, x: (2 * x * dy,), example))
-    np.testing.assert_array_equal(kept[0], np.random.default_rng(0).normal(size=4))
+    np.testing.assert_array_equal(inputs[0], np.random.default_rng(0).normal(size=4))
 
 
-def test_only_arrays_of_floats_have_a_gradient():
+def test_only_float_arrays_are_differentiable():
     assert is_differentiable(np.zeros(2, np.float32))
     assert not any(map(is_differentiable, (np.zeros(2, int), 1.0, None, [1.0])))
 
 
-def test_float32_is_checked_with_a_tolerance_of_its_own():
+def test_float32_has_its_own_tolerance():
     rows = list(gradcheck.check(layer="linear", dtype="float32"))
     assert all(row.passed for row in rows) and max(row.error for row in rows) > 1e-6
 
 
-def test_the_inputs_of_a_pair_are_all_of_one_precision():
-    """Those within a tuple too."""
-    past, keep = gradcheck.of_dtype((np.zeros(2), np.array([1, 2])), "float32")
+def test_all_inputs_of_a_pair_have_one_dtype():
+    """Those inside a tuple too."""
+    past, keep = gradcheck.to_dtype((np.zeros(2), np.array([1, 2])), "float32")
     assert past.dtype == np.float32 and keep.dtype == np.int64
     assert all(row.passed for row in gradcheck.check(layer="attention", dtype="float32"))
 
 
-def test_a_sharp_bend_is_no_wrong_gradient_and_a_wrong_one_stays_wrong():
+def test_high_curvature_does_not_fail_a_correct_gradient_and_a_wrong_one_still_fails():
     x = np.array([0.001, -0.002, 0.003])
 
     def check(factor):
-        with_error = gradcheck.rows(
-            "tanh", {"x": (x, factor * 400 / np.cosh(400 * x) ** 2)}, lambda: np.tanh(400 * x).sum(), "float64", 1e-6
-        )
-        return with_error[0]
+        rows = gradcheck.rows("tanh", {"x": (x, factor * 400 / np.cosh(400 * x) ** 2)}, lambda: np.tanh(400 * x).sum(), "float64", 1e-6)
+        return rows[0]
 
     assert check(1.0).passed
     assert not check(1.0001).passed
@@ -164,7 +162,7 @@ def test_a_trained_run_is_checked(run):
 
 
 @pytest.mark.parametrize("options", [{"layer": "liner"}, {"model": "rn"}, {"dtype": "float16", "layer": "linear"}])
-def test_an_unknown_name_is_said_with_one_that_is_near(options):
+def test_an_unknown_name_is_refused_with_a_suggestion(options):
     with pytest.raises(InputError, match=r"did you mean '(linear|rnn|float32|float64)'"):
         list(gradcheck.check(**options))
 
@@ -180,7 +178,7 @@ def test_every_factor_equals_its_numeric_value(name):
         np.testing.assert_allclose(value, numeric, rtol=1e-8, atol=1e-8, err_msg=what)
 
 
-def test_the_neuron_by_hand():
+def test_the_neuron_matches_the_chain_rule_by_hand():
     lines = {what: value for what, value, _ in example("neuron")}
     h = np.tanh(0.4)
     o = np.tanh(-0.6 * h)
@@ -189,7 +187,7 @@ def test_the_neuron_by_hand():
     assert lines["L after the update"] < lines["L = 1/2 (y - o)^2"]
 
 
-def test_the_softmax_of_the_lecture():
+def test_the_softmax_matches_the_lecture():
     lines = [(what, value) for what, value, _ in example("softmax")]
     p = {what[2:].split("]")[0]: value for what, value in lines if what.startswith("p[") and "exp" in what}
     assert {word: f"{value:.{3 if word == 'cars' else 2}f}" for word, value in p.items()} == {
@@ -200,7 +198,7 @@ def test_the_softmax_of_the_lecture():
     assert dict(lines)["L after the update"] < dict(lines)["L = -ln p[books], the target is books"]
 
 
-def test_the_linear_layer_through_its_jacobian_is_the_two_products():
+def test_the_jacobians_of_the_linear_layer_equal_the_two_products():
     lines = {what: value for what, value, _ in example("linear")}
     np.testing.assert_allclose(lines["dL/dX through the Jacobian"], lines["dL/dX = dL/dY W^T"], atol=1e-12)
     np.testing.assert_allclose(lines["dL/dW through the Jacobian"], lines["dL/dW = X^T dL/dY"], atol=1e-12)
@@ -209,7 +207,7 @@ def test_the_linear_layer_through_its_jacobian_is_the_two_products():
 
 
 @pytest.mark.parametrize("name", ["neuron", "linear", "softmax"])
-def test_an_example_is_printed_and_as_json(name, capsys):
+def test_an_example_as_text_and_as_json(name, capsys):
     assert main(["gradcheck", "--example", name]) == 0
     out = capsys.readouterr().out
     assert "numeric" in out and "-0.000000" not in out and not re.search(r"-0\.0+(\s|$)", out)

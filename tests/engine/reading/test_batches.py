@@ -1,4 +1,4 @@
-"""From ids to batches."""
+"""Token ids to batches."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ def epoch_of(data, epoch=0):
     return [data.batch(epoch * data.steps_per_epoch + k) for k in range(data.steps_per_epoch)]
 
 
-# one long text
+# stream
 
 
 @given(N=st.integers(1, 80), B=SIZE, T=SIZE, epoch=st.integers(0, 3))
-def test_a_stream_reads_every_token_of_a_track_once_and_in_order(N, B, T, epoch):
+def test_a_stream_reads_every_token_of_each_column_once_and_in_order(N, B, T, epoch):
     ids = np.arange(1, N + 1, dtype=np.int32)
     if N < B:
-        with pytest.raises(InputError, match=f"{N} tokens.*--batch-size"):
+        with pytest.raises(InputError, match=f"{N} training tokens.*--batch-size"):
             Stream(ids, NEWLINE, B, T)
         return
     data = Stream(ids, NEWLINE, B, T)
@@ -34,20 +34,20 @@ def test_a_stream_reads_every_token_of_a_track_once_and_in_order(N, B, T, epoch)
     assert data.tokens == y.size == B * length
     np.testing.assert_array_equal(y.T.ravel(), ids[: B * length])
     np.testing.assert_array_equal(x.T.ravel(), [NEWLINE, *ids[: B * length - 1]])
-    np.testing.assert_array_equal(x[1:], y[:-1])  # x is y, shifted
+    np.testing.assert_array_equal(x[1:], y[:-1])  # x is y shifted by one
     assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
     assert all(len(batch.x) <= T for batch in batches) and x.dtype == y.dtype == np.int64
 
 
 @pytest.mark.parametrize(("B", "T", "steps"), [(1, 12, 1), (1, 1, 12), (12, 1, 1), (12, 5, 1), (1, 100, 1)])
-def test_a_stream_of_one_track_and_of_the_whole_corpus(B, T, steps):
+def test_a_stream_with_extreme_batch_sizes_and_sequence_lengths(B, T, steps):
     data = Stream(np.arange(1, 13), NEWLINE, B, T)
     assert data.steps_per_epoch == steps
     assert sum(batch.y.size for batch in epoch_of(data)) == 12
     assert data.batch(0).x[0, 0] == NEWLINE
 
 
-def test_too_short_a_corpus_names_a_batch_size_that_works():
+def test_the_error_for_a_short_corpus_gives_a_batch_size_that_works():
     with pytest.raises(InputError, match="lower --batch-size to 3 or less"):
         Stream(np.arange(7), NEWLINE, 8, 4)
     Stream(np.arange(7), NEWLINE, 3, 4)
@@ -55,13 +55,13 @@ def test_too_short_a_corpus_names_a_batch_size_that_works():
 
 @given(order=st.permutations(range(8)), kind=st.sampled_from(["stream", "lines"]))
 @settings(max_examples=30)
-def test_a_batch_depends_on_nothing_but_its_step(order, kind):
-    def fresh():
+def test_a_batch_depends_only_on_its_step(order, kind):
+    def make():
         if kind == "stream":
             return Stream(np.arange(1, 40), NEWLINE, 3, 4)
         return Lines([np.arange(1, 2 + i % 7) for i in range(11)], NEWLINE, 3, 4, seed=1)
 
-    data, expected = fresh(), [fresh().batch(step) for step in range(8)]
+    data, expected = make(), [make().batch(step) for step in range(8)]
     for step in order:
         batch = data.batch(step)
         np.testing.assert_array_equal(batch.x, expected[step].x)
@@ -69,16 +69,16 @@ def test_a_batch_depends_on_nothing_but_its_step(order, kind):
         assert batch.fresh == expected[step].fresh
 
 
-# line by line
+# lines
 
 
 def numbered(lengths):
-    """Lines whose tokens say where they stand: line i is 100 i + 1, 100 i + 2, ..."""
+    """Lines whose tokens encode their positions: line i is 100 i + 1, 100 i + 2, ..."""
     return [100 * i + np.arange(1, n + 1) for i, n in enumerate(lengths)]
 
 
-def read(data, epoch=0):
-    """The lines of an epoch as they are read: (x, y) of each column, its segments joined."""
+def read_epoch(data, epoch=0):
+    """The lines of an epoch in reading order: (x, y) of each column, with its segments joined."""
     done, open_x, open_y = [], [], []
 
     def close():
@@ -97,19 +97,19 @@ def read(data, epoch=0):
 
 
 @given(lengths=st.lists(st.integers(1, 23), min_size=1, max_size=20), B=SIZE, T=SIZE, epoch=st.integers(0, 2))
-def test_every_line_is_read_once_an_epoch_whole_and_from_its_start(lengths, B, T, epoch):
+def test_every_line_is_read_completely_and_once_per_epoch(lengths, B, T, epoch):
     lines = numbered(lengths)
     data = Lines(lines, NEWLINE, B, T, seed=3)
-    found = read(data, epoch)
-    assert len(found) == len(lines) and data.tokens == sum(lengths)
-    for x, y in found:
+    pairs = read_epoch(data, epoch)
+    assert len(pairs) == len(lines) and data.tokens == sum(lengths)
+    for x, y in pairs:
         np.testing.assert_array_equal(y, lines[y[0] // 100])
         np.testing.assert_array_equal(x, [NEWLINE, *y[:-1]])
-    assert sorted(y[0] // 100 for _, y in found) == list(range(len(lines)))
+    assert sorted(y[0] // 100 for _, y in pairs) == list(range(len(lines)))
 
 
 @given(lengths=st.lists(st.integers(1, 23), min_size=1, max_size=20), B=SIZE, T=SIZE)
-def test_padding_stands_at_the_end_only_and_no_batch_is_empty(lengths, B, T):
+def test_padding_is_only_at_the_end_and_no_batch_is_empty(lengths, B, T):
     for batch in epoch_of(Lines(numbered(lengths), NEWLINE, B, T, seed=3)):
         real = batch.y != PADDING
         assert batch.x.shape == batch.y.shape and batch.x.shape[0] <= T and batch.x.shape[1] <= B
@@ -118,17 +118,17 @@ def test_padding_stands_at_the_end_only_and_no_batch_is_empty(lengths, B, T):
         assert (batch.x >= 0).all()
 
 
-def test_a_long_line_goes_on_where_its_segment_ended():
+def test_a_long_line_continues_in_the_next_segment():
     first, second, third = epoch_of(Lines(numbered([8]), NEWLINE, 4, 3, seed=1))
     assert [batch.fresh for batch in (first, second, third)] == [True, False, False]
     assert [batch.y.T.tolist() for batch in (first, second, third)] == [[[1, 2, 3]], [[4, 5, 6]], [[7, 8]]]
     assert [batch.x.T.tolist() for batch in (first, second, third)] == [[[0, 1, 2]], [[3, 4, 5]], [[6, 7]]]
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_each_epoch_and_each_seed_has_its_own_order():
     def order(seed, epoch):
         data = Lines(numbered([5] * 30), NEWLINE, 4, 8, seed)
-        return [int(y[0]) // 100 for _, y in read(data, epoch)]
+        return [int(y[0]) // 100 for _, y in read_epoch(data, epoch)]
 
     assert order(1, 0) == order(1, 0)
     assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4

@@ -1,4 +1,4 @@
-"""Texts read part by part: the same, to the bit, as a text that stands in memory whole; and their ids in a mapped file."""
+"""Texts read part by part give the same result, bit for bit, as in memory; and their ids in a memory-mapped file."""
 
 import io
 import mmap
@@ -26,12 +26,12 @@ ODD = st.text(st.sampled_from("ab \n\r\u3000ä蚁\ufeff"), max_size=40)
 
 @pytest.fixture(params=[4, 7, 50])
 def small_parts(request, monkeypatch):
-    """So few bytes are read at once."""
+    """Read only this many bytes at a time."""
     monkeypatch.setattr(corpus, "PART", request.param)
 
 
-def whole(data, encoding="utf-8"):
-    """What a text is: decoded at once, without its mark, every line ending in LF."""
+def decoded(data, encoding="utf-8"):
+    """The expected text: decoded at once, without byte order mark, every end of line LF."""
     return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -40,54 +40,54 @@ def whole(data, encoding="utf-8"):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "gb18030", "utf-7"])
 @pytest.mark.parametrize("part", [4, 5, 7, 64])
-def test_the_parts_are_the_text(tmp_path, monkeypatch, encoding, part):
+def test_the_parts_join_to_the_text(tmp_path, monkeypatch, encoding, part):
     monkeypatch.setattr(corpus, "PART", part)
     (tmp_path / "a.txt").write_bytes(PROSE.encode(encoding))
-    assert corpus.read(tmp_path / "a.txt", encoding) == whole(PROSE.encode(encoding), encoding)
+    assert corpus.read(tmp_path / "a.txt", encoding) == decoded(PROSE.encode(encoding), encoding)
 
 
-def test_utf_16_without_a_mark_is_in_this_machines_order(tmp_path, monkeypatch):
+def test_utf_16_without_a_byte_order_mark_has_native_byte_order(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "PART", 5)
     for encoding in ("utf-16", "utf-32"):
         data = PROSE.encode(encoding)[2 if encoding == "utf-16" else 4 :]
         (tmp_path / "a.txt").write_bytes(data)
-        assert corpus.read(tmp_path / "a.txt", encoding) == whole(data, encoding)
+        assert corpus.read(tmp_path / "a.txt", encoding) == decoded(data, encoding)
 
 
 @given(text=ODD, part=st.integers(4, 9))
-def test_so_they_are_wherever_they_are_cut(tmp_path_factory, text, part):
+def test_the_parts_join_to_the_text_wherever_it_is_cut(tmp_path_factory, text, part):
     path = tmp_path_factory.getbasetemp() / "odd.txt"
     path.write_bytes(text.encode())
     before, corpus.PART = corpus.PART, part
     try:
         if text.removeprefix("\ufeff").strip():
-            assert corpus.read(path) == whole(text.encode())
+            assert corpus.read(path) == decoded(text.encode())
         else:
-            with pytest.raises(InputError, match=r"empty|white space"):
+            with pytest.raises(InputError, match=r"empty|whitespace"):
                 corpus.read(path)
     finally:
         corpus.PART = before
 
 
 @pytest.mark.parametrize("part", [8, 9, 10, 11, 12, 13, 1 << 20])
-def test_what_is_wrong_is_said_with_its_place_in_the_file(tmp_path, monkeypatch, part):
+def test_an_invalid_byte_is_reported_with_its_offset(tmp_path, monkeypatch, part):
     monkeypatch.setattr(corpus, "PART", part)
-    for data, said in [
+    for data, message in [
         (b"0123456789\xe4x", "is not valid UTF-8 at byte 10 (0xE4); give the encoding"),
         ("012345678蚁".encode()[:-1], "is not valid UTF-8 at byte 9 (0xE8)"),
-        (b"0123456789\xed\xa0\x80x", "at byte 10 (0xED), half a surrogate pair; mend the file"),
+        (b"0123456789\xed\xa0\x80x", "at byte 10 (0xED), a lone surrogate; fix the file"),
         (b"0123456789 123\0x", "looks binary, with a NUL at byte 14"),
     ]:
         (tmp_path / "a.txt").write_bytes(data)
         with pytest.raises(InputError) as caught:
             corpus.read(tmp_path / "a.txt")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
 
 # a corpus
 
 
-def test_files_follow_each_other_on_lines_of_their_own(tmp_path):
+def test_files_are_concatenated_with_an_end_of_line_between_them(tmp_path):
     names = []
     for i, text in enumerate(["a", "b\n", "c"]):
         (tmp_path / f"{i}.txt").write_text(text)
@@ -97,61 +97,61 @@ def test_files_follow_each_other_on_lines_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("fraction", [0, 0.1, 0.35, 0.9])
-def test_a_corpus_is_split_as_its_text_is(tmp_path, small_parts, fraction):
+def test_a_corpus_is_split_like_its_text(tmp_path, small_parts, fraction):
     (tmp_path / "a.txt").write_bytes(PROSE.encode())
-    text = whole(PROSE.encode())
+    text = decoded(PROSE.encode())
     settings = {"corpus": (str(tmp_path / "a.txt"),), "valid_fraction": fraction}
     stream, line = (read_texts(Settings.of(by=by, **settings)) for by in ("stream", "line"))
     assert (str(stream.train), str(stream.valid)) == corpus.split(text, fraction)
     sides = corpus.split_lines(text, fraction)
-    assert [str(line.train), str(line.valid)] == ["".join(f"{one}\n" for one in side) for side in sides]
+    assert [str(line.train), str(line.valid)] == ["".join(f"{each}\n" for each in side) for side in sides]
     for part in (stream.train, stream.valid, line.train, line.valid):
         assert bool(part) == bool(str(part))
 
 
 @pytest.mark.parametrize("name", ["byte", "char", "whitespace", "word"])
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_a_tokenizer_is_fit_to_parts_as_to_the_text(tmp_path, small_parts, name, lowercase):
+def test_a_tokenizer_fitted_to_parts_equals_one_fitted_to_the_text(tmp_path, small_parts, name, lowercase):
     (tmp_path / "a.txt").write_bytes(PROSE.encode())
-    text, Tokenizer = whole(PROSE.encode()), TOKENIZERS.get(name)
+    text, Tokenizer = decoded(PROSE.encode()), TOKENIZERS.get(name)
     by_parts = Tokenizer.fit(read_corpus((str(tmp_path / "a.txt"),)), lowercase=lowercase)
     assert by_parts.to_dict() == Tokenizer.fit(text, lowercase=lowercase).to_dict()
 
 
 class Pipe:
-    """A stdin whose bytes come once."""
+    """A stdin that can be read once."""
 
     def __init__(self, data):
         self.buffer = io.BytesIO(data)
 
 
 @pytest.mark.parametrize("limit", [10, 1 << 20])
-def test_a_pipe_may_be_read_more_than_once(monkeypatch, limit):
-    monkeypatch.setattr(corpus, "PIPE", limit)
+def test_stdin_can_be_read_repeatedly(monkeypatch, limit):
+    monkeypatch.setattr(corpus, "PIPE_BUFFER", limit)
     monkeypatch.setattr("sys.stdin", Pipe(PROSE.encode()))
     text = read_corpus(("-",))
-    assert str(text) == str(text) == whole(PROSE.encode())
+    assert str(text) == str(text) == decoded(PROSE.encode())
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
-def test_so_may_one_with_a_name(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_can_be_read_repeatedly(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(PROSE.encode(),))
     writer.start()
     text = read_corpus((str(tmp_path / "pipe"),))
     writer.join()
-    assert str(text) == str(text) == whole(PROSE.encode())
+    assert str(text) == str(text) == decoded(PROSE.encode())
 
 
-def test_a_file_that_changes_between_two_readings_is_said(tmp_path):
+def test_a_file_that_changes_between_two_passes_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("the ants sat\n")
     text = read_corpus((str(tmp_path / "a.txt"),))
     (tmp_path / "a.txt").write_text("the ants\n")
-    with pytest.raises(InputError, match=r"a\.txt' changed while it was read; try again$"):
+    with pytest.raises(InputError, match=r"a\.txt' changed while it was being read; try again$"):
         str(text)
 
 
-def test_no_more_than_parts_of_a_text_stand_in_memory(tmp_path):
+def test_a_text_is_never_in_memory_as_a_whole(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"the ants sat on the cat .\n" * 1_000_000)
     tracemalloc.start()
     try:
@@ -167,7 +167,7 @@ def test_no_more_than_parts_of_a_text_stand_in_memory(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """Every text is long enough for a file, in a cache of its own.  -> its folder"""
+    """A temporary cache, in which every text counts as large.  -> a function that lists its files"""
     monkeypatch.setattr(encoded, "LARGE", 1)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "cache"))
@@ -183,15 +183,15 @@ def prose(tmp_path):
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-def test_the_ids_of_a_file_are_those_in_memory(cache, prose, by, small_parts):
+def test_the_ids_from_a_file_equal_those_in_memory(cache, prose, by, small_parts):
     tokenizer, text = prose
-    found, again = encode(tokenizer, text, by), encode(tokenizer, text, by)
-    assert len(cache()) == 1 and isinstance(found.ids.base, mmap.mmap) and found.ids.dtype == np.uint8
+    written, reread = encode(tokenizer, text, by), encode(tokenizer, text, by)
+    assert len(cache()) == 1 and isinstance(written.ids.base, mmap.mmap) and written.ids.dtype == np.uint8
     expected = encode(tokenizer, of_string(str(text)), by)
     read = str(text) if by == "stream" else "".join(line + "\n" for line in str(text).split("\n") if line.strip())
     np.testing.assert_array_equal(expected.ids, tokenizer.encode(read))
     assert (expected.characters, expected.bytes) == (len(read), len(read.encode()))
-    for each in (found, again):
+    for each in (written, reread):
         np.testing.assert_array_equal(each.ids, expected.ids)
         np.testing.assert_array_equal(each.lengths, expected.lengths)
         assert (each.characters, each.bytes) == (expected.characters, expected.bytes)
@@ -199,44 +199,44 @@ def test_the_ids_of_a_file_are_those_in_memory(cache, prose, by, small_parts):
         np.testing.assert_array_equal(np.concatenate(list(each.parts(1000))), expected.ids)
     if by == "line":
         lines = [tokenizer.encode(line + "\n") for line in str(text).split("\n") if line.strip()]
-        assert [one.tolist() for one in found.lines()] == [one.tolist() for one in lines]
+        assert [line.tolist() for line in written.lines()] == [line.tolist() for line in lines]
 
 
 @pytest.mark.parametrize(("types", "dtype"), [(256, np.uint8), (257, np.uint16), (1 << 16, np.uint16), ((1 << 16) + 1, np.int32)])
-def test_ids_take_as_few_bytes_as_hold_them(types, dtype):
+def test_ids_have_the_smallest_dtype_that_holds_them(types, dtype):
     words = [f"w{i}" for i in range(types - 2)]
     tokenizer = TOKENIZERS.get("whitespace").fit(" ".join(words))
-    found = encode(tokenizer, of_string(" ".join(words)), "stream")
-    assert len(tokenizer) == types and found.ids.dtype == dtype and found.ids[-1] == types - 1
+    result = encode(tokenizer, of_string(" ".join(words)), "stream")
+    assert len(tokenizer) == types and result.ids.dtype == dtype and result.ids[-1] == types - 1
 
 
-def cut(data):
+def truncated(data):
     return data[:-1]
 
 
-def longer(data):
+def extended(data):
     return data + b"\0"
 
 
-def header_flipped(data):
+def header_bit_flipped(data):
     return data[:9] + bytes([data[9] ^ 1]) + data[10:]
 
 
-def id_flipped(data):
+def id_bit_flipped(data):
     return data[:5000] + bytes([data[5000] ^ 64]) + data[5001:]
 
 
-@pytest.mark.parametrize("damage", [cut, longer, header_flipped, id_flipped, lambda data: b"", lambda data: data[:100]])
-def test_a_broken_file_is_made_anew(cache, prose, damage):
+@pytest.mark.parametrize("damage", [truncated, extended, header_bit_flipped, id_bit_flipped, lambda data: b"", lambda data: data[:100]])
+def test_a_damaged_file_is_rewritten(cache, prose, damage):
     expected = encode(*prose, "line").ids.copy()
     (path,) = cache()
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    original = path.read_bytes()
+    path.write_bytes(damage(original))
     np.testing.assert_array_equal(encode(*prose, "line").ids, expected)
-    assert cache() == [path] and path.read_bytes() == whole
+    assert cache() == [path] and path.read_bytes() == original
 
 
-def test_another_text_tokenizer_or_way_is_another_file(cache, prose, tmp_path, monkeypatch):
+def test_each_text_tokenizer_and_mode_has_its_own_file(cache, prose, tmp_path, monkeypatch):
     tokenizer, text = prose
     encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")
     encode(type(tokenizer).fit(text, min_count=50), text, "stream")
@@ -246,31 +246,31 @@ def test_another_text_tokenizer_or_way_is_another_file(cache, prose, tmp_path, m
     assert len(cache()) == 6
 
 
-def test_what_nobody_used_for_a_month_is_removed(cache, prose):
+def test_files_unused_for_a_month_are_removed(cache, prose):
     tokenizer, text = prose
     encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")
     old, used = cache()
     for path in (old, used):
         os.utime(path, (1, 1))
-    stale = old.read_bytes()
-    encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")  # both are used again
-    assert len(cache()) == 2 and stale == old.read_bytes()
+    contents = old.read_bytes()
+    encode(tokenizer, text, "stream"), encode(tokenizer, text, "line")  # uses both again
+    assert len(cache()) == 2 and contents == old.read_bytes()
     os.utime(old, (1, 1))
     encode(tokenizer, text.cut(0, 50), "stream")
     assert len(cache()) == 2 and used in cache() and old not in cache()
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-def test_training_from_files_is_training_from_memory(training, by, tmp_path, monkeypatch, request):
+def test_training_from_files_equals_training_from_memory(training, by, tmp_path, monkeypatch, request):
     options = {"by": by, "steps": 12, "eval_every": 4, "valid_fraction": 0.3}
-    plain = training(**options)
-    list(plain.run())
+    in_memory = training(**options)
+    list(in_memory.run())
     cache = request.getfixturevalue("cache")
     monkeypatch.setattr("nlmcli.engine.training.train.FORGET", 3)
     monkeypatch.setattr(corpus, "PART", 64)
     mapped = training(**options)
     list(mapped.run())
     assert len(cache()) == 2
-    assert mapped.progress.losses == plain.progress.losses and mapped.progress.valid_loss == plain.progress.valid_loss
-    assert mapped.lm.P.flat.tobytes() == plain.lm.P.flat.tobytes()
-    assert evaluate.evaluate(mapped.lm).score == evaluate.score_text(plain.lm, plain.dataset.held_out)
+    assert mapped.progress.losses == in_memory.progress.losses and mapped.progress.valid_loss == in_memory.progress.valid_loss
+    assert mapped.lm.P.flat.tobytes() == in_memory.lm.P.flat.tobytes()
+    assert evaluate.evaluate(mapped.lm).score == evaluate.score_text(in_memory.lm, in_memory.dataset.held_out)

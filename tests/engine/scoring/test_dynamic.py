@@ -19,11 +19,11 @@ TEXT = "the ants sat .\nQ\n\na cat sat on the students .\nred"
 
 
 @pytest.fixture
-def exact(training):
-    """A model in float64, its parameters at random."""
+def float64_model(training):
+    """A model in float64 with random parameters."""
 
-    def make(name="rnn", **given_):
-        lm = training(name, **{"embed": 2, "hidden": 3, "heads": 1, **given_}).lm
+    def make(name="rnn", **options):
+        lm = training(name, **{"embed": 2, "hidden": 3, "heads": 1, **options}).lm
         noise = 0.5 * np.random.default_rng(3).standard_normal(lm.P.flat.size)
         return replace(lm, P=Params(lm.P.shapes, lm.P.flat.astype(np.float64) + noise))
 
@@ -35,14 +35,14 @@ def nats(lm, text):
 
 
 def parts_of(lm, text):
-    """The ids of what is read from a fresh state each: the text, or its lines."""
+    """The ids of each part that is read from the initial state: the text, or its lines."""
     parts = [line + "\n" for line in text.split("\n") if line.strip()] if lm.settings.by == "line" else [text]
     return [lm.tokenizer.encode(part).tolist() for part in parts]
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-def test_it_is_that_of_the_definition(exact, by):
-    lm = exact(by=by)
+def test_scores_match_the_definition(float64_model, by):
+    lm = float64_model(by=by)
 
     @given(st.text("thea ns.\nQ", min_size=1, max_size=12), st.floats(0.01, 1), st.integers(1, 8), st.sampled_from([0.0, 0.1, 1.0]))
     @settings(max_examples=8)
@@ -56,9 +56,9 @@ def test_it_is_that_of_the_definition(exact, by):
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("name", neural_names())
-def test_a_segment_is_scored_and_then_learnt_from(exact, name, by):
-    """The same with the model's gradient, which is checked elsewhere, and a loop as short as can be."""
-    lm, expected = exact(name, by=by), []
+def test_each_segment_is_scored_before_the_update(float64_model, name, by):
+    """Compared with a minimal loop that uses the model's own gradient, which is checked elsewhere."""
+    lm, expected = float64_model(name, by=by), []
     P, model = Params(lm.P.shapes, lm.P.flat.copy()), lm.model
     for ids in parts_of(lm, TEXT):
         state = model.start(1, np.float64)
@@ -73,52 +73,52 @@ def test_a_segment_is_scored_and_then_learnt_from(exact, name, by):
 
 
 @pytest.mark.parametrize("name", neural_names())
-def test_no_token_is_predicted_from_parameters_or_a_state_that_saw_it(exact, name):
-    lm = exact(name)
+def test_no_token_is_predicted_from_parameters_or_a_state_that_have_seen_it(float64_model, name):
+    lm = float64_model(name)
     a, b = "the ants sat on the mat", "the ants bat on the mat"
-    found = [nats(Dynamic(lm, 0.5, 4), text) for text in (a, b)]
+    nats_a, nats_b = (nats(Dynamic(lm, 0.5, 4), text) for text in (a, b))
     at = a.index("sat")
-    np.testing.assert_array_equal(found[0][:at], found[1][:at])
-    assert (found[0][at:] != found[1][at:]).all()
-    for at in (8, 10, 11):  # the first, a middle and the last one of the third segment: what may stand there has 1 to share
-        each = [nats(Dynamic(lm, 0.5, 4), a[:at] + c + a[at + 1 :])[at] for c in lm.tokenizer.vocabulary[1:]]
+    np.testing.assert_array_equal(nats_a[:at], nats_b[:at])
+    assert (nats_a[at:] != nats_b[at:]).all()
+    for at in (8, 10, 11):  # first, middle and last of the third segment: the probabilities of all tokens sum to 1
+        known = [nats(Dynamic(lm, 0.5, 4), a[:at] + c + a[at + 1 :])[at] for c in lm.tokenizer.vocabulary[1:]]
         unknown = nats(Dynamic(lm, 0.5, 4), a[:at] + "☃" + a[at + 1 :])[at]
-        assert np.exp(-np.array([*each, unknown])).sum() == pytest.approx(1, abs=1e-9)
+        assert np.exp(-np.array([*known, unknown])).sum() == pytest.approx(1, abs=1e-9)
 
 
-def test_it_learns_what_repeats_itself_and_forgets_it_before_the_next_text(exact):
-    lm = exact()
+def test_it_learns_repetitions_and_is_reset_before_the_next_text(float64_model):
+    lm = float64_model()
     before, text = lm.P.flat.copy(), "the ants sat .\n" * 20
     dynamic = Dynamic(lm, 0.3, 15)
-    found = [nats(dynamic, text) for _ in range(2)]
-    np.testing.assert_array_equal(*found)
+    first, second = (nats(dynamic, text) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
     static = nats(lm, text)
-    np.testing.assert_allclose(found[0][:15], static[:15], rtol=1e-9)
-    assert found[0][-15:].sum() < 0.8 * static[-15:].sum()
-    assert evaluate.score_text(dynamic, text).nats == pytest.approx(found[0].sum())
+    np.testing.assert_allclose(first[:15], static[:15], rtol=1e-9)
+    assert first[-15:].sum() < 0.8 * static[-15:].sum()
+    assert evaluate.score_text(dynamic, text).nats == pytest.approx(first.sum())
     np.testing.assert_array_equal(lm.P.flat, before)
 
 
-def test_without_a_rate_to_speak_of_it_is_static(exact):
-    lm = exact()
+def test_a_negligible_learning_rate_gives_the_static_scores(float64_model):
+    lm = float64_model()
     np.testing.assert_allclose(nats(Dynamic(lm, 1e-300, 7), TEXT), nats(lm, TEXT), rtol=1e-12)
 
 
 @pytest.mark.parametrize("large", [team.LARGE, 4])
-def test_the_threads_do_not_matter(exact, monkeypatch, large):
+def test_scores_do_not_depend_on_the_number_of_threads(float64_model, monkeypatch, large):
     monkeypatch.setattr(team, "LARGE", large)
-    lm = exact("lstm")
-    found = [nats(Dynamic(lm, 0.3, 6, threads), TEXT) for threads in (1, 2)]
-    np.testing.assert_array_equal(*found)
+    lm = float64_model("lstm")
+    scores = [nats(Dynamic(lm, 0.3, 6, threads), TEXT) for threads in (1, 2)]
+    np.testing.assert_array_equal(*scores)
 
 
-def test_what_cannot_learn_is_refused(training, exact):
+def test_invalid_arguments_are_refused(training, float64_model):
     counted = training("ngram")
     list(counted.run())
-    with pytest.raises(InputError, match="model ngram counts, and has no gradient to learn by; models that have: additive, "):
+    with pytest.raises(InputError, match="model ngram is count-based and has no gradients to learn from; --dynamic works with: additive, "):
         Dynamic(counted.lm)
     for lr in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match=r"--dynamic-lr \S+ is out of range; give a number above 0"):
-            Dynamic(exact(), lr)
+            Dynamic(float64_model(), lr)
     with pytest.raises(InputError, match="--dynamic-segment 0 is too small; give 1 or more"):
-        Dynamic(exact(), segment=0)
+        Dynamic(float64_model(), segment=0)

@@ -1,4 +1,4 @@
-"""How well a model predicts a text."""
+"""Evaluation on a text."""
 
 import math
 
@@ -14,23 +14,23 @@ from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 from nlmcli.text.tokenizer import visible
 
-KNOWN = sorted(naive.MODELS)
+REFERENCE_MODELS = sorted(naive.MODELS)
 TEXT = "the ants sat .\nQ\n\na cat sat on the students .\nred"  # Q is unknown
 
 
 @pytest.fixture
 def model(training):
-    """A model of that name with parameters at random; the corpus is never trained on."""
+    """model(name, ...): an untrained model with random parameters."""
 
-    def make(name, **given):
-        lm = training(name, layers=2, **given).lm
+    def make(name, **options):
+        lm = training(name, layers=2, **options).lm
         lm.P.flat += 0.3 * np.random.default_rng(7).standard_normal(lm.P.flat.size, np.float32)
         return lm
 
     return make
 
 
-def naively(lm, text):
+def reference_scores(lm, text):
     """(ids, -ln P of each) by the definitions, in float64."""
     P = {letter: value.astype(np.float64) for letter, value in lm.P.items()}
     parts = [text]
@@ -43,10 +43,10 @@ def naively(lm, text):
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-@pytest.mark.parametrize("name", KNOWN)
-def test_the_score_is_that_of_the_definition(model, name, by):
+@pytest.mark.parametrize("name", REFERENCE_MODELS)
+def test_scores_match_the_definition(model, name, by):
     lm = model(name, by=by)
-    ids, nll = naively(lm, TEXT)
+    ids, nll = reference_scores(lm, TEXT)
     score = evaluate.score_text(lm, TEXT)
     known = [i != lm.tokenizer.unknown for i in ids]
     assert score.tokens == len(ids)
@@ -54,14 +54,14 @@ def test_the_score_is_that_of_the_definition(model, name, by):
     assert score.nats_known == pytest.approx(nll[known].sum(), rel=1e-6)
     assert score.unknowns == len(ids) - sum(known) == 1
     assert score.characters == len(TEXT) == score.bytes
-    each = list(evaluate.each_token(lm, TEXT))
-    np.testing.assert_allclose([token["nats"] for token in each], nll, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose([token["p"] for token in each], np.exp(-nll), rtol=1e-4)
+    tokens = list(evaluate.each_token(lm, TEXT))
+    np.testing.assert_allclose([token["nats"] for token in tokens], nll, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose([token["p"] for token in tokens], np.exp(-nll), rtol=1e-4)
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("name", ["rnn", "window"])
-def test_the_score_does_not_depend_on_the_chunks(model, monkeypatch, corpus, name, by):
+def test_scores_do_not_depend_on_the_chunk_size(model, monkeypatch, corpus, name, by):
     lm, text = model(name, by=by), corpus.read_text()
     whole = evaluate.score_text(lm, text)
     for chunk in (1, 7, 100):
@@ -72,7 +72,7 @@ def test_the_score_does_not_depend_on_the_chunks(model, monkeypatch, corpus, nam
         assert (score.tokens, score.top1, score.top5) == (whole.tokens, pytest.approx(whole.top1), pytest.approx(whole.top5))
 
 
-def test_accuracy_counts_the_ranks(model):
+def test_accuracies_agree_with_the_ranks(model):
     lm = model("rnn")
     ranks = [token["rank"] for token in evaluate.each_token(lm, TEXT)]
     score = evaluate.score_text(lm, TEXT)
@@ -82,15 +82,15 @@ def test_accuracy_counts_the_ranks(model):
 
 
 @pytest.mark.parametrize("name", neural_names())
-def test_no_token_is_predicted_from_a_state_that_saw_it(model, name):
-    """Two texts that differ in one token have the same -ln P before it, and other ones after it."""
+def test_no_token_is_predicted_from_a_state_that_has_seen_it(model, name):
+    """Two texts that differ in one token have the same -ln P before it and different ones from there on."""
     lm = model(name)
     a, b = ("the ants sat on the mat", "the ants bat on the mat")
     nats = [np.array([token["nats"] for token in evaluate.each_token(lm, text)]) for text in (a, b)]
     at = a.index("sat")
     np.testing.assert_array_equal(nats[0][:at], nats[1][:at])
     assert nats[0][at] != nats[1][at] and nats[0][at + 1] != nats[1][at + 1]
-    y = lm.tokenizer.encode("sb")  # what is predicted at the place comes from one distribution
+    y = lm.tokenizer.encode("sb")  # both predictions at this position come from one distribution
     state = lm.model.start(1)
     h, _, _ = lm.model.forward(lm.P, np.array([lm.tokenizer.newline, *lm.tokenizer.encode(a[:at])])[:, None], state)
     U, b2 = lm.model.head(lm.P)
@@ -99,7 +99,7 @@ def test_no_token_is_predicted_from_a_state_that_saw_it(model, name):
 
 
 @given(st.floats(0.01, 600), st.integers(1, 1000), st.integers(1, 5000))
-def test_the_units_are_related(nats_per_token, tokens, characters):
+def test_units_are_consistent(nats_per_token, tokens, characters):
     nats = nats_per_token * tokens
     report = evaluate.Score(tokens, characters, 2 * characters, 0, nats, nats, 0.5, 0.5).report()
     assert report["perplexity"] == pytest.approx(math.exp(nats / tokens))
@@ -109,7 +109,7 @@ def test_the_units_are_related(nats_per_token, tokens, characters):
     assert report["perplexity_known"] == pytest.approx(report["perplexity"])
 
 
-def test_units_at_their_ends():
+def test_limits_of_the_units():
     assert evaluate.perplexity(0) == 1
     assert evaluate.perplexity(1e4) == math.inf
     assert evaluate.Score(2, 3, 3, 2, 1.0, 0.0, 0.0, 0.0).report()["perplexity_known"] is None
@@ -117,24 +117,24 @@ def test_units_at_their_ends():
 
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("tokenizer", ["word", "char"])
-def test_each_token_knows_what_stood_in_the_text(model, tokenizer, by):
+def test_each_token_has_its_piece_of_the_text(model, tokenizer, by):
     lm = model("rnn", tokenizer=tokenizer, by=by)
-    each = list(evaluate.each_token(lm, TEXT))
-    assert [token["piece"] for token in each if token["token"] == "<unk>"] == ["Q"]
-    assert all(token["token"] in ("<unk>", visible(token["piece"])) for token in each)
+    tokens = list(evaluate.each_token(lm, TEXT))
+    assert [token["piece"] for token in tokens if token["token"] == "<unk>"] == ["Q"]
+    assert all(token["token"] in ("<unk>", visible(token["piece"])) for token in tokens)
 
 
-def test_what_training_did_not_hold_out_cannot_be_scored(training):
-    with pytest.raises(InputError, match="training held nothing out"):
+def test_a_run_without_held_out_text_cannot_be_scored(training):
+    with pytest.raises(InputError, match="the run has no held-out text"):
         evaluate.evaluate(training(valid_fraction=0.0).lm)
 
 
-def test_a_byte_is_not_a_character(model):
+def test_bytes_and_characters_are_counted_separately(model):
     score = evaluate.score_text(model("rnn", tokenizer="byte"), "é\n")
     assert (score.tokens, score.characters, score.bytes, score.unknowns) == (3, 2, 3, 0)
 
 
-def test_what_is_scored_has_a_name(run, corpus):
+def test_name_and_text_of_an_evaluation(run, corpus):
     lm = LanguageModel.load(run)
     held_out = evaluate.evaluate(lm)
     assert corpus.read_text().endswith(held_out.text) and len(held_out.text) == pytest.approx(len(corpus.read_text()) / 10, abs=1)

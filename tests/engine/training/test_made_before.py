@@ -1,4 +1,4 @@
-"""Runs that an earlier nlm (0.1.0 of November 2026) made and stopped after 10 of 20 steps still load and go on as they would have."""
+"""Backward compatibility: runs saved by nlm 0.1.0 (November 2026) after 10 of 20 steps load and resume with the same results."""
 
 import shutil
 from pathlib import Path
@@ -9,52 +9,52 @@ import pytest
 from nlmcli.engine.api import load
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.training.records import Stepped
-from nlmcli.engine.training.resume import settings_of
+from nlmcli.engine.training.resume import resumed_settings
 from nlmcli.engine.training.train import Training
 
-MADE = Path(__file__).parent / "made_before"
+SAVED_RUNS = Path(__file__).parent / "made_before"
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
-    """A copy of the folder, to work in: the runs name their text relative to it."""
-    shutil.copytree(MADE, tmp_path / "made")
-    monkeypatch.chdir(tmp_path / "made")
-    return tmp_path / "made"
+def saved_runs(tmp_path, monkeypatch):
+    """A copy of the folder as the working directory: the runs refer to their text by a relative path."""
+    shutil.copytree(SAVED_RUNS, tmp_path / "saved")
+    monkeypatch.chdir(tmp_path / "saved")
+    return tmp_path / "saved"
 
 
 def arrays_of(path):
     return checkpoint.load(path)[0]
 
 
-def finish(run):
+def run_to_end(run):
     for _ in run.run():
         pass
     return arrays_of(run.folder / "last.npz")
 
 
 @pytest.mark.parametrize("name", ["rnn", "transformer"])
-def test_it_resumes_to_the_arrays_it_would_have_had(name, made):
-    half, whole = arrays_of(made / name / "last.npz"), arrays_of(made / name / "whole.npz")
-    resumed = finish(Training.resumed(made / name, {}))
+def test_resuming_gives_the_arrays_of_the_uninterrupted_run(name, saved_runs):
+    half, whole = arrays_of(saved_runs / name / "last.npz"), arrays_of(saved_runs / name / "whole.npz")
+    resumed = run_to_end(Training.resumed(saved_runs / name, {}))
     assert resumed.keys() == whole.keys()
     for array in whole:
         np.testing.assert_allclose(resumed[array], whole[array], rtol=1e-4, atol=1e-6)
-    if same_bits_on_this_cpu(name, made, half):
+    if is_bitwise_reproducible(name, saved_runs, half):
         assert all(resumed[array].tobytes() == whole[array].tobytes() for array in whole)
 
 
-def same_bits_on_this_cpu(name, made, half):
-    """Whether the first ten steps, taken anew, give the bits that were saved: another CPU may sum in another order."""
-    run = Training(settings_of(made / name, {}), made / "anew")
+def is_bitwise_reproducible(name, saved_runs, half):
+    """Whether repeating the first ten steps gives the saved bits: another CPU may sum in a different order."""
+    run = Training(resumed_settings(saved_runs / name, {}), saved_runs / "repeated")
     for record in run.run():
         run.stop = record.__class__ is Stepped and record.step == 10
         if run.stop:
             return all(value.tobytes() == half[key].tobytes() for key, value in run.lm.P.items())
-    raise AssertionError("the run ended early")
+    raise AssertionError("the run ended before step 10")
 
 
-def test_counts_load_and_score_as_they_did(made):
-    lm = load(made / "ngram" / "last.npz")
+def test_ngram_counts_give_the_same_scores(saved_runs):
+    lm = load(saved_runs / "ngram" / "last.npz")
     assert lm.next_words("the", 1) == [("blue", pytest.approx(0.850684621644812, rel=1e-6))]
     assert lm.score("the ants hated the books.")["perplexity"] == pytest.approx(16.308024842619904, rel=1e-12)

@@ -1,57 +1,57 @@
-"""How much memory a run needs is known before it begins; what cannot fit is refused."""
+"""The memory of a run is computed before it starts; a run that does not fit is refused."""
 
 import pytest
 
 from nlmcli.engine.gradient.team import shards_of
 from nlmcli.engine.training import memory
-from nlmcli.engine.training.train import memory_of
+from nlmcli.engine.training.train import required_memory
 from nlmcli.errors import InputError
 from nlmcli.optim import OPTIMIZERS
 
 
 @pytest.fixture
-def there(monkeypatch):
-    """there(bytes): let so many be free."""
+def set_free_memory(monkeypatch):
+    """set_free_memory(bytes): mock the free memory."""
     return lambda n: monkeypatch.setattr(memory, "free", lambda: n)
 
 
-def test_it_is_counted_in_vectors_as_long_as_the_parameters():
-    assert memory.needed(1000, remembered=2, shards=8) == 4 * 1000 * (1 + 8 + 2)
+def test_memory_is_a_multiple_of_the_parameters():
+    assert memory.required(1000, optimizer_states=2, shards=8) == 4 * 1000 * (1 + 8 + 2)
 
 
-def test_what_fits_to_the_byte_is_not_refused_and_one_byte_less_is(there):
-    need = memory.needed(1_234_567, 2, 4)
-    there(need)
-    assert memory.check(1_234_567, 2, 4) == need
-    there(need - 1)
-    with pytest.raises(InputError) as caught:
+def test_an_exact_fit_is_accepted_and_one_byte_less_is_refused(set_free_memory):
+    needed = memory.required(1_234_567, 2, 4)
+    set_free_memory(needed)
+    assert memory.check(1_234_567, 2, 4) == needed
+    set_free_memory(needed - 1)
+    with pytest.raises(InputError) as error:
         memory.check(1_234_567, 2, 4)
-    assert str(caught.value) == (
-        "1,234,567 parameters need about 0.0 GB of memory to train, and 0.0 GB are free; "
+    assert str(error.value) == (
+        "training 1,234,567 parameters needs about 0.0 GB of memory, but only 0.0 GB are free; "
         "lower --hidden, --embed, --layers, --vocab-size or --batch-size"
     )
-    there(None)  # a system that does not tell
+    set_free_memory(None)  # a system that does not report it
     assert memory.check(10**12, 2, 4) > 10**12
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
-def test_a_run_says_what_its_arrays_take(training, optimizer, there):
+def test_required_memory_is_that_of_the_arrays(training, optimizer, set_free_memory):
     run = training("rnn", optimizer=optimizer)
-    n, remembered = run.lm.P.flat.size, sum(vector.nbytes for vector in run.learner.optimizer.memory.values())
-    need = memory_of(run.settings, n)
-    assert need == run.lm.P.flat.nbytes + remembered + 4 * n * len(shards_of(4))
-    there(need - 1)
-    with pytest.raises(InputError, match=f"^{n:,} parameters need about "):
+    n, state_bytes = run.lm.P.flat.size, sum(vector.nbytes for vector in run.learner.optimizer.memory.values())
+    needed = required_memory(run.settings, n)
+    assert needed == run.lm.P.flat.nbytes + state_bytes + 4 * n * len(shards_of(4))
+    set_free_memory(needed - 1)
+    with pytest.raises(InputError, match=f"^training {n:,} parameters needs about "):
         training("rnn", optimizer=optimizer)
 
 
-def test_what_is_refused_is_refused_before_it_is_made(training, tmp_path):
+def test_a_run_is_refused_before_anything_is_allocated(training, tmp_path):
     before = memory.peak() or 0
-    with pytest.raises(InputError, match=r"parameters need about [\d,.]+ GB of memory to train, and [\d.]+ GB are free; lower --hidden"):
+    with pytest.raises(InputError, match=r"parameters needs about [\d,.]+ GB of memory, but only [\d.]+ GB are free; lower --hidden"):
         training("rnn", hidden=10**7, out=tmp_path / "run")
     assert (memory.peak() or 0) - before < 1 << 28 and not (tmp_path / "run").exists()
 
 
-def test_the_system_tells_of_its_memory_in_bytes():
-    for told in (memory.free(), memory.peak()):
-        assert told is None or 1 << 24 < told < 1 << 50
+def test_free_and_peak_memory_are_in_bytes():
+    for size in (memory.free(), memory.peak()):
+        assert size is None or 1 << 24 < size < 1 << 50

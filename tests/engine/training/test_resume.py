@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on is the run that never stopped."""
+"""A resumed run gives the same results as an uninterrupted one."""
 
 import csv
 import zlib
@@ -16,21 +16,21 @@ from nlmcli.optim import OPTIMIZERS
 STEPS = 12
 
 
-def to_the_end(run):
-    *_, last = run.run()
-    assert isinstance(last, Finished)
-    return last
+def run_to_end(run):
+    *_, finished = run.run()
+    assert isinstance(finished, Finished)
+    return finished
 
 
 def stop_after(run, steps):
-    """Run so many steps and leave."""
+    """Run up to this step."""
     for record in run.run():
         if isinstance(record, Stepped) and record.step == steps:
             run.stop = True
 
 
-def kept(folder):
-    """All arrays of last.npz, and the columns of metrics.csv that do not tell of time."""
+def saved_state(folder):
+    """All arrays of last.npz, the columns of metrics.csv that do not depend on time, and the best validation loss."""
     arrays, about = load(folder / "last.npz")
     with open(folder / "metrics.csv", newline="") as file:
         rows = [row[:6] for row in csv.reader(file)]
@@ -40,68 +40,68 @@ def kept(folder):
 @pytest.mark.parametrize("by", ["stream", "line"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
 @pytest.mark.parametrize("model", neural_names())
-def test_it_is_the_same_to_the_bit(model, optimizer, by, training):
+def test_resumed_run_is_bitwise_identical(model, optimizer, by, training):
     options = {"by": by, "optimizer": optimizer, "steps": STEPS, "eval_every": 5, "dropout": 0.2, "layers": 2, "seq_len": 5}
     whole = training(model, threads=2, **options)
-    to_the_end(whole)
+    run_to_end(whole)
     stopped = training(model, threads=1, **options)
     stop_after(stopped, 1 + zlib.crc32(f"{model} {optimizer} {by}".encode()) % (STEPS - 1))
     resumed = Training.resumed(stopped.folder, {}, threads=2)
-    to_the_end(resumed)
+    run_to_end(resumed)
     assert resumed.lm.P.flat.tobytes() == whole.lm.P.flat.tobytes()
-    assert kept(resumed.folder) == kept(whole.folder)
+    assert saved_state(resumed.folder) == saved_state(whole.folder)
 
 
-def test_it_may_be_stopped_again_and_again(training):
+def test_a_run_can_be_resumed_repeatedly(training):
     whole, run = training("lstm", steps=STEPS, dropout=0.1), training("lstm", steps=STEPS, dropout=0.1)
-    to_the_end(whole)
+    run_to_end(whole)
     stop_after(run, 2)
     for steps in (3, 7, 11):
         run = Training.resumed(run.folder, {})
         stop_after(run, steps)
-    to_the_end(Training.resumed(run.folder, {}))
-    assert kept(run.folder) == kept(whole.folder)
+    run_to_end(Training.resumed(run.folder, {}))
+    assert saved_state(run.folder) == saved_state(whole.folder)
 
 
-def test_a_plateau_and_patience_are_remembered(training):
+def test_plateau_and_patience_are_resumed(training):
     options = {"schedule": "plateau", "lr": 0.2, "steps": 40, "eval_every": 2, "patience": 15}
     whole, stopped = training("rnn", **options), training("rnn", **options)
-    to_the_end(whole)
+    run_to_end(whole)
     assert whole.progress.peak < 0.2
     stop_after(stopped, 21)
-    to_the_end(Training.resumed(stopped.folder, {}))
-    assert kept(stopped.folder) == kept(whole.folder)
+    run_to_end(Training.resumed(stopped.folder, {}))
+    assert saved_state(stopped.folder) == saved_state(whole.folder)
 
 
-def test_what_was_done_since_the_last_save_is_done_again(training):
-    """As after a kill: metrics.csv is ahead of last.npz, and its last row is cut off."""
+def test_steps_after_the_last_checkpoint_are_repeated(training):
+    """After a kill, metrics.csv is ahead of last.npz, and its last row is truncated."""
     whole, killed = training("rnn", steps=30, eval_every=7), training("rnn", steps=30, eval_every=7)
-    to_the_end(whole)
+    run_to_end(whole)
     for record in killed.run():
         if isinstance(record, Stepped) and record.step == 19:
             break
-    killed.metrics.file.close()  # a killed process's are closed too
+    killed.metrics.file.close()  # as if the process had been killed
     assert load(killed.folder / "last.npz")[1]["step"] == 14
     with open(killed.folder / "metrics.csv", "a") as file:
         file.write("20,1.2")
-    to_the_end(Training.resumed(killed.folder, {}))
-    assert kept(killed.folder) == kept(whole.folder)
+    run_to_end(Training.resumed(killed.folder, {}))
+    assert saved_state(killed.folder) == saved_state(whole.folder)
 
 
-def test_a_finished_run_goes_on_only_for_longer(training):
+def test_a_finished_run_can_only_be_extended(training):
     run = training("rnn", steps=6, eval_every=3)
-    to_the_end(run)
-    with pytest.raises(InputError, match="came to its end after 6 steps; give more --steps"):
+    run_to_end(run)
+    with pytest.raises(InputError, match="finished after 6 steps; give more --steps"):
         Training.resumed(run.folder, {})
-    with pytest.raises(InputError, match="came to its end after 6 steps"):
+    with pytest.raises(InputError, match="finished after 6 steps"):
         Training.resumed(run.folder, {"steps": 4})
     stop_after(Training.resumed(run.folder, {"steps": 9}), 8)
     assert "steps: 9" in (run.folder / "config.yaml").read_text().splitlines()
-    assert to_the_end(Training.resumed(run.folder, {})).steps == 9
-    assert [row[0] for row in kept(run.folder)[1]][-1] == "9"
+    assert run_to_end(Training.resumed(run.folder, {})).steps == 9
+    assert [row[0] for row in saved_state(run.folder)[1]][-1] == "9"
 
 
-def test_other_options_are_refused_and_named(training):
+def test_changed_options_are_refused(training):
     run = training("rnn", steps=6)
     stop_after(run, 2)
     with pytest.raises(InputError, match=r"leave out --hidden 99 \(the run's is 6\) and --model lstm \(the run's is rnn\)"):
@@ -109,32 +109,32 @@ def test_other_options_are_refused_and_named(training):
     Training.resumed(run.folder, {"hidden": 6, "model": "rnn", "eval_every": 2})
 
 
-def test_another_text_is_refused(training, tmp_path):
+def test_a_changed_text_is_refused(training, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("students opened their books .\n" * 30)
     run = training("rnn", corpus=(str(text),), steps=6)
     stop_after(run, 2)
     text.write_text("students closed their books .\n" * 30)
-    with pytest.raises(InputError, match="not the one this run began with"):
+    with pytest.raises(InputError, match="not the one this run started with"):
         Training.resumed(run.folder, {})
 
 
 @pytest.mark.parametrize("model", neural_names())
-def test_a_rate_far_too_high_ends_explained(model, training):
+def test_a_learning_rate_far_too_high_leads_to_rollbacks(model, training):
     run = training(model, lr=1e9, optimizer="sgd", clip=0.0, steps=200, eval_every=20)
     records = list(run.run())
     rates = [record.lr for record in records if isinstance(record, RolledBack)]
-    last = records[-1]
+    finished = records[-1]
     assert rates == [1e9 / 2**k for k in range(1, len(rates) + 1)] and 1 <= len(rates) <= 4
-    assert last.diverged == (len(rates) == 4)
+    assert finished.diverged == (len(rates) == 4)
     assert np.isfinite(run.lm.P.flat).all() and np.isfinite(load(run.folder / "last.npz")[0]["E"]).all()
 
 
-def test_a_rate_a_little_too_high_is_halved_and_the_run_goes_on(training):
+def test_a_learning_rate_slightly_too_high_is_halved_and_training_continues(training):
     run = training("rnn", lr=30.0, optimizer="sgd", clip=0.0, steps=150, eval_every=10, seed=2)
     records = list(run.run())
-    back = [record for record in records if isinstance(record, RolledBack)]
-    if back:
-        assert back[0].back_to < back[0].step and run.progress.peak == 30.0 / 2 ** len(back)
+    rollbacks = [record for record in records if isinstance(record, RolledBack)]
+    if rollbacks:
+        assert rollbacks[0].back_to < rollbacks[0].step and run.progress.peak == 30.0 / 2 ** len(rollbacks)
     steps = [record.step for record in records if isinstance(record, Stepped)]
     assert steps[-1] == 150 or records[-1].diverged

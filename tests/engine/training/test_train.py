@@ -1,4 +1,4 @@
-"""Training: optimizers, schedules, what a run leaves behind, and how it ends."""
+"""Training: optimizers, clipping and schedules, runs and their files, checkpoints."""
 
 import csv
 import math
@@ -32,20 +32,20 @@ def optimizer_of(name, size, dtype=np.float64, **constants):
 
 
 @pytest.mark.parametrize("name", SIMPLE)
-def test_an_optimizer_is_what_was_published(name):
+def test_optimizer_matches_its_reference_implementation(name):
     rng = np.random.default_rng(0)
     theta, gs = rng.normal(size=11), rng.normal(size=(6, 11))
-    optimizer, moved = optimizer_of(name, 11), theta.copy()
+    optimizer, updated = optimizer_of(name, 11), theta.copy()
     for t, g in enumerate(gs, 1):
-        optimizer.step(moved, g, 1.0, 0.05, t)
-    np.testing.assert_allclose(moved, [getattr(naive, name)(theta[i], gs[:, i], 0.05) for i in range(11)], rtol=1e-10, atol=1e-12)
+        optimizer.step(updated, g, 1.0, 0.05, t)
+    np.testing.assert_allclose(updated, [getattr(naive, name)(theta[i], gs[:, i], 0.05) for i in range(11)], rtol=1e-10, atol=1e-12)
 
 
 CONSTANTS = [("momentum", {"beta": 0.4}), ("adagrad", {"epsilon": 0.1}), ("rmsprop", {"beta2": 0.5, "epsilon": 0.1})]
 
 
 @pytest.mark.parametrize(("name", "constants"), [*CONSTANTS, ("adam", {"beta1": 0.5, "beta2": 0.7, "epsilon": 0.1})])
-def test_its_constants_are_where_they_belong(name, constants):
+def test_optimizer_constants_match_the_reference_implementation(name, constants):
     gs = np.random.default_rng(1).normal(size=(5, 1))
     optimizer, theta = optimizer_of(name, 1, **constants), np.array([2.0])
     for t, g in enumerate(gs, 1):
@@ -54,20 +54,20 @@ def test_its_constants_are_where_they_belong(name, constants):
 
 
 @pytest.mark.parametrize("name", SIMPLE)
-def test_the_scale_is_a_factor_of_the_gradient_in_float32_too(name):
+def test_scale_multiplies_the_gradient_in_float32(name):
     rng = np.random.default_rng(2)
     theta, gs = rng.normal(size=7).astype(np.float32), rng.normal(size=(4, 7)).astype(np.float32)
-    optimizer, moved = optimizer_of(name, 7, np.float32), theta.copy()
+    optimizer, updated = optimizer_of(name, 7, np.float32), theta.copy()
     for t, g in enumerate(gs, 1):
-        optimizer.step(moved, g, 0.25, 0.05, t)
-    assert moved.dtype == np.float32
+        optimizer.step(updated, g, 0.25, 0.05, t)
+    assert updated.dtype == np.float32
     expected = [getattr(naive, name)(float(theta[i]), 0.25 * gs[:, i].astype(float), 0.05) for i in range(7)]
-    np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(updated, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SIMPLE)
-def test_it_finds_the_bottom_of_a_bowl(name):
-    """L = ½ Σ c (θ - a)², whose least value is at a."""
+def test_optimizer_converges_on_a_quadratic(name):
+    """L = ½ Σ c (θ - a)², with its minimum at a."""
     a, c = np.array([1.0, -2.0, 0.5]), np.array([1.0, 0.3, 2.0])
     theta, optimizer = np.zeros(3), optimizer_of(name, 3)
     for t in range(1, 1501):
@@ -75,7 +75,7 @@ def test_it_finds_the_bottom_of_a_bowl(name):
     np.testing.assert_allclose(theta, a, atol=1e-3)
 
 
-def test_sgd_on_a_line_by_hand():
+def test_sgd_on_a_quadratic_in_closed_form():
     """θ - a shrinks by (1 - η) each step on ½(θ - a)²."""
     theta, optimizer = np.array([5.0]), optimizer_of("sgd", 1)
     for t in range(1, 11):
@@ -84,7 +84,7 @@ def test_sgd_on_a_line_by_hand():
 
 
 @pytest.mark.parametrize("name", SIMPLE)
-def test_no_gradient_is_no_step(name):
+def test_a_zero_gradient_leaves_the_parameters_unchanged(name):
     theta, optimizer = np.ones(3), optimizer_of(name, 3)
     optimizer.step(theta, np.zeros(3), 1.0, 0.1, 1)
     np.testing.assert_array_equal(theta, np.ones(3))
@@ -92,46 +92,46 @@ def test_no_gradient_is_no_step(name):
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS.names()))
 def test_every_optimizer_trains(training, name):
-    trained = training(optimizer=name, steps=60, lr=None, eval_every=0)
-    list(trained.run())
-    assert np.mean(trained.progress.losses[-5:]) < trained.progress.losses[0] - 0.05
+    run = training(optimizer=name, steps=60, lr=None, eval_every=0)
+    list(run.run())
+    assert np.mean(run.progress.losses[-5:]) < run.progress.losses[0] - 0.05
 
 
-# clipping, and the rate
+# gradient clipping and learning rate
 
 
 @given(st.floats(0, 1e6), st.floats(0.01, 10))
-def test_a_clipped_gradient_is_no_longer_than_the_limit(length, limit):
-    scale = clip_scale(length, limit)
-    assert scale == 1 if length <= limit else length * scale == pytest.approx(limit)
+def test_clipping_bounds_the_norm(norm, max_norm):
+    scale = clip_scale(norm, max_norm)
+    assert scale == 1 if norm <= max_norm else norm * scale == pytest.approx(max_norm)
 
 
-def test_a_limit_of_zero_does_not_clip():
+def test_a_maximum_norm_of_zero_turns_clipping_off():
     assert clip_scale(1e9, 0) == 1
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.01])
-def test_the_length_of_a_step_is_that_of_its_gradient_or_the_limit(training, clip):
-    """θ moves by η |g| with sgd, by η times the limit where |g| is longer."""
-    trained = training(optimizer="sgd", lr=0.5, clip=clip, schedule="constant", steps=1, eval_every=0)
-    before = trained.lm.P.flat.copy()
-    (step,) = (record for record in trained.run() if isinstance(record, Stepped))
-    moved = naive.norm(trained.lm.P.flat.astype(float) - before)
+def test_sgd_moves_by_the_learning_rate_times_the_clipped_norm(training, clip):
+    """θ moves by η |g|, or by η times the maximum norm if |g| exceeds it."""
+    run = training(optimizer="sgd", lr=0.5, clip=clip, schedule="constant", steps=1, eval_every=0)
+    before = run.lm.P.flat.copy()
+    (step,) = (record for record in run.run() if isinstance(record, Stepped))
+    distance = naive.norm(run.lm.P.flat.astype(float) - before)
     assert step.gradient_norm > 0.01
-    assert moved == pytest.approx(0.5 * (clip or step.gradient_norm), rel=1e-4)
+    assert distance == pytest.approx(0.5 * (clip or step.gradient_norm), rel=1e-4)
 
 
-def test_the_rate_of_a_run_is_that_of_its_schedule(training):
+def test_learning_rates_follow_the_schedule(training):
     trained = training(schedule="linear", warmup=2, lr=0.1, steps=6, eval_every=0)
     rates = [record.lr for record in trained.run() if isinstance(record, Stepped)]
     assert rates == pytest.approx([0.05, 0.1, 0.1, 0.0775, 0.055, 0.0325])
 
 
-# a run
+# runs
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
-def test_the_loss_falls_and_the_records_tell_it(training, by):
+def test_records_of_a_run_whose_loss_decreases(training, by):
     trained = training(by=by, steps=60, eval_every=20, lr=0.02, valid_fraction=0.3)
     records = list(trained.run())
     assert isinstance(records[0], Started) and isinstance(records[-1], Finished)
@@ -141,25 +141,25 @@ def test_the_loss_falls_and_the_records_tell_it(training, by):
     assert np.mean(trained.progress.losses[-10:]) < np.mean(trained.progress.losses[:10]) - 0.2
     assert evaluations[-1].valid_loss < evaluations[0].valid_loss
     assert evaluations[0].train_loss == pytest.approx(np.mean(trained.progress.losses[:20]))
-    done = records[-1]
-    assert (done.steps, done.interrupted) == (60, False)
-    assert done.valid_loss == min(r.valid_loss for r in evaluations)
-    assert done.perplexity == pytest.approx(math.exp(done.valid_loss))
+    finished = records[-1]
+    assert (finished.steps, finished.interrupted) == (60, False)
+    assert finished.valid_loss == min(r.valid_loss for r in evaluations)
+    assert finished.perplexity == pytest.approx(math.exp(finished.valid_loss))
 
 
-def test_a_run_leaves_four_files(run):
+def test_a_run_writes_four_files(run):
     assert sorted(path.name for path in run.iterdir()) == ["best.npz", "config.yaml", "last.npz", "metrics.csv"]
 
 
-def test_metrics_are_a_row_for_each_step_and_each_evaluation(training):
+def test_metrics_have_a_row_for_each_step_and_each_evaluation(training):
     trained = training(steps=6, eval_every=3)
     evaluations = [r for r in trained.run() if isinstance(r, Evaluated)]
     with open(trained.folder / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2", "3", "3", "4", "5", "6", "6"]
     assert [float(row["valid_loss"]) for row in rows if row["valid_loss"]] == pytest.approx([r.valid_loss for r in evaluations], rel=1e-5)
-    steps = [float(row["train_loss"]) for row in rows if not row["valid_loss"]]
-    assert steps == pytest.approx(trained.progress.losses, rel=1e-5)
+    step_losses = [float(row["train_loss"]) for row in rows if not row["valid_loss"]]
+    assert step_losses == pytest.approx(trained.progress.losses, rel=1e-5)
     assert all(float(row["gradient_norm"]) > 0 and float(row["tokens_per_second"]) > 0 for row in rows)
 
 
@@ -172,8 +172,10 @@ def test_config_yaml_holds_the_settings(training):
     assert Settings.from_dict(config) == trained.settings
 
 
-def test_best_is_the_best_and_last_the_last(training):
-    trained = training(steps=24, eval_every=2, lr=0.4, optimizer="adam", schedule="constant", clip=0.0)  # so fast that it gets worse
+def test_best_and_last_checkpoints(training):
+    trained = training(
+        steps=24, eval_every=2, lr=0.4, optimizer="adam", schedule="constant", clip=0.0
+    )  # the learning rate is so high that the loss increases
     losses = [r.valid_loss for r in trained.run() if isinstance(r, Evaluated)]
     assert min(losses) < losses[-1]
     for name, expected in (("best.npz", min(losses)), ("last.npz", losses[-1])):
@@ -183,7 +185,7 @@ def test_best_is_the_best_and_last_the_last(training):
     assert LanguageModel.load(trained.folder).about["valid_loss"] == min(losses)
 
 
-def test_a_run_ends_after_the_step_in_which_it_is_stopped(training):
+def test_stop_ends_a_run_after_the_current_step(training):
     trained = training(steps=50, eval_every=0)
     for record in trained.run():
         if isinstance(record, Stepped) and record.step == 7:
@@ -195,13 +197,13 @@ def test_a_run_ends_after_the_step_in_which_it_is_stopped(training):
 
 def test_without_validation_nothing_is_held_out(training, corpus):
     trained = training(steps=2, valid_fraction=0.0, tokenizer="char")
-    *_, done = trained.run()
-    assert (done.valid_loss, done.perplexity) == (None, None)
+    *_, finished = trained.run()
+    assert (finished.valid_loss, finished.perplexity) == (None, None)
     assert str(trained.dataset.texts.train) == corpus.read_text()
     assert not (trained.folder / "best.npz").exists()
 
 
-def test_a_file_of_its_own_to_validate_on(training, tmp_path):
+def test_validation_on_a_separate_file(training, tmp_path):
     valid = tmp_path / "valid.txt"
     valid.write_text("a cat sat .\n")
     trained = training(steps=1, valid=str(valid))
@@ -211,23 +213,23 @@ def test_a_file_of_its_own_to_validate_on(training, tmp_path):
 
 
 def test_epochs_are_counted_in_batches(training):
-    once = training(steps=None, epochs=1.0)
-    assert once.length.steps == once.batches.steps_per_epoch
-    assert training(steps=None, epochs=2.5).length.steps == math.ceil(2.5 * once.length.steps)
+    epoch = training(steps=None, epochs=1.0)
+    assert epoch.length.steps == epoch.batches.steps_per_epoch
+    assert training(steps=None, epochs=2.5).length.steps == math.ceil(2.5 * epoch.length.steps)
 
 
 def test_dropout_is_off_in_evaluation(training):
     trained = training(steps=1, dropout=0.9)
     records = list(trained.run())
-    (record,) = (r for r in records if isinstance(r, Evaluated))
+    (evaluation,) = (r for r in records if isinstance(r, Evaluated))
     scores = [evaluate.score_text(trained.lm, trained.dataset.texts.valid) for _ in range(2)]
-    assert scores[0] == scores[1] and record.valid_loss == pytest.approx(scores[0].nats / scores[0].tokens, rel=1e-12)
-    bare = training(steps=1)
-    bare.lm.P.flat[:] = trained.lm.P.flat
-    assert evaluate.score_text(bare.lm, trained.dataset.texts.valid) == scores[0]
+    assert scores[0] == scores[1] and evaluation.valid_loss == pytest.approx(scores[0].nats / scores[0].tokens, rel=1e-12)
+    without_dropout = training(steps=1)
+    without_dropout.lm.P.flat[:] = trained.lm.P.flat
+    assert evaluate.score_text(without_dropout.lm, trained.dataset.texts.valid) == scores[0]
 
 
-def test_threads_more_than_shards_and_batches_smaller(training):
+def test_more_threads_than_shards(training):
     one, many = training(batch_size=1, steps=3), training(batch_size=1, steps=3, threads=8)
     list(one.run()), list(many.run())
     assert one.progress.losses == many.progress.losses
@@ -235,7 +237,7 @@ def test_threads_more_than_shards_and_batches_smaller(training):
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(training, run):
     before = (run / "last.npz").read_bytes()
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError, match="already holds a run"):
         list(training(out=run).run())
     assert (run / "last.npz").read_bytes() == before
 
@@ -252,14 +254,14 @@ def test_the_newest_run_is_the_one_saved_last(training, tmp_path, monkeypatch):
 # checkpoints
 
 
-def test_a_checkpoint_is_read_by_numpy_alone(run):
+def test_a_checkpoint_can_be_read_with_numpy_alone(run):
     with np.load(run / "last.npz", allow_pickle=False) as file:
         assert {"E", "We", "Wh", "b1", "U", "b2", "about", "optimizer.m", "optimizer.v"} <= set(file.files)
     with np.load(run / "best.npz", allow_pickle=False) as file:
         assert not any(name.startswith("optimizer") for name in file.files)
 
 
-def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "x.npz"
     checkpoint.save(path, {"E": np.ones(3)}, {"step": 1})
     before = path.read_bytes()
@@ -268,20 +270,20 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write(b"half")
         raise OSError("the disk is full")
 
-    with pytest.raises(InputError, match=r"cannot write .*x\.npz \(the disk is full\).* is still there"):
+    with pytest.raises(InputError, match=r"cannot write .*x\.npz \(the disk is full\).* is unchanged"):
         atomic.write_atomically(path, failing)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["x.npz"]
 
 
-def test_a_checkpoint_comes_back_with_its_types(tmp_path):
+def test_a_checkpoint_preserves_values_and_dtypes(tmp_path):
     arrays = {"E": np.arange(6, dtype=np.float32).reshape(2, 3), "state.0": np.array([1, 2], np.int64)}
     checkpoint.save(tmp_path / "x.npz", arrays, {"step": 3, "best": None})
-    found, about = checkpoint.load(tmp_path / "x.npz")
+    loaded, about = checkpoint.load(tmp_path / "x.npz")
     assert about == {"format": checkpoint.FORMAT, "step": 3, "best": None}
     for name, value in arrays.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
+        assert loaded[name].dtype == value.dtype
+        np.testing.assert_array_equal(loaded[name], value)
 
 
 def pickled(whole):
@@ -292,20 +294,20 @@ def pickled(whole):
     return pickle.dumps(Payload())
 
 
-BAD = {
+INVALID_FILES = {
     "truncated": lambda whole: whole[: len(whole) // 2],
-    "without its end": lambda whole: whole[:-30],
+    "without its last bytes": lambda whole: whole[:-30],
     "empty": lambda whole: b"",
     "text": lambda whole: b"the ants sat on the cat\n",
     "a pickle": pickled,
-    "damaged inside": lambda whole: whole[:300] + b"\xff" * 40 + whole[340:],
+    "corrupted in the middle": lambda whole: whole[:300] + b"\xff" * 40 + whole[340:],
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_a_file_that_is_no_checkpoint_is_named(run, tmp_path, capsys, kind):
+@pytest.mark.parametrize("kind", INVALID_FILES)
+def test_the_error_names_an_invalid_file(run, tmp_path, capsys, kind):
     path = tmp_path / "bad.npz"
-    path.write_bytes(BAD[kind]((run / "last.npz").read_bytes()))
+    path.write_bytes(INVALID_FILES[kind]((run / "last.npz").read_bytes()))
     with pytest.raises(InputError, match=r"bad\.npz"):
         LanguageModel.load(path)
     assert capsys.readouterr().out == ""
@@ -315,15 +317,15 @@ def save_pickles(path):
     np.savez(path, about=np.array([{"format": 1}], dtype=object))
 
 
-def save_none(path):
+def save_without_about(path):
     np.savez(path, E=np.ones(3))
 
 
-def save_other_json(path):
+def save_about_as_list(path):
     np.savez(path, about=np.array("[1, 2]"))
 
 
-def save_bare(path):
+def save_empty(path):
     checkpoint.save(path, {}, {})
 
 
@@ -332,20 +334,20 @@ def save_one_array(path):
         np.save(file, np.ones(3))
 
 
-@pytest.mark.parametrize("save", [save_pickles, save_none, save_other_json, save_bare, save_one_array])
-def test_an_npz_that_is_no_checkpoint_is_named(tmp_path, save):
+@pytest.mark.parametrize("save", [save_pickles, save_without_about, save_about_as_list, save_empty, save_one_array])
+def test_the_error_names_an_npz_file_that_is_not_a_checkpoint(tmp_path, save):
     save(tmp_path / "bad.npz")
     with pytest.raises(InputError, match=r"bad\.npz"):
         LanguageModel.load(tmp_path / "bad.npz")
 
 
-def test_a_later_format_is_said(tmp_path):
+def test_a_newer_format_is_refused(tmp_path):
     np.savez(tmp_path / "new.npz", about=np.array('{"format": 99}'))
     with pytest.raises(InputError, match=r"new\.npz has checkpoint format 99"):
         checkpoint.load(tmp_path / "new.npz")
 
 
-def test_another_models_arrays_are_said(run, tmp_path):
+def test_an_array_of_the_wrong_shape_is_refused(run, tmp_path):
     arrays, about = checkpoint.load(run / "best.npz")
     about.pop("format")
     checkpoint.save(tmp_path / "odd.npz", arrays | {"Wh": np.zeros((1, 2, 2), np.float32)}, about)
@@ -353,7 +355,7 @@ def test_another_models_arrays_are_said(run, tmp_path):
         LanguageModel.load(tmp_path / "odd.npz")
 
 
-def test_a_missing_checkpoint_is_said(tmp_path):
+def test_a_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(InputError, match="no checkpoint"):
         LanguageModel.load(tmp_path / "none.npz")
     with pytest.raises(InputError, match="no checkpoint in"):

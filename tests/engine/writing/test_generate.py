@@ -1,4 +1,4 @@
-"""Text from a model."""
+"""Text generation."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlmcli.engine.run.language_model import LanguageModel
-from nlmcli.engine.writing.generate import Decoder, Reader, generate, next_words, readable, write
+from nlmcli.engine.writing.generate import Decoder, Predictor, generate, next_words, readable, write
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizers.bpe import Bpe
@@ -19,10 +19,10 @@ from nlmcli.text.tokenizers.char import Char
 from nlmcli.text.tokenizers.word import Word
 
 P = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
-ONE_IN_A_MILLION = {1: 23.9, 2: 27.6, 3: 30.7, 4: 33.4}  # chi-squared that is exceeded so rarely, by degrees of freedom
+ONE_IN_A_MILLION = {1: 23.9, 2: 27.6, 3: 30.7, 4: 33.4}  # chi-squared with this upper tail probability, by degrees of freedom
 
-SHAPES = {  # the distribution that is left of P
-    "as it is": (Sampling(), P),
+DISTRIBUTIONS = {  # the distribution sampled from, given P
+    "defaults": (Sampling(), P),
     "temperature 2": (Sampling(temperature=2), P**0.5 / (P**0.5).sum()),
     "temperature 0.5": (Sampling(temperature=0.5), P**2 / (P**2).sum()),
     "top-k 2": (Sampling(top_k=2), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
@@ -32,10 +32,10 @@ SHAPES = {  # the distribution that is left of P
     "top-p 1": (Sampling(top_p=1.0), P),
     "a small top-p": (Sampling(top_p=0.01), np.array([1.0, 0, 0, 0, 0])),
     "min-p 0.45": (Sampling(min_p=0.45), np.array([0.4, 0.25, 0.2, 0, 0]) / 0.85),
-    "top-k, then top-p of what is left": (Sampling(top_k=3, top_p=0.45), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
+    "top-k, then top-p of the remaining tokens": (Sampling(top_k=3, top_p=0.45), np.array([0.4, 0.25, 0, 0, 0]) / 0.65),
     "min-p 1": (Sampling(min_p=1.0), np.array([1.0, 0, 0, 0, 0])),
-    "temperature 2, then min-p of what that leaves": (Sampling(2, min_p=0.6), np.array([0.4, 0.25, 0.2, 0, 0]) ** 0.5),
-    "a penalty where nothing was seen": (Sampling(repetition_penalty=3.0), P),
+    "temperature 2, then min-p of that distribution": (Sampling(2, min_p=0.6), np.array([0.4, 0.25, 0.2, 0, 0]) ** 0.5),
+    "a repetition penalty without seen tokens": (Sampling(repetition_penalty=3.0), P),
     "greedy": (Sampling(greedy=True), np.array([1.0, 0, 0, 0, 0])),
     "temperature 0": (Sampling(temperature=0), np.array([1.0, 0, 0, 0, 0])),
 }
@@ -43,7 +43,7 @@ SHAPES = {  # the distribution that is left of P
 
 @pytest.fixture
 def constant(training):
-    """A model of five characters that says P of them whatever it has read; <unk> would be the most probable."""
+    """A model of five characters that predicts P whatever the context; <unk> would be the most probable token."""
     lm = training("additive", steps=1).lm
     tokenizer = Char.fit("abcd\n", min_count=1)
     model = type(lm.model)(lm.model.config, len(tokenizer), tokenizer.newline)
@@ -53,57 +53,57 @@ def constant(training):
     return LanguageModel(model, theta, tokenizer, lm.settings, {})
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_a_filter_leaves_what_it_should(name):
-    sampling, expected = SHAPES[name]
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_distribution_after_each_filter(name):
+    sampling, expected = DISTRIBUTIONS[name]
     order, expected = np.array([3, 0, 4, 1, 2]), expected / expected.sum()
-    p = sampling.shape(np.log([P, P[order]]) + 5)
+    p = sampling.probabilities(np.log([P, P[order]]) + 5)
     np.testing.assert_allclose(p, [expected, expected[order]], atol=1e-12)
 
 
-def check_drawn(drawn, expected):
-    """Chi-squared of what was drawn, ids of five characters, against their distribution."""
-    counts = np.bincount(drawn, minlength=6)
-    assert counts[0] == 0  # <unk> is never written
-    counts, expected = counts[1:], expected / expected.sum() * len(drawn)
+def check_samples(samples, expected):
+    """Chi-squared test of sampled ids of the five characters against their distribution."""
+    counts = np.bincount(samples, minlength=6)
+    assert counts[0] == 0  # <unk> is never generated
+    counts, expected = counts[1:], expected / expected.sum() * len(samples)
     assert counts[expected == 0].sum() == 0
-    there = expected > 0
-    chi_squared = ((counts - expected)[there] ** 2 / expected[there]).sum()
-    assert chi_squared < ONE_IN_A_MILLION.get(there.sum() - 1, 1e-9)
+    possible = expected > 0
+    chi_squared = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
+    assert chi_squared < ONE_IN_A_MILLION.get(possible.sum() - 1, 1e-9)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_tokens_are_drawn_as_often_as_they_are_probable(constant, name):
-    sampling, expected = SHAPES[name]
-    length, num = (1, 4000) if sampling.repetition_penalty != 1 else (40, 100)  # with a penalty each token changes the next
-    check_drawn(np.concatenate(list(generate(constant, length=length, num=num, seed=4, sampling=sampling))), expected)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_tokens_are_sampled_in_proportion_to_their_probability(constant, name):
+    sampling, expected = DISTRIBUTIONS[name]
+    length, num = (1, 4000) if sampling.repetition_penalty != 1 else (40, 100)  # with a penalty each token affects the next
+    check_samples(np.concatenate(list(generate(constant, length=length, num=num, seed=4, sampling=sampling))), expected)
 
 
-PENALISED = [({}, 1), ({"temperature": 2.0}, 1), ({"top_k": 3}, [1, 1, 1, 0, 0]), ({"top_p": 0.5}, [0, 1, 1, 0, 0])]
+PENALIZED = [({}, 1), ({"temperature": 2.0}, 1), ({"top_k": 3}, [1, 1, 1, 0, 0]), ({"top_p": 0.5}, [0, 1, 1, 0, 0])]
 
 
-@pytest.mark.parametrize(("given_", "kept"), PENALISED)
-def test_what_stands_in_the_prompt_is_drawn_as_seldom_as_the_penalty_says(constant, given_, kept):
-    """The penalty of 2 first, then temperature and filters. The logits are ln P, all below 0: what was seen has p²."""
+@pytest.mark.parametrize(("options", "kept"), PENALIZED)
+def test_the_repetition_penalty_applies_to_tokens_of_the_prompt(constant, options, kept):
+    """The penalty of 2 comes first, then temperature and filters. The logits ln P are negative, so seen tokens have p²."""
     prompt, seen = "a\n", np.array([True, False, False, False, True])
-    z = np.log(np.where(seen, P**2, P)) / given_.get("temperature", 1)
-    sampling = Sampling(repetition_penalty=2.0, **given_)
-    (drawn,) = generate(constant, prompt, 1, 4000, seed=4, sampling=sampling)
-    check_drawn(drawn, np.exp(z) * kept)
+    z = np.log(np.where(seen, P**2, P)) / options.get("temperature", 1)
+    sampling = Sampling(repetition_penalty=2.0, **options)
+    (samples,) = generate(constant, prompt, 1, 4000, seed=4, sampling=sampling)
+    check_samples(samples, np.exp(z) * kept)
 
 
 @given(st.lists(st.floats(-8, 8), min_size=2, max_size=12), st.integers(1, 12), st.floats(0.05, 1), st.floats(0.05, 1))
 @settings(max_examples=60)
-def test_filters_keep_the_most_probable_and_its_order(z, k, top_p, min_p):
+def test_filters_keep_the_most_probable_tokens_and_their_order(z, k, top_p, min_p):
     z = np.array([z])
     p = naive.softmax(z)[0]
     for sampling in (Sampling(top_k=k), Sampling(top_p=top_p), Sampling(min_p=min_p), Sampling(0.7, k, top_p, min_p)):
-        q = sampling.shape(z)[0]
+        q = sampling.probabilities(z)[0]
         assert q.sum() == pytest.approx(1)
-        assert p[q.argmax()] == pytest.approx(p.max(), rel=1e-12)  # two may be equal but for rounding
+        assert p[q.argmax()] == pytest.approx(p.max(), rel=1e-12)  # two may be equal up to rounding
         assert min(p[q > 0]) >= max(p[q == 0], default=0) - 1e-12
-    assert (Sampling(top_k=k).shape(z) > 0).sum() == min(k, len(p))
-    assert p[Sampling(top_p=top_p).shape(z)[0] > 0].sum() >= top_p - 1e-9
+    assert (Sampling(top_k=k).probabilities(z) > 0).sum() == min(k, len(p))
+    assert p[Sampling(top_p=top_p).probabilities(z)[0] > 0].sum() >= top_p - 1e-9
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_value_out_of_range_is_refused(wrong):
         wrong.check()
 
 
-def test_a_seed_writes_the_same_text_again(run):
+def test_a_seed_generates_the_same_text_again(run):
     lm = LanguageModel.load(run)
     texts = ["".join(piece for _, piece in write(lm, "the", 40, seed=seed)) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
     assert len(texts[0]) == 40
 
 
-def test_several_texts_differ_and_each_goes_on_from_the_prompt(run):
+def test_several_texts_differ_and_each_continues_the_prompt(run):
     lm = LanguageModel.load(run)
     texts = ["", "", ""]
     for i, piece in write(lm, "the ", 30, num=3, seed=3):
@@ -134,27 +134,27 @@ def test_several_texts_differ_and_each_goes_on_from_the_prompt(run):
 
 
 @pytest.mark.parametrize("context", [1, 2, 3, 8])
-def test_a_full_window_slides_on_by_half(training, context):
+def test_a_full_window_slides_by_half(training, context):
     lm = training("transformer", context=context).lm
     lm.P.flat += 0.2 * np.random.default_rng(7).standard_normal(lm.P.flat.size, np.float32)
     text = "the ants sat on the mat"
     ids = [lm.tokenizer.newline, *lm.tokenizer.encode(text)]
-    reader, begin = Reader(lm, ""), 0
+    predictor, start = Predictor(lm, ""), 0
     for end in range(1, len(ids)):
-        if end + 1 - begin > context:  # no room for one more
-            begin = end - context // 2
-        seen = np.array(ids[begin : end + 1])[:, None]
-        reader.read(seen[-1:])
+        if end + 1 - start > context:  # no room for another token
+            start = end - context // 2
+        seen = np.array(ids[start : end + 1])[:, None]
+        predictor.read(seen[-1:])
         h, _, _ = lm.model.forward(lm.P, seen, lm.model.start(1))
         U, _ = lm.model.head(lm.P)
         expected = h[-1] @ U
         expected[:, lm.tokenizer.unknown] = -np.inf
-        np.testing.assert_allclose(reader.logits, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(predictor.logits, expected, rtol=1e-4, atol=1e-5)
         assert min(end + 1, context // 2 + 1) <= len(seen) <= context
-    np.testing.assert_allclose(Reader(lm, text).logits, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(Predictor(lm, text).logits, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_greedy_takes_the_most_probable_each_time(run):
+def test_greedy_decoding_takes_the_most_probable_token_each_time(run):
     lm = LanguageModel.load(run)
     text = "the"
     for _ in range(8):
@@ -163,17 +163,17 @@ def test_greedy_takes_the_most_probable_each_time(run):
     assert "".join(piece for _, piece in write(lm, "the", 8, sampling=Sampling(greedy=True))) == text[3:]
 
 
-def test_the_next_words_are_the_models_distribution(run):
+def test_next_words_matches_the_distribution_of_the_model(run):
     lm = LanguageModel.load(run)
     x = np.array([lm.tokenizer.newline, *lm.tokenizer.encode("the an")])
     h, _, _ = lm.model.forward(lm.P, x[:, None], lm.model.start(1))
     p = naive.softmax((h[-1, 0] @ lm.P.U + lm.P.b2).astype(float))
     p[lm.tokenizer.unknown] = 0
     expected = {lm.tokenizer.piece(i): p[i] / p.sum() for i in range(len(p))}
-    found = next_words(lm, "the an", len(p) - 1)
-    assert dict(found) == pytest.approx({token: expected[token] for token, _ in found}, rel=1e-4)
-    assert [q for _, q in found] == sorted((q for _, q in found), reverse=True)
-    assert sum(q for _, q in found) == pytest.approx(1)
+    words = next_words(lm, "the an", len(p) - 1)
+    assert dict(words) == pytest.approx({token: expected[token] for token, _ in words}, rel=1e-4)
+    assert [q for _, q in words] == sorted((q for _, q in words), reverse=True)
+    assert sum(q for _, q in words) == pytest.approx(1)
 
 
 def test_a_text_ends_before_its_stop_string(constant):
@@ -181,12 +181,12 @@ def test_a_text_ends_before_its_stop_string(constant):
     for stop in ("a", "ba", "bab", "cab"):
         assert stop in whole
         assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=(stop,))) == whole[: whole.index(stop)]
-    both = min(whole.index("cd"), whole.index("dc"))
-    assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=("cd", "dc"))) == whole[:both]
+    first = min(whole.index("cd"), whole.index("dc"))
+    assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=("cd", "dc"))) == whole[:first]
     assert "".join(piece for _, piece in write(constant, "", 200, seed=2, stop=("zz",))) == whole
 
 
-def test_a_model_of_lines_ends_with_its_line(training):
+def test_a_model_trained_by_line_stops_at_the_end_of_its_line(training):
     lm = training("rnn", by="line").lm
     texts = [""] * 5
     for i, piece in write(lm, "the", 300, num=5, seed=1):
@@ -194,7 +194,7 @@ def test_a_model_of_lines_ends_with_its_line(training):
     assert all("\n" not in text for text in texts)
 
 
-def test_an_unknown_character_is_read_as_its_nearest_relative_or_left_out(run):
+def test_an_unknown_character_is_read_as_the_most_similar_one_or_left_out(run):
     lm = LanguageModel.load(run)
     assert readable(lm, "the ants") == ("the ants", [])
     prompt, (note,) = readable(lm, "THÉ ｂook ☃s")
@@ -202,7 +202,7 @@ def test_an_unknown_character_is_read_as_its_nearest_relative_or_left_out(run):
     assert note == ('never seen in training: "T" read as "t", "H" read as "h", "É" read as "e", "ｂ" read as "b", "☃" left out')
 
 
-def test_an_unknown_word_is_quoted_visible_and_short(training):
+def test_an_unknown_word_is_quoted_escaped_and_shortened(training):
     lm = training("rnn", tokenizer="word").lm
     prompt, (note,) = readable(lm, f"ants \x1b{'Q' * 30}")
     assert prompt == f"ants \x1b{'Q' * 30}"
@@ -210,16 +210,16 @@ def test_an_unknown_word_is_quoted_visible_and_short(training):
     assert readable(lm, "a b c d e f g h i")[1][0].count('"') == 10 and " more" in readable(lm, "q w e r t y u")[1][0]
 
 
-def test_to_bpe_nothing_is_unknown(training):
+def test_bpe_has_no_unknown_text(training):
     lm = training("rnn", tokenizer="bpe").lm
     assert readable(lm, "the Ω\ud800☃") == ("the Ω\ud800☃", [])
     prompt, (note,) = readable(lm, "the ")
-    assert prompt == "the " and "ends with a blank" in note
+    assert prompt == "the " and "ends with a space" in note
 
 
 @pytest.mark.parametrize("name", ["rnn", "transformer", "ngram"])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, 9, 0.9, 0.01, repetition_penalty=1.2), Sampling(greedy=True)])
-def test_a_text_is_the_same_however_many_there_are(training, name, sampling):
+def test_a_text_does_not_depend_on_the_number_of_texts(training, name, sampling):
     trained = training(name)
     list(trained.run())
 
@@ -234,11 +234,11 @@ def test_a_text_is_the_same_however_many_there_are(training, name, sampling):
     assert len(set(together)) == (1 if sampling.greedy else 5)
 
 
-def test_a_seed_writes_the_same_text_whatever_the_threads(training):
-    """Of a model that was trained on one thread or on two, and in threads that write at the same time."""
+def test_a_seed_generates_the_same_text_for_any_number_of_threads(training):
+    """With a model trained on one thread or on two, and when threads generate at the same time."""
     trained = [training("lstm", threads=threads) for threads in (1, 2)]
-    for one in trained:
-        list(one.run())
+    for each in trained:
+        list(each.run())
 
     def text(lm):
         return "".join(piece for _, piece in write(lm, "the ", 60, seed=7))
@@ -246,21 +246,21 @@ def test_a_seed_writes_the_same_text_whatever_the_threads(training):
     expected = text(trained[0].lm)
     assert text(trained[1].lm) == expected
     with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(text, [one.lm for one in trained] * 4)) == {expected}
+        assert set(pool.map(text, [each.lm for each in trained] * 4)) == {expected}
 
 
-def test_a_repetition_penalty_makes_what_stands_there_less_probable(constant):
+def test_a_repetition_penalty_makes_seen_tokens_less_probable(constant):
     z = np.log(P[None]) + 1
     seen = np.array([[True, False, True, False, False]])
-    found = Sampling(repetition_penalty=2.0).shape(z, seen)
+    p = Sampling(repetition_penalty=2.0).probabilities(z, seen)
     expected = np.exp(np.where(seen, np.where(z > 0, z / 2, z * 2), z))
-    np.testing.assert_allclose(found, expected / expected.sum())
-    np.testing.assert_array_equal(Sampling().shape(z, seen), Sampling().shape(z))
-    plain, penalised = (
+    np.testing.assert_allclose(p, expected / expected.sum())
+    np.testing.assert_array_equal(Sampling().probabilities(z, seen), Sampling().probabilities(z))
+    plain, penalized = (
         np.concatenate(list(generate(constant, length=5, num=400, seed=1, sampling=Sampling(repetition_penalty=r)))).reshape(5, 400)
         for r in (1.0, 1e6)
     )
-    assert all(len(set(text)) == 5 for text in penalised.T)  # five types, five tokens: none twice
+    assert all(len(set(text)) == 5 for text in penalized.T)  # five types, five tokens: no repetition
     assert any(len(set(text)) < 5 for text in plain.T)
 
 
@@ -269,18 +269,18 @@ TEXTS = ["", "the ants sat .", "“quoted” don't , well ( a b ) !", "naïve ca
 
 @given(st.one_of(st.sampled_from(TEXTS), st.text(max_size=30)), st.sampled_from([Word, Char, Byte, Bpe]), st.integers(0, 10))
 @settings(max_examples=80)
-def test_what_streams_is_what_the_whole_decodes_to(text, Tokenizer, prompt):
+def test_the_streamed_text_equals_the_decoded_text(text, Tokenizer, prompt):
     tokenizer = Tokenizer.fit(text + "\n", min_count=1) if Tokenizer is not Byte else Byte.fit(text)
     ids = tokenizer.encode(text).tolist()
     first = tokenizer.decode(ids[:prompt])
     if tokenizer.encode(first).tolist() != ids[:prompt]:
-        first, prompt = "", 0  # a prompt that ends within a character is no prompt
+        first, prompt = "", 0  # a prompt cannot end within a character
     decoder = Decoder(tokenizer, first, ())
     streamed = "".join(decoder.add(i) for i in ids[prompt:]) + decoder.rest()
     assert first + streamed == tokenizer.decode(ids)
 
 
-def test_half_a_character_waits_for_its_other_half():
+def test_an_incomplete_character_is_held_back():
     tokenizer = Byte.fit("é")
     decoder = Decoder(tokenizer, "", ())
     assert [decoder.add(i) for i in tokenizer.encode("aé!")] == ["a", "", "é", "!"]

@@ -1,4 +1,4 @@
-"""Pictures, by matplotlib where it is installed: the extra `plot`."""
+"""Figures, drawn with matplotlib if it is installed (the extra `plot`)."""
 
 import warnings
 from pathlib import Path
@@ -8,7 +8,7 @@ from nlmcli.errors import InputError
 
 
 def new_figure(path: Path, size: tuple[float, float]) -> Any:
-    """An empty figure of that many inches.  Raises InputError for another kind of file, or where matplotlib is missing."""
+    """An empty figure.  size: in inches.  Raises InputError for an unsupported file type, or if matplotlib is not installed."""
     if path.suffix not in (".png", ".svg"):
         raise InputError(f"--plot {path} is neither .png nor .svg")
     try:
@@ -19,10 +19,10 @@ def new_figure(path: Path, size: tuple[float, float]) -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write the picture.  Raises InputError where it cannot be written."""
+    """Write the figure to a file.  Raises InputError if it cannot be written."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
+            warnings.simplefilter("ignore")  # glyphs missing from the font are drawn as boxes
             figure.savefig(path)
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror})") from None
