@@ -14,6 +14,8 @@ from nlmcli.nn.window import add_gradients, window
 class NPLM(Window):
     """A window whose head reads [tanh(x_t W1 + b1); x_t] with [W2; W3].  State and sizes are those of Window."""
 
+    lr_scale = 7.5
+
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
         return {

@@ -24,6 +24,7 @@ class Model:
 
     Config: ClassVar[type]
     lr_scale: ClassVar[float] = 5.0  # the multiple of an optimizer's learning rate that suits it over 1,000 steps
+    lr_power: ClassVar[float] = 0.35  # how fast the learning rate that suits it falls with the number of steps
     overfits: ClassVar[bool] = False  # whether a lower learning rate suits it when a text is read many times
     neural: ClassVar[bool] = True  # trained by gradient descent; other models have `count` in place of `backward`
 
