@@ -90,4 +90,4 @@ def print_counts(counts: dict[str, Any], quiet: bool) -> None:
 
 def vocabulary(size: int, special: list[str]) -> str:
     """399 = 397 types + <unk>, <eos>."""
-    return f"{size:,} = {size - len(special):,} types + {', '.join(special)}" if special else f"{size:,}"
+    return f"{size:,} = {report.number_of(size - len(special), 'type')} + {', '.join(special)}" if special else f"{size:,}"

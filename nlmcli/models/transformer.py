@@ -91,7 +91,8 @@ class Transformer(base.Model):
     """State (KV cache): keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
 
     Config = Config
-    lr_scale = 2.5
+    lr_scale = 3.2
+    lr_power = 0.0
 
     @property
     def window(self):

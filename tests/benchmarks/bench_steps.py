@@ -41,12 +41,12 @@ def text(tmp_path_factory):
 @pytest.mark.parametrize("model", neural_names())
 def test_step(benchmark, text, tmp_path, model, tokenizer):
     training = Training(Settings.of(corpus=(str(text),), model=model, tokenizer=tokenizer), tmp_path / "run")
-    batch = training.data.batch(0)
-    training.warm_up()
-    training.update(batch, lr=0.0)
+    batch, learner = training.batches.batch(0), training.learner
+    learner.warm_up(batch)
+    learner.update(batch, 0, lr=0.0)
     benchmark.group = tokenizer
-    benchmark(training.update, batch, lr=0.0)  # with a learning rate of 0 the work is the same, and all steps are equal
+    benchmark(learner.update, batch, 0, lr=0.0)  # with a learning rate of 0 the work is the same, and all steps are equal
     tokens = int(np.count_nonzero(batch.y >= 0))
-    benchmark.extra_info |= {"tokens": tokens, "threads": training.team.threads, "parameters": training.lm.P.flat.size}
+    benchmark.extra_info |= {"tokens": tokens, "threads": learner.team.threads, "parameters": training.lm.P.flat.size}
     if benchmark.stats:  # none with --benchmark-disable
         benchmark.extra_info["tokens_per_second"] = round(tokens / benchmark.stats["median"])

@@ -81,9 +81,9 @@ def test_generated_text_continues_the_prompt_and_depends_on_the_seed(trained):
 
 
 def test_a_run_can_be_extended(trained, tmp_path):
-    first = nlmcli.train(TEXT, out=tmp_path / "run", **SMALL | {"steps": 10, "schedule": "constant"})
+    first = nlmcli.train(TEXT, out=tmp_path / "run", **SMALL | {"steps": 10, "schedule": "constant", "lr": 0.01})
     extended = nlmcli.resume(first.run, steps=20)
-    whole = nlmcli.train(TEXT, out=tmp_path / "whole", **SMALL | {"steps": 20, "schedule": "constant"})
+    whole = nlmcli.train(TEXT, out=tmp_path / "whole", **SMALL | {"steps": 20, "schedule": "constant", "lr": 0.01})
     for name, value in nlmcli.load(whole.run / "last.npz").parameters.items():
         np.testing.assert_array_equal(nlmcli.load(extended.run / "last.npz").parameters[name], value)
 

@@ -1,16 +1,17 @@
 """The default learning rate.
 
-η = η_optimizer · c_model · (1000 / S)^0.35 · min(1, 4 / E)      S steps, E epochs
+η = η_optimizer · c · (1000 / S)^p · min(1, 4 / E)      S steps, E epochs
 
-The longer the run, the lower the best learning rate. For models that overfit (`overfits`), it is lower still when a short
-text is read many times. The constants are fitted to a grid of runs: tests/benchmarks/regret.py.
+c (`lr_scale`), p (`lr_power`) and whether the epochs matter (`overfits`) depend on the model: the longer the run, the lower the
+best learning rate, and for models that overfit it is lower still when a short text is read many times. The constants were
+fitted to a grid of runs: tests/benchmarks/regret.py.
 """
 
 from nlmcli.engine.run.settings import Settings
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 
-REFERENCE_STEPS, POWER, REFERENCE_EPOCHS = 1000, 0.35, 4
+REFERENCE_STEPS, REFERENCE_EPOCHS = 1000, 4
 ASSUMED_STEPS = 3000  # of a run with --minutes, whose number of steps is not known in advance
 
 
@@ -18,7 +19,7 @@ def default_rate(settings: Settings, steps: int | None, steps_per_epoch: int) ->
     """The learning rate of a run if none is given.  steps: its length; None if it is given in minutes."""
     model, optimizer = MODELS.get(settings.model), OPTIMIZERS.get(settings.optimizer)
     steps = steps or ASSUMED_STEPS
-    rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** POWER
+    rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** model.lr_power
     if model.overfits:
         rate *= min(1.0, REFERENCE_EPOCHS * steps_per_epoch / steps)
     return float(f"{rate:.2g}")
