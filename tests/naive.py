@@ -350,9 +350,10 @@ def surprisals(model, P, ids, newline, n=None):
     return [surprisal(MODELS[model](P, [newline, *ids[:t]], n), ids[t]) for t in range(len(ids))]
 
 
-def rank(z, target):
-    """The number of logits that exceed the target's."""
-    return sum(v > z[target] for v in z)
+def rank(z, target, excluded=None):
+    """The position of the target when the words are sorted from the largest logit, equals by their ids, without the excluded one."""
+    order = sorted((v for v in range(len(z)) if v == target or v != excluded), key=lambda v: (-z[v], v))
+    return order.index(target)
 
 
 def figures(text, ids, nll, ranks, unknown, line_ends, eos=True):
@@ -383,7 +384,7 @@ def figures(text, ids, nll, ranks, unknown, line_ends, eos=True):
         "bits_per_token_known": nats_known / K / math.log(2) if K else None,
         "bits_per_character": nats / math.log(2) / len(text),
         "bits_per_byte": nats / math.log(2) / len(text.encode("utf-8")),
-        **{f"top{k}": sum(r < k for _, _, r in counted) / N for k in (1, 5)},
+        **{f"top{k}": sum(r < k for _, _, r in known) / N for k in (1, 5)},  # <unk> is never chosen
         **{f"top{k}_known": sum(r < k for _, _, r in known) / K if K else None for k in (1, 5)},
     }
 

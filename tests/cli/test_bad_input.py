@@ -349,7 +349,7 @@ def test_incompatible_eval_options(folder, capsys, run):
     assert_refused(capsys, [*one, "--dynamic", "--mix", "x"], "--dynamic and --mix cannot be combined; give only one of them")
     assert_refused(capsys, [*one, "--dynamic-lr", "1"], "--dynamic-lr has no effect without --dynamic; add --dynamic")
     assert_refused(capsys, [*one, "--dynamic-segment", "1"], "--dynamic-segment has no effect without --dynamic; add --dynamic")
-    assert_refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is out of range; give a number above 0")
+    assert_refused(capsys, [*one, "--dynamic", "--dynamic-lr", "nan"], "--dynamic-lr nan is not a number")
     assert_refused(capsys, [*one, "--dynamic", "--dynamic-segment", "0"], "--dynamic-segment 0 is too small; give 1 or more")
     assert_refused(capsys, [*both, "--mix", "x"], "--mix works with a single run; give --run once")
     assert_refused(capsys, [*both, "--tokens"], "--tokens works with a single run; give --run once")

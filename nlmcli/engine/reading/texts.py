@@ -37,6 +37,10 @@ class Text:
         """The characters from start to stop."""
         return Text(lambda: slice_parts(self.read(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
 
+    def without_blank_lines(self) -> "Text":
+        """The lines that are not blank."""
+        return self.select_lines(b"", held_out=False, distinct=self.characters)
+
     def select_lines(self, last: bytes, held_out: bool, distinct: int) -> "Text":
         """The held-out lines, whose digest is at most `last`, or the training lines.  distinct: their number without repeats."""
 
@@ -125,6 +129,8 @@ def read_texts(settings: Settings) -> Texts:
     """Read the corpus of a run and hold out a part.  Raises InputError for a file that is not text."""
     s = settings
     whole = read_corpus(s.corpus, s.encoding)
+    if s.by == "line" and s.valid:
+        return Texts(whole.without_blank_lines(), read_corpus((s.valid,), s.encoding).without_blank_lines())
     if s.valid:
         return Texts(whole, read_corpus((s.valid,), s.encoding))
     if s.by == "stream":

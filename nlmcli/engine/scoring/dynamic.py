@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from nlmcli.engine.gradient.team import Team
+from nlmcli.engine.gradient.threads import quiet
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.errors import InputError
@@ -20,6 +21,7 @@ from nlmcli.models.base import State
 from nlmcli.nn.params import Params
 from nlmcli.optim.base.clip import clip_scale
 from nlmcli.optim.sgd import SGD, Config
+from nlmcli.options import Option, check_at_least
 
 RATE, SEGMENT = 0.03, 20  # η; tokens. If a model reads by line, a segment ends with its line
 
@@ -32,10 +34,8 @@ class Dynamic:
         if not lm.model.neural:
             neural = ", ".join(neural_names())
             raise InputError(f"model {lm.settings.model} is count-based and has no gradients to learn from; --dynamic works with: {neural}")
-        if not 0 < lr < np.inf:
-            raise InputError(f"--dynamic-lr {lr} is out of range; give a number above 0")
-        if segment < 1:
-            raise InputError(f"--dynamic-segment {segment} is too small; give 1 or more")
+        Option(above=0).check("dynamic_lr", lr)
+        check_at_least("dynamic_segment", segment, 1)
         self.trained, self.lr, self.segment = lm, lr, segment
         self.tokenizer, self.settings, self.about = lm.tokenizer, lm.settings, lm.about
         self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
@@ -50,7 +50,12 @@ class Dynamic:
 
     def score(self, x: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
         """nll and rank of the targets, and the state after x; then learn from them.  x, targets (T,1)"""
-        nll, rank, after = self.lm.score(x, targets, state)
+        with quiet():
+            nll, rank, after = self.lm.score(x, targets, state)
+        if not np.isfinite(nll).all():
+            raise InputError(
+                f"--dynamic-lr {self.lr:g} is too large: after {self.steps:,} steps the loss is not finite; give a smaller one"
+            )
         self.learn(Batch(x, targets, fresh=False), state)
         return nll, rank, after
 

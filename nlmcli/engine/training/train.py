@@ -42,7 +42,7 @@ RECENT_STEPS, MAX_LOSS_RATIO = 10, 2.0  # roll back if the mean loss of recent s
 FORGET = 256  # steps between two releases of the memory of a mapped text
 
 
-OTHER_TEXT = "the corpus, or the tokenizer's file, is not the one this run began with; --resume needs the same, wherever it lies"
+OTHER_TEXT = "the corpus or the tokenizer file is not the one this run started with; --resume needs the same, at any location"
 
 
 class Training:

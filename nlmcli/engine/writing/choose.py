@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlmcli.engine.run.language_model import LanguageModel
-from nlmcli.engine.writing.generate import Decoder, Predictor, tokens_in
+from nlmcli.engine.writing.generate import Decoder, Predictor, most_probable, tokens_in
 from nlmcli.engine.writing.sampling import Sampling
 
 
@@ -19,7 +19,7 @@ class Choosing:
     def most_probable(self, k: int) -> list[tuple[str, float]]:
         """The k most probable next tokens and their probabilities."""
         p = self.sampling.probabilities(self.predictor.logits, self.seen)[0]
-        self.candidates = np.argsort(-p, kind="stable")[:k]
+        self.candidates = most_probable(self.lm, p, k)
         return [(self.lm.tokenizer.piece(int(i)), float(p[i])) for i in self.candidates]
 
     def take(self, number: int) -> None:

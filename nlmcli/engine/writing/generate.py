@@ -97,7 +97,13 @@ def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None
     check_whole("k", k, 1)
     predictor = Predictor(lm, prompt)
     p = (sampling or Sampling()).probabilities(predictor.logits, tokens_in(lm, prompt))[0]
-    return [(lm.tokenizer.piece(int(i)), float(p[i])) for i in np.argsort(-p, kind="stable")[:k]]
+    return [(lm.tokenizer.piece(int(i)), float(p[i])) for i in most_probable(lm, p, k)]
+
+
+def most_probable(lm: LanguageModel, p: np.ndarray, k: int) -> np.ndarray:
+    """The ids of the k most probable tokens, equals by their ids; <unk> is none of them.  p (V,)"""
+    order = np.argsort(-p, kind="stable")
+    return order[order != lm.excluded][:k]
 
 
 def readable(lm: LanguageModel, prompt: str) -> tuple[str, list[str]]:

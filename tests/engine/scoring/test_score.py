@@ -39,11 +39,11 @@ def reference_figures(lm, text, eos):
         words = lm.tokenizer.encode(part).tolist()
         for t, word in enumerate(words):
             z = naive.rnn(P, [lm.tokenizer.newline, *words[:t]], None)
-            ids, nll, ranks = [*ids, word], [*nll, naive.surprisal(z, word)], [*ranks, naive.rank(z, word)]
+            ids, nll, ranks = [*ids, word], [*nll, naive.surprisal(z, word)], [*ranks, naive.rank(z, word, lm.tokenizer.unknown)]
     line_ends = {i for i, piece in enumerate(lm.tokenizer.vocabulary) if piece.strip("\n") == ""} | {lm.tokenizer.newline}
     if not any(eos or i not in line_ends for i in ids):
         return None
-    return naive.figures(text, ids, nll, ranks, lm.tokenizer.unknown, line_ends, eos)
+    return naive.figures("".join(parts), ids, nll, ranks, lm.tokenizer.unknown, line_ends, eos)
 
 
 @pytest.mark.parametrize("by", ["stream", "line"])
