@@ -22,8 +22,8 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 PACKAGE = Path(__file__).resolve().parent
 DIGEST_SIZE = hashlib.sha256().digest_size
-CALLED_BY_NAME: set[str] = set()  # LLVM symbols of kernels that are linked into their callers, not recompiled
-BEFORE_COMPILING: list[Callable[[], None]] = []  # called once, before the first kernel that is not in the cache is compiled
+EXTERNAL_SYMBOLS: set[str] = set()  # LLVM symbols of kernels that are linked into their callers, not recompiled
+ON_COMPILE: list[Callable[[], None]] = []  # called once, before the first kernel that is not in the cache is compiled
 
 
 def source_hash() -> str:
@@ -97,7 +97,7 @@ class ChecksummedFiles(IndexDataCacheFile):
             digest, data = file.read(DIGEST_SIZE), file.read()
         if hashlib.sha256(data).digest() != digest:
             raise ValueError(f"{path} is corrupted")
-        for name in CALLED_BY_NAME:
+        for name in EXTERNAL_SYMBOLS:
             if name.encode() in data and llvm.address_of_symbol(name) is None:
                 raise ValueError(f"{path} calls {name}, which is not defined")
         return pickle.loads(data)
@@ -139,9 +139,9 @@ class NoCache(NullCache):
 
 
 def call_before_compiling() -> None:
-    """Call and remove the callbacks in BEFORE_COMPILING."""
-    while BEFORE_COMPILING:
-        BEFORE_COMPILING.pop()()
+    """Call and remove the callbacks in ON_COMPILE."""
+    while ON_COMPILE:
+        ON_COMPILE.pop()()
 
 
 FOLDER = writable_folder(f"kernels-{source_hash()}", os.environ.get("NUMBA_CACHE_DIR"))
@@ -152,7 +152,7 @@ def keep(dispatcher) -> None:
     dispatcher._cache = NoCache() if FOLDER is None else ChecksummedCache(dispatcher.py_func)
 
 
-def may_hold(dispatcher, signature) -> bool:
+def may_be_cached(dispatcher, signature) -> bool:
     """Whether machine code for this signature may be cached; true for an unreadable index."""
     if FOLDER is None or not os.path.exists(dispatcher._cache._cache_file._index_path):
         return False

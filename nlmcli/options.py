@@ -97,7 +97,7 @@ def long_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Listed:
+class OptionField:
     """A dataclass field as an option.
 
     owner: for a field of a member's Config, the option that selects the member; members: the members that have the
@@ -133,14 +133,14 @@ class Listed:
         return f"{self.default:g}" if self.kind is float else str(self.default)
 
 
-def listed(Options: type) -> dict[str, Listed]:
+def option_fields(Options: type) -> dict[str, OptionField]:
     """The options that a dataclass defines, by name, in order of definition."""
     hints, options = get_type_hints(Options), {}
     for item in fields(Options):
         hint = hints[item.name]
         types = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
         default = None if item.default is MISSING else item.default
-        options[item.name] = Listed(item.name, types[0], NoneType in types, item.metadata.get("option", Option()), default)
+        options[item.name] = OptionField(item.name, types[0], NoneType in types, item.metadata.get("option", Option()), default)
     return options
 
 

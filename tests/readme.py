@@ -1,6 +1,7 @@
-"""Run the commands of README.md in order, and replace the output recorded after each with the new one.
+"""Run the commands of README.md in order, and replace the output recorded after each with the new one; renew the options' table.
 
-    python tests/readme.py
+    python tests/readme.py              all of it
+    python tests/readme.py --table      the table alone
 
 Lines "$ nlm ..." are run by a shell, lines ">>> ..." by one Python interpreter, all in the same temporary folder.
 """
@@ -57,8 +58,31 @@ def python(interpreter: code.InteractiveInterpreter, line: str) -> list[str]:
     return out.getvalue().rstrip("\n").split("\n") if out.getvalue() else []
 
 
+HEAD = ["| option | default | |", "|---|---|---|"]  # of the table of options
+
+
+def options_table() -> list[str]:
+    """The rows of the table: every option of `nlm train` but the corpus, from the fields that define them."""
+    from nlmcli.engine.run.settings import options
+    from nlmcli.options import dashed
+
+    found = [each for name, each in options().items() if name != "corpus"]
+    rows = [f"| `{dashed(each.name)}` | {each.default_text()} | {each.description()} |" for each in found]
+    return [row.replace("|  |", "| |").replace("<", r"\<") for row in rows]
+
+
+def with_table(lines: list[str]) -> list[str]:
+    """The lines, with the table of options as it is now."""
+    start = lines.index(HEAD[0]) + len(HEAD)
+    end = next(k for k in range(start, len(lines)) if not lines[k].startswith("|"))
+    return lines[:start] + options_table() + lines[end:]
+
+
 def main() -> None:
-    lines = README.read_text(encoding="utf-8").split("\n")
+    lines = with_table(README.read_text(encoding="utf-8").split("\n"))
+    if "--table" in sys.argv:
+        README.write_text("\n".join(lines), encoding="utf-8")
+        return
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

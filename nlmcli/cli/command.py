@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from nlmcli.options import Listed, dashed
+from nlmcli.options import OptionField, dashed
 
 TYPED = "typed"  # key of the typed options in the context's meta
 
@@ -16,7 +16,7 @@ class Command(TyperCommand):
     """A command with options from dataclass fields besides those in its signature; `typed_options` returns those that were typed."""
 
     @staticmethod
-    def fields() -> Iterable[Listed]:
+    def fields() -> Iterable[OptionField]:
         """The options that come from dataclasses."""
         return ()
 
@@ -36,7 +36,7 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
 
-def command_with(fields: Callable[[], Iterable[Listed]]) -> type[Command]:
+def command_with(fields: Callable[[], Iterable[OptionField]]) -> type[Command]:
     """A subclass of Command with these options. `fields` is called when the command is used, not when it is listed."""
     return type("CommandWithOptions", (Command,), {"fields": staticmethod(fields)})
 
@@ -46,7 +46,7 @@ def typed_options(ctx: typer.Context) -> dict[str, Any]:
     return dict(ctx.meta[TYPED])
 
 
-def parameters(fields: Iterable[Listed]) -> list[Any]:
+def parameters(fields: Iterable[OptionField]) -> list[Any]:
     """Typer's parameters for these options, grouped by panel. None: not typed."""
     fields = list(fields)
 
@@ -62,7 +62,7 @@ def parameters(fields: Iterable[Listed]) -> list[Any]:
     return list(typer.main.get_command(app).params)
 
 
-def annotated(each: Listed) -> Any:
+def annotated(each: OptionField) -> Any:
     """The field as a Typer annotation: its type, and an option with its help text, brackets escaped from Rich markup."""
     default = f" [default: {text}]" if (text := each.default_text()) else ""
     names = [dashed(each.name)] if each.kind is bool and each.default is False else []

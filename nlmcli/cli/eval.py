@@ -75,7 +75,7 @@ def eval(
 
     Example: nlm eval --text "students opened their books." --tokens
     """
-    from nlmcli.engine.scoring.evaluate import each_token, evaluate_all, mixture_of
+    from nlmcli.engine.scoring.evaluate import each_token, evaluate_all, load_mixture
 
     if not dynamic:
         options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
@@ -90,7 +90,7 @@ def eval(
         options.refuse_with("corpus", text=text, FILE=texts)
         for lm in lms:
             lm.settings = replace(lm.settings, corpus=tuple(corpus))
-    mixture = mixture_of(lms[0], mix) if mix else None
+    mixture = load_mixture(lms[0], mix) if mix else None
     learners = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
     evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
     scored = [scores.ScoredRun(str(paths[k]), lms[k], each, learners[k], mixture) for k, each in enumerate(evaluations)]
@@ -101,6 +101,11 @@ def eval(
     if tokens:
         token_scores = each_token(one.learner or mixture or one.lm, one.result.text, one.result.ids)
         surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if text is not None else None)
+        if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
+            report.message(
+                f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it; "
+                "nlm generate keeps at least half a block of context"
+            )
     report.document(one.report()) if json else scores.print_metrics(one, text, quiet)
 
 

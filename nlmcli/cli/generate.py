@@ -10,14 +10,14 @@ import typer
 from nlmcli.cli import options, report
 from nlmcli.cli.command import command_with, typed_options
 from nlmcli.errors import InputError
-from nlmcli.options import Listed, check_at_least, listed
+from nlmcli.options import OptionField, check_at_least, option_fields
 
 
-def fields() -> Iterable[Listed]:
+def fields() -> Iterable[OptionField]:
     """The sampling options."""
     from nlmcli.engine.writing.sampling import Sampling
 
-    return listed(Sampling).values()
+    return option_fields(Sampling).values()
 
 
 Command = command_with(fields)
@@ -50,6 +50,8 @@ Choose = Annotated[
     int | None, typer.Option(metavar="K", help="Choose each next token yourself from the K most probable.", show_default=False)
 ]
 
+VISIBLE = 5e-5  # a probability that shows at four digits
+
 # Modes of the command, each with the options that have no effect in it.
 IDLE = {
     "beam": ("num", "seed"),
@@ -81,7 +83,7 @@ def generate(
     Example: nlm generate --prompt "students opened their" --probs 5
     """
     from nlmcli.engine.writing.beam import LENGTH_PENALTY
-    from nlmcli.engine.writing.generate import next_words
+    from nlmcli.engine.writing.generate import next_words, unknown_probability
     from nlmcli.engine.writing.sampling import Sampling
 
     sampling = Sampling(**typed_options(ctx))
@@ -99,6 +101,8 @@ def generate(
             generator.print(line)
     elif probs is not None:
         print_next_tokens(prompt, next_words(lm, generator.readable(prompt), probs, sampling), json)
+        if not quiet and (p := unknown_probability(lm, prompt)) >= VISIBLE:
+            report.message(f"<unk> is left out here; nlm eval --tokens includes it, with probability {p:.4f}")
     elif json:
         report.document({"prompt": prompt, "texts": generator.texts(prompt)})
     else:

@@ -60,4 +60,4 @@ def announce_compiling(quiet: bool) -> None:
     from nlmcli import kernel_cache
 
     cached = ", cached for later runs" if kernel_cache.FOLDER else ""
-    kernel_cache.BEFORE_COMPILING[:] = [] if quiet else [lambda: report.message(f"compiling kernels for this CPU{cached}")]
+    kernel_cache.ON_COMPILE[:] = [] if quiet else [lambda: report.message(f"compiling kernels for this CPU{cached}")]

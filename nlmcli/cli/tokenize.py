@@ -9,12 +9,12 @@ import typer
 
 from nlmcli.cli import options, report
 from nlmcli.cli.command import command_with, typed_options
-from nlmcli.options import Listed
+from nlmcli.options import OptionField
 
 FIELDS = ("tokenizer", "vocab_size", "min_count", "lowercase", "encoding")
 
 
-def fields() -> Iterator[Listed]:
+def fields() -> Iterator[OptionField]:
     """The options of a run that concern its tokenizer."""
     from nlmcli.engine.run.settings import own_options
 
@@ -43,7 +43,7 @@ def tokenize(
 
     Example: nlm tokenize --text "the blue ants hated the red ants."
     """
-    from nlmcli.engine.reading.tokens import count, fit, pieces_of, save
+    from nlmcli.engine.reading.tokens import count, fit, save, split_string
     from nlmcli.engine.run.settings import Settings
 
     options.announce_compiling(quiet)
@@ -53,7 +53,7 @@ def tokenize(
         if not quiet:
             report.message(f"saved to {out}; use it with --tokenizer {out}")
     if text is not None:
-        pieces = pieces_of(text, tokenizer)
+        pieces = split_string(text, tokenizer)
         if json:
             report.document(pieces.report())
         else:

@@ -9,7 +9,7 @@ import typer
 
 from nlmcli.cli import options, report
 from nlmcli.cli.command import command_with, typed_options
-from nlmcli.options import Listed
+from nlmcli.options import OptionField
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 
@@ -19,7 +19,7 @@ PRESET = "Use the options of a preset that ships with nlm; options on the comman
 CONFIG = "Use the options in a YAML file, such as a run's config.yaml; options on the command line override them."
 
 
-def fields() -> Iterator[Listed]:
+def fields() -> Iterator[OptionField]:
     """The options of a run but the corpus, which is an argument."""
     from nlmcli.engine.run import settings
 

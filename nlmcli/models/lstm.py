@@ -68,8 +68,8 @@ class LSTM(Recurrent):
     fused_kernel = staticmethod(fused_kernel)
     recur, recur_backward = staticmethod(lstm), staticmethod(lstm_backward)
 
-    def initialise(self, rng, dtype=np.float32):
-        P, H = super().initialise(rng, dtype), self.config.hidden
+    def initialize(self, rng, dtype=np.float32):
+        P, H = super().initialize(rng, dtype), self.config.hidden
         P.b1[:, H : 2 * H] = 1
         return P
 

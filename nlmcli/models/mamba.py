@@ -56,9 +56,9 @@ class Mamba(base.Model):
     def matrices(self):
         return [name for name in super().matrices() if name != "D"]  # a gain per channel, capitalized as in the paper
 
-    def initialise(self, rng, dtype=np.float32):
+    def initialize(self, rng, dtype=np.float32):
         """As in the paper: the states of a channel decay at rates 1 to 16, and the step sizes Δ are log-uniform."""
-        P = super().initialise(rng, dtype)
+        P = super().initialize(rng, dtype)
         P.E[...] *= 2  # the shorter its input, the steeper RMSNorm
         P.g[...] = P.gf[...] = P.D[...] = 1
         P.lnA[...] = np.log(np.arange(1, N + 1))[:, None]

@@ -115,12 +115,12 @@ class Transformer(base.Model):
     def head(self, P):
         return P.E.T if self.config.tie else P.U, P.flat[:0]  # no bias
 
-    def words_read(self, x, state):
+    def embedded_ids(self, x, state):
         return [x]
 
-    def initialise(self, rng, dtype=np.float32):
+    def initialize(self, rng, dtype=np.float32):
         """Each layer adds to x twice, so the matrices whose outputs are added are divided by √2L (Radford et al. 2019)."""
-        P = super().initialise(rng, dtype)
+        P = super().initialize(rng, dtype)
         P.Ep[...] *= 0.02 * np.sqrt(self.config.context)
         for added in (P.Wo, P.W2):
             added[...] /= np.sqrt(2 * self.config.layers)

@@ -56,7 +56,7 @@ from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from nlmcli.kernel_cache import CALLED_BY_NAME, may_hold
+from nlmcli.kernel_cache import EXTERNAL_SYMBOLS, may_be_cached
 from nlmcli.nn.kernel import JIT, kernel
 
 
@@ -368,7 +368,7 @@ def compile_once(function, signatures):
     dispatcher, variants = kernel(function), {}
     by_dtype = {expected[0].dtype: tuple(expected) for expected in signatures}
     symbols = {dtype: f"{function.__module__}.{function.__qualname__}.{dtype}" for dtype in by_dtype}
-    CALLED_BY_NAME.update(symbols.values())
+    EXTERNAL_SYMBOLS.update(symbols.values())
 
     def variant(dtype):
         if dtype not in variants:
@@ -380,7 +380,7 @@ def compile_once(function, signatures):
         return variants[dtype]
 
     for dtype, expected in by_dtype.items():
-        if may_hold(dispatcher, expected):
+        if may_be_cached(dispatcher, expected):
             variant(dtype)
 
     def call(typing, *given):
@@ -429,7 +429,7 @@ def look_reference(words, i):
 
 
 @vector_code(look_reference)
-def look(typing, words, i):
+def atomic_load(typing, words, i):
     """An atomic load of words[i], which other threads write; an ordinary read may be hoisted out of a loop.
 
     words (n,) int64, i in range. A pause instruction tells the CPU that this is a spin-wait loop.
@@ -447,7 +447,7 @@ def look(typing, words, i):
 
 
 @vector_code(lambda: None)
-def give_way(typing):
+def yield_core(typing):
     """Yield this core to another thread that waits for it (sched_yield, on systems that have it)."""
 
     def generate(context, builder, signature, args):

@@ -18,7 +18,7 @@ class AdaGrad(Optimizer):
 
     Config = Config
     lr = 5e-3
-    remembers = ("s",)
+    state_names = ("s",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         number = theta.dtype.type

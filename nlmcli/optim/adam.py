@@ -23,7 +23,7 @@ class Adam(Optimizer):
 
     Config = Config
     lr = 1e-3
-    remembers = ("m", "v")
+    state_names = ("m", "v")
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         self.decay_and_step(theta, g, scale, lr, t, part, decay=1.0)

@@ -20,7 +20,7 @@ class Momentum(Optimizer):
 
     Config = Config
     lr = 0.2
-    remembers = ("change",)
+    state_names = ("change",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         beta = self.config.beta if t > 1 else 1.0

@@ -19,7 +19,7 @@ class RMSProp(Optimizer):
 
     Config = Config
     lr = 5e-4
-    remembers = ("s",)
+    state_names = ("s",)
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         c, number = self.config, theta.dtype.type

@@ -31,7 +31,7 @@ class Sophia(Optimizer):
 
     Config = Config
     lr = 1e-3
-    remembers = ("m", "h")
+    state_names = ("m", "h")
 
     def step(self, theta, g, scale, lr, t, part=ALL):
         c, number = self.config, theta.dtype.type
@@ -40,7 +40,7 @@ class Sophia(Optimizer):
         for piece, factor in self.decay_factors(part, 1 - lr * c.weight_decay):
             update(theta[piece], g[piece], m[piece], h[piece], number(factor), *constants)
 
-    def wants_curvature(self, t):
+    def needs_curvature(self, t):
         return (t - 1) % self.config.curvature_every == 0
 
     def measure(self, g, n, part=ALL):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,8 +170,8 @@ def test_a_long_line_among_short_ones_takes_no_room_for_64_of_it(training, monke
         ("--interactive --json", "--json has no effect together with --interactive"),
         ("--beam 2 --seed 1", "--seed has no effect together with --beam"),
         ("--length-penalty 1", "--length-penalty has no effect without --beam"),
-        ("--beam 2 --length-penalty 300", "--length-penalty 300.0 is too large; give 10 or less"),
-        ("--beam 2 --length-penalty -300", "--length-penalty -300.0 is too small; give -10 or more"),
+        ("--beam 2 --length-penalty 300", "--length-penalty 300.0 is too large; give 100 or less"),
+        ("--beam 2 --length-penalty -300", "--length-penalty -300.0 is too small; give -100 or more"),
         ("--beam 2 --length-penalty nan", "--length-penalty nan is not a number"),
     ],
 )
@@ -482,3 +483,17 @@ def test_the_limits_of_control_groups_are_those_of_memory_and_threads(tmp_path, 
     assert container.memory_left() == 600 and container.processors() == 0.5 and threads.available_threads() == 1
     own.unlink()
     assert container.memory_left() == container.processors() == float("inf")
+
+
+def test_where_probs_and_eval_differ_is_said(nlm, room):
+    (room / "rare.txt").write_text("".join(f"the ants hated w{k} .\n" for k in range(60)))
+    assert nlm("train", "rare.txt", "--steps", "60", "--batch-size", "4", "--seq-len", "8", "--quiet", "--out", "run")[0] == 0
+    code, out, err = nlm("generate", "--run", "run", "--prompt", "the ants hated", "--probs", 3)
+    said = re.search(r"<unk> is left out here; nlm eval --tokens includes it, with probability (0\.\d{4})", err)
+    assert code == 0 and said and "<unk>" not in out
+    tokens = nlm("eval", "--run", "run", "--text", "the ants hated w1", "--tokens", "--json")[1].splitlines()
+    assert json.loads(tokens[3])["p"] == pytest.approx(float(said[1]), abs=6e-5)
+    small = ["--model", "transformer", "--heads", "1", "--context", "4", "--embed", "4", "--steps", "2", "--batch-size", "4"]
+    assert nlm("train", "ants.txt", *small, "--quiet", "--out", "blocks")[0] == 0
+    assert "reads blocks of 4 tokens" in nlm("eval", "--run", "blocks", "--text", "the ants hated the cat", "--tokens")[2]
+    assert "reads blocks" not in nlm("eval", "--run", "blocks", "--text", "the ants", "--tokens")[2]

@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 
 import pytest
+from readme import README, with_table
 
 from nlmcli.cli.app import app, main
 from nlmcli.engine.run.settings import options
@@ -107,6 +108,12 @@ def test_examples_work_as_printed(tmp_path, monkeypatch, capsys):
         if command != "train":
             assert main(arguments) == 0, command
             assert capsys.readouterr().out
+
+
+def test_the_readme_lists_every_option():
+    """Renewed by python tests/readme.py --table."""
+    lines = README.read_text(encoding="utf-8").split("\n")
+    assert with_table(lines) == lines
 
 
 def test_python_m_runs_the_command(tmp_path):

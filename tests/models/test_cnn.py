@@ -21,7 +21,7 @@ def test_dilations_double_up_to_the_context(context, expected):
 def test_the_receptive_field_is_the_context(context):
     model = CNN(Config(embed=4, hidden=5, context=context), V, newline=0)
     rng = np.random.default_rng(context)
-    P = model.initialise(rng, np.float64)
+    P = model.initialize(rng, np.float64)
     x = rng.integers(0, V, (2 * context + 3, 1))
     h, _, _ = model.forward(P, x, model.start(1, np.float64))
     for t in (0, 3, context):

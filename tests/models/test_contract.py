@@ -33,7 +33,7 @@ def small(name, sizes):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name)), V, newline=1)
     rng = np.random.default_rng(3)
-    P = model.initialise(rng, np.float64)
+    P = model.initialize(rng, np.float64)
     P.flat += 0.2 * rng.standard_normal(P.flat.size)
     return model, P, rng.integers(0, V, (T, B))
 
@@ -129,7 +129,7 @@ def test_the_fused_step_equals_the_separate_steps(name, sizes, layers, dtype):
     chosen = sizes(name) | ({"layers": layers} if "layers" in sizes(name) else {})
     model = Architecture(Architecture.Config(**chosen), V, newline=1)
     rng = np.random.default_rng(5)
-    P = model.initialise(rng, dtype)
+    P = model.initialize(rng, dtype)
     x, y = rng.integers(0, V, (2, T, B))
     y[-1, 0] = -1
     state = model.forward(P, rng.integers(0, V, (3, B)), model.start(B, dtype))[1]
@@ -179,7 +179,7 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
     """A model, its parameters, and (batch, loss, G, |G|) of several batches of one Team, with the state carried over."""
     Architecture, dropout = MODELS.get(name), given.get("dropout")
     model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
-    P = model.initialise(np.random.default_rng(3), dtype)
+    P = model.initialize(np.random.default_rng(3), dtype)
     team, G, rng, results, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
     for step, (steps, batch_size) in enumerate(BATCHES):
         x, y = rng.integers(0, vocabulary, (2, steps, batch_size))
@@ -255,7 +255,7 @@ def test_every_parameter_not_listed_as_dead_has_a_gradient(name, small):
 def test_the_initial_loss_is_that_of_a_uniform_prediction(name, vocabulary):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(), vocabulary, newline=0)
-    P = model.initialise(np.random.default_rng(0))
+    P = model.initialize(np.random.default_rng(0))
     x, y = np.random.default_rng(1).integers(0, vocabulary, (2, 4, 4))
     h, _, _ = model.forward(P, x, model.start(4))
     loss, _ = all_pairs()["linear_cross_entropy"].forward(h.reshape(16, -1), *model.head(P), y.reshape(-1))
@@ -265,7 +265,7 @@ def test_the_initial_loss_is_that_of_a_uniform_prediction(name, vocabulary):
 def test_dropout_is_for_training_only_and_determined_by_its_generator(name, sizes):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name, dropout=0.5)), V, newline=1)
-    P = model.initialise(np.random.default_rng(0))
+    P = model.initialize(np.random.default_rng(0))
     x = np.random.default_rng(1).integers(0, V, (T, B))
     without = Architecture(Architecture.Config(**sizes(name, dropout=0.0)), V, newline=1)
     plain, expected = (each.forward(P, x, each.start(B))[0] for each in (model, without))

@@ -89,7 +89,7 @@ def test_matrices_and_embeddings_are_decayed_and_biases_are_not(name, sizes):
     Architecture = MODELS.get(name)
     model = Architecture(Architecture.Config(**sizes(name)), 7, newline=1)
     assert model.matrices() == MATRICES[name]
-    P = model.initialise(np.random.default_rng(0))
+    P = model.initialize(np.random.default_rng(0))
     marked = P.zeros_like()
     for part in P.slices(model.matrices()):
         marked.flat[part] = 1

@@ -18,7 +18,7 @@ def quadratic_path(curvature, steps, lr, **constants):
     """θ after each step on ½ Σ c θ², starting from 1; the gradient is c θ, and the estimate of the curvature c is exact, n ĝ² = c."""
     optimizer, theta, path = Sophia(Config(**constants), len(curvature), np.float64), np.ones(len(curvature)), []
     for t in range(1, steps + 1):
-        if optimizer.wants_curvature(t):
+        if optimizer.needs_curvature(t):
             optimizer.measure(np.sqrt(curvature / 8), 8)
         optimizer.step(theta, curvature * theta, 1.0, lr, t)
         path.append(theta.copy())
@@ -31,7 +31,7 @@ def test_it_is_as_published(dtype):
     theta, gs, drawn = (rng.normal(size=size).astype(dtype) for size in (7, (23, 7), (3, 7)))
     optimizer, moved, curvatures = Sophia(Config(), 7, dtype, [slice(0, 7)]), theta.copy(), []
     for t, g in enumerate(gs, 1):
-        measured = drawn[len(curvatures) // 10] if optimizer.wants_curvature(t) else None
+        measured = drawn[len(curvatures) // 10] if optimizer.needs_curvature(t) else None
         if measured is not None:
             optimizer.measure(measured, 40)
         curvatures.append(None if measured is None else 40 * measured.astype(float) ** 2)
@@ -47,7 +47,7 @@ def test_no_parameter_moves_further_than_the_learning_rate():
     rng = np.random.default_rng(1)
     optimizer, theta = Sophia(Config(weight_decay=0.0), 1000, np.float64), rng.normal(size=1000)
     for t in range(1, 30):
-        if optimizer.wants_curvature(t):
+        if optimizer.needs_curvature(t):
             optimizer.measure(rng.normal(size=1000) * 10.0 ** rng.integers(-8, 2, 1000), 10)
         before = theta.copy()
         optimizer.step(theta, rng.normal(size=1000) * 10.0 ** rng.integers(-9, 4, 1000), 1.0, 0.01, t)
@@ -110,7 +110,7 @@ def small(sizes):
     RNN = MODELS.get("rnn")
     model = RNN(RNN.Config(**sizes("rnn", layers=1, embed=3, hidden=4)), V, newline=1)
     rng = np.random.default_rng(3)
-    P = model.initialise(rng, np.float64)
+    P = model.initialize(rng, np.float64)
     P.flat += 0.3 * rng.standard_normal(P.flat.size)
     x, y = rng.integers(0, V, (2, 3, 4))
     y[2, 1] = y[0, 3] = -1
@@ -163,7 +163,7 @@ def test_drawing_targets_does_not_modify_the_batch(small):
 def test_sampled_words_do_not_depend_on_threads_or_blocks(sizes, monkeypatch):
     Additive = MODELS.get("additive")
     model = Additive(Additive.Config(**sizes("additive")), 1200, newline=1)
-    P = model.initialise(np.random.default_rng(0))
+    P = model.initialize(np.random.default_rng(0))
     x, y = np.random.default_rng(1).integers(0, 1200, (2, 5, 9))
     draws = [Team(model, threads).draw(P, Batch(x, y, True), Team(model).start(9), (1, 0)).y for threads in (1, 2, 4)]
     monkeypatch.setattr("nlmcli.nn.cross_entropy.BLOCK", 3000)
@@ -185,8 +185,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(training, name, given):
 
 def test_a_run_estimates_curvature_every_tenth_step_without_changing_its_gradient(training):
     plain, measured = training(optimizer="sgd", steps=1, eval_every=0), training(optimizer="sophia", steps=25, eval_every=0)
-    steps, measure = [], measured.learner.measure_curvature
-    measured.learner.measure_curvature = lambda *args: (steps.append(measured.progress.step), measure(*args))
+    steps, measure = [], measured.learner.update_curvature
+    measured.learner.update_curvature = lambda *args: (steps.append(measured.progress.step), measure(*args))
     norms = [[r.gradient_norm for r in run.run() if isinstance(r, Stepped)] for run in (plain, measured)]
     assert norms[0][0] == norms[1][0] and plain.progress.losses[0] == measured.progress.losses[0]
     assert steps == [0, 10, 20] and (measured.learner.optimizer.memory["h"] > 0).any()

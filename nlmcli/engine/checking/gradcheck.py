@@ -103,7 +103,7 @@ def check_small(name: str, sizes: dict[str, Any], dtype: str, tolerance: float |
     config = Architecture.Config(**{f.name: sizes[f.name] for f in fields(Architecture.Config) if f.name in sizes})
     model = Architecture(config, VOCABULARY, newline=1)
     rng = np.random.default_rng(0)
-    P = model.initialise(rng, dtype)
+    P = model.initialize(rng, dtype)
     P.flat += 0.1 * rng.standard_normal(P.flat.size).astype(dtype)  # nonzero biases
     x, y = rng.integers(0, VOCABULARY, (2, STEPS, BATCH))
     _, state, _ = model.forward(P, rng.integers(0, VOCABULARY, (4, BATCH)), model.start(BATCH, dtype))

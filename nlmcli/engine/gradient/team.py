@@ -41,7 +41,7 @@ class Shard:
         self.model, self.state, self.G, self.rng = model, state, G, rng
         self.x, y = (np.ascontiguousarray(a[:, columns]) for a in (batch.x, batch.y))
         self.targets, self.loss = y.reshape(-1), 0.0
-        self.words = model.words_read(self.x, state)
+        self.words = model.embedded_ids(self.x, state)
 
     def step(self, P: Params, scale: float, summed: list[slice]) -> None:
         """The whole step, for a small vocabulary: the shard's own vector includes the gradient of the output matrix."""

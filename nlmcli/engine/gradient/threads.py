@@ -15,13 +15,13 @@ import numpy as np
 
 from nlmcli.engine.run.container import processors
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.simd import give_way, look
+from nlmcli.nn.simd import atomic_load, yield_core
 
 SPINS = 20000  # of about 10 ns each, before a thread sleeps
 SPINS_PER_YIELD = 64  # spins after which the thread offers its core to others
 GRAIN = 1 << 14  # parts of a range start at multiples of this
 SERIAL = 1 << 16  # ranges up to this size are processed by one thread: synchronization would take longer
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 Job = Callable[[], Any]
 
@@ -109,7 +109,7 @@ def part_of(job: Callable[[slice], Any], start: int, stop: int) -> Job:
 def spin_until(calls, r, call, spins):
     """Spin until calls[r] >= call, at most `spins` times."""
     for i in range(spins):
-        if look(calls, r) >= call:
+        if atomic_load(calls, r) >= call:
             return
         if i % SPINS_PER_YIELD == 0:
-            give_way()
+            yield_core()

@@ -36,7 +36,7 @@ class Pieces:
         return {"pieces": self.pieces, "tokens": self.tokens, "types": self.types}
 
 
-def pieces_of(string: str, fitted: Tokenizer) -> Pieces:
+def split_string(string: str, fitted: Tokenizer) -> Pieces:
     """Split a string into pieces, before any is replaced by <unk>."""
     return Pieces(fitted.pieces(string.lower() if fitted.lowercase else string))
 

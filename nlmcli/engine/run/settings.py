@@ -8,7 +8,7 @@ from nlmcli.errors import InputError, suggest
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.schedule import DECAYS
-from nlmcli.options import Listed, dashed, listed, long_name, option
+from nlmcli.options import OptionField, dashed, long_name, option, option_fields
 from nlmcli.registry import Registry
 from nlmcli.text.tokenizers import TOKENIZERS
 
@@ -49,7 +49,7 @@ class Settings:
     batch_size: int = of_training(32, "Batch size: sequences processed in parallel.", "B", least=1)
     seq_len: int = of_training(64, "Sequence length of truncated back-propagation through time (BPTT).", "T", least=1)
     optimizer: str = of_training("adam", "Optimizer: {names}.", "NAME", choices=OPTIMIZERS)
-    lr: float | None = of_training(None, "Peak learning rate.", "X", above=0, default_text="depends on optimizer and model")
+    lr: float | None = of_training(None, "Peak learning rate.", "X", above=0, default_text="depends on optimizer, model and length")
     schedule: str = of_training("cosine", SCHEDULE, "NAME", choices=lambda: list(DECAYS))
     warmup: int = of_training(0, "Warm-up steps, over which the learning rate rises linearly to its peak.", "N", least=0)
     clip: float = of_training(1.0, "Gradient clipping: maximum global norm; 0 disables clipping.", "X", least=0)
@@ -92,7 +92,7 @@ class Settings:
         """Raises InputError for an option of gradient descent, for a count-based model."""
         for name, each in options().items():
             if (each.option.gradient or each.owner == "optimizer") and self.get(name) not in (None, each.default):
-                has = ", ".join(map(dashed, listed(MODELS.get(self.model).Config)))
+                has = ", ".join(map(dashed, option_fields(MODELS.get(self.model).Config)))
                 raise InputError(f"model {self.model} is count-based and has no {dashed(name)}; its options: {has}")
 
     def model_config(self) -> Any:
@@ -108,7 +108,7 @@ class Settings:
         name, registry = self.get(owner), own_options()[owner].option.choices
         assert isinstance(registry, Registry)
         Config = registry.get(name).Config
-        has = listed(Config)
+        has = option_fields(Config)
         given = {each: value for each, value in self.config.items() if options()[each].owner == owner}
         for each, value in given.items():
             if each not in has:
@@ -128,15 +128,15 @@ class Settings:
 
 
 @cache
-def own_options() -> dict[str, Listed]:
+def own_options() -> dict[str, OptionField]:
     """The options that every run has, whichever its model and optimizer."""
-    return {name: each for name, each in listed(Settings).items() if name != "config"}
+    return {name: each for name, each in option_fields(Settings).items() if name != "config"}
 
 
 @cache
-def options() -> dict[str, Listed]:
+def options() -> dict[str, OptionField]:
     """All options, in the order of the help: those of the models follow `model`, those of the optimizers follow `optimizer`."""
-    merged: dict[str, Listed] = {}
+    merged: dict[str, OptionField] = {}
     for name, own in own_options().items():
         more = {name: own} | (member_options(own, own.option.choices) if isinstance(own.option.choices, Registry) else {})
         if duplicates := merged.keys() & more:
@@ -145,11 +145,11 @@ def options() -> dict[str, Listed]:
     return merged
 
 
-def member_options(own: Listed, registry: Registry[Any]) -> dict[str, Listed]:
+def member_options(own: OptionField, registry: Registry[Any]) -> dict[str, OptionField]:
     """The fields of all Configs in a registry, the most widely shared first."""
-    merged: dict[str, Listed] = {}
+    merged: dict[str, OptionField] = {}
     for member, Class in registry.members().items():
-        for name, each in listed(Class.Config).items():
+        for name, each in option_fields(Class.Config).items():
             known = merged.get(name, each)
             shared = replace(known.option if known.option.help else each.option, panel=own.option.panel)
             members = known.members | {member: each.default_text()}

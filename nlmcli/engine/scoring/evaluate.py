@@ -185,7 +185,7 @@ def each_token(lm: Predictor, text: str, ids: Encoded | None = None) -> Iterator
             yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": rank + 1}
 
 
-def mixture_of(lm: LanguageModel, spec: str) -> Mixture:
+def load_mixture(lm: LanguageModel, spec: str) -> Mixture:
     """The model mixed with another one.  spec: RUN:WEIGHT, or RUN for the weight that is best on the model's held-out text."""
     name, weight = spec, None
     if not Path(spec).exists():  # otherwise the colon belongs to the path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nlmcli.engine.gradient.threads import MOST_THREADS
+from nlmcli.engine.gradient.threads import MAX_THREADS
 from nlmcli.engine.reading.dataset import read_dataset
 from nlmcli.engine.run.config import write_config
 from nlmcli.engine.run.language_model import LanguageModel, build
@@ -30,7 +30,7 @@ class Counting:
 
     def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None):
         settings.check()
-        check_at_least("threads", threads, 1, MOST_THREADS)
+        check_at_least("threads", threads, 1, MAX_THREADS)
         self.settings = settings
         with claimed(folder, run_name(settings)) as self.folder:
             check_unused(self.folder)

@@ -37,14 +37,14 @@ class Learner:
         elif batch.restarts is not None:
             self.team.restart(self.states, batch.restarts)
         key = (self.seed, step)
-        if self.optimizer.wants_curvature(step + 1):
-            self.measure_curvature(batch, key)
+        if self.optimizer.needs_curvature(step + 1):
+            self.update_curvature(batch, key)
         loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.uses_dropout else None)
         scale = clip_scale(norm, self.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, step + 1, part))
         return loss, norm
 
-    def measure_curvature(self, batch: Batch, key: tuple[int, int]) -> None:
+    def update_curvature(self, batch: Batch, key: tuple[int, int]) -> None:
         """Pass the optimizer the gradient of this batch for targets sampled from the model's own predictions."""
         P, G = self.P, self.G
         sampled = self.team.draw(P, batch, self.states, key)
@@ -59,7 +59,7 @@ class Learner:
         self.team.gradient(self.P, self.G, batch, states, key if self.uses_dropout else None)
         dummy, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
         optimizer.step(dummy, dummy, 1.0, 0.0, 1)
-        if optimizer.wants_curvature(1):
+        if optimizer.needs_curvature(1):
             self.team.draw(self.P, batch, states, key)
             optimizer.measure(dummy, 1)
         return time.perf_counter() - start

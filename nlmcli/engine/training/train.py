@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.gradient.team import shards_of
-from nlmcli.engine.gradient.threads import MOST_THREADS, available_threads, quiet
+from nlmcli.engine.gradient.threads import MAX_THREADS, available_threads, quiet
 from nlmcli.engine.reading.dataset import read_dataset
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.config import write_config
@@ -51,7 +51,7 @@ class Training:
     def __init__(self, settings: Settings, folder: Path | None = None, threads: int | None = None, is_resumed: bool = False):
         """folder: of the run; None: a new one under ./runs.  Raises InputError for invalid settings, or an unusable text or folder."""
         settings.check()
-        check_at_least("threads", threads, 1, MOST_THREADS)
+        check_at_least("threads", threads, 1, MAX_THREADS)
         self.stop, self.is_resumed = False, is_resumed
         with claimed(folder, run_name(settings)) as self.folder:
             if not is_resumed:
@@ -272,11 +272,11 @@ class Training:
 
 def required_memory(s: Settings, parameters: int) -> int:
     """The bytes of parameters, gradients and optimizer state.  Raises InputError if fewer are available."""
-    return memory.check(parameters, len(OPTIMIZERS.get(s.optimizer).remembers), len(shards_of(s.batch_size)))
+    return memory.check(parameters, len(OPTIMIZERS.get(s.optimizer).state_names), len(shards_of(s.batch_size)))
 
 
 def initial_model(s: Settings, tokenizer: Tokenizer) -> LanguageModel:
     """The language model with initialized parameters.  Raises InputError if there is too little memory to train it."""
     model = build(s, tokenizer)
     required_memory(s, sum(map(math.prod, model.shapes().values())))
-    return LanguageModel(model, model.initialise(np.random.default_rng(s.seed)), tokenizer, s, {})
+    return LanguageModel(model, model.initialize(np.random.default_rng(s.seed)), tokenizer, s, {})

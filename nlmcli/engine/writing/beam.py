@@ -4,6 +4,7 @@ score of a text of n tokens = ln P(text) / ((5 + n) / 6)^A;   a length penalty A
 Wu et al. 2016
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Hypothesis:
         return Hypothesis(self.text + decoder.add(i), logp, self.tokens + 1, decoder)
 
     def score(self, length_penalty: float) -> float:
-        return self.logp / ((5 + self.tokens) / 6) ** length_penalty
+        return self.logp * math.exp(max(-700.0, min(700.0, -length_penalty * math.log((5 + self.tokens) / 6))))
 
 
 def beam_search(
@@ -42,7 +43,7 @@ def beam_search(
     Raises InputError for a beam width below 1.
     """
     check_at_least("beam", width, 1)
-    Option(least=-10, most=10).check("length_penalty", length_penalty)
+    Option(least=-100, most=100).check("length_penalty", length_penalty)
     stop = (*stop, "\n") if lm.settings.by == "line" else stop
     predictor = Predictor(lm, prompt, width)
     alive, finished = [Hypothesis("", 0.0, 0, Decoder(lm.tokenizer, prompt, stop))], list[Hypothesis]()

@@ -42,6 +42,7 @@ class Predictor:
         h, self.state, _ = self.lm.model.forward(self.lm.P, x, self.state)
         self.logits = self.lm.model.logits(self.lm.P, h[-1])
         if self.lm.tokenizer.unknown is not None:
+            self.unknown_logits = self.logits[:, self.lm.tokenizer.unknown].copy()
             self.logits[:, self.lm.tokenizer.unknown] = -np.inf  # <unk> is never generated
             stuck = np.isneginf(self.logits).all(1)  # only <unk> has a probability above 0: possible without smoothing
             self.logits[np.ix_(stuck, np.arange(self.logits.shape[1]) != self.lm.tokenizer.unknown)] = 0
@@ -98,6 +99,15 @@ def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None
     predictor = Predictor(lm, prompt)
     p = (sampling or Sampling()).probabilities(predictor.logits, tokens_in(lm, prompt))[0]
     return [(lm.tokenizer.piece(int(i)), float(p[i])) for i in most_probable(lm, p, k)]
+
+
+def unknown_probability(lm: LanguageModel, prompt: str) -> float:
+    """The probability of <unk> after the prompt, which is left out of the distribution that is sampled from."""
+    predictor = Predictor(lm, readable(lm, prompt)[0])
+    if lm.tokenizer.unknown is None:
+        return 0.0
+    others, unknown = np.logaddexp.reduce(predictor.logits[0].astype(np.float64)), float(predictor.unknown_logits[0])
+    return float(np.exp(unknown - np.logaddexp(others, unknown)))
 
 
 def most_probable(lm: LanguageModel, p: np.ndarray, k: int) -> np.ndarray:

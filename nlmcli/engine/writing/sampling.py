@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.nn.activations import softmax
-from nlmcli.options import listed, option
+from nlmcli.options import option, option_fields
 
 TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0: greedy."
 TOP_P = "Nucleus sampling: sample from the smallest set of tokens whose total probability reaches P."
@@ -34,7 +34,7 @@ class Sampling:
 
     def check(self) -> None:
         """Raises InputError for a value out of range."""
-        for name, each in listed(Sampling).items():
+        for name, each in option_fields(Sampling).items():
             each.option.check(name, each.value(getattr(self, name)))
 
     def probabilities(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:

@@ -97,7 +97,7 @@ class Model:
         """The names of the parameters that weight decay shrinks: matrices and stacks of them (capital letters), no biases, no gains."""
         return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
 
-    def words_read(self, x: np.ndarray, state: State) -> list[np.ndarray]:
+    def embedded_ids(self, x: np.ndarray, state: State) -> list[np.ndarray]:
         """The ids whose embeddings a step reads: x, and those in the state."""
         return [x, *(memory for memory in state if memory.dtype.kind == "i")]
 
@@ -124,7 +124,7 @@ class Model:
                 raise InputError(f"no {name} of shape {shape}")
         return Params(self.shapes(), np.concatenate([arrays[name].reshape(-1) for name in self.shapes()]))
 
-    def initialise(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
+    def initialize(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Initial parameters: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.
 
         The output matrix is a tenth of that, so that the first predictions are nearly uniform: the first loss is ln V.

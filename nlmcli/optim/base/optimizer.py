@@ -20,24 +20,24 @@ class Optimizer:
     """A rule that updates θ by its gradient, with the state that it keeps from step to step.
 
     A subclass defines its equation, `Config` (its constants), `lr` (a learning rate to start from),
-    `remembers` (the names of its state vectors, each as long as θ) and `step`.
+    `state_names` (the names of its state vectors, each as long as θ) and `step`.
     """
 
     Config: ClassVar[type]
     lr: ClassVar[float]
-    remembers: ClassVar[tuple[str, ...]] = ()
+    state_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, size: int, dtype: Any = np.float32, decayed: Sequence[slice] = ()):
         """decayed: the slices of θ that weight decay shrinks, in order; ignored by rules without weight decay."""
         self.config = config
-        self.memory = {name: np.zeros(size, dtype) for name in self.remembers}
+        self.memory = {name: np.zeros(size, dtype) for name in self.state_names}
         self.boundaries = [end for part in decayed for end in (part.start, part.stop)] + [size]
 
     def step(self, theta: np.ndarray, g: np.ndarray, scale: float, lr: float, t: int, part: slice = ALL) -> None:
         """Update θ in place by the gradient scale · g.  t: number of the step, from 1.  part: the slice to update, one per thread."""
         raise NotImplementedError
 
-    def wants_curvature(self, t: int) -> bool:
+    def needs_curvature(self, t: int) -> bool:
         """Whether `measure` must be called before step t."""
         return False
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring import evaluate
-from nlmcli.engine.scoring.evaluate import mixture_of, token_scores
+from nlmcli.engine.scoring.evaluate import load_mixture, token_scores
 from nlmcli.engine.scoring.mixture import Mixture, best_weight
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizers.bpe import Bpe
@@ -122,9 +122,9 @@ def test_the_weight_is_fitted_on_the_held_out_text_of_the_first_run(training, pa
     first, second = pair()
     second.save(tmp_path / "other:1.npz")
     held_out = evaluate.read_texts(first.settings).valid
-    fitted = mixture_of(first, str(tmp_path / "other:1.npz"))
+    fitted = load_mixture(first, str(tmp_path / "other:1.npz"))
     assert fitted.fitted and fitted.weight == best_weight(scores(first, held_out)[1], scores(second, held_out)[1])
-    fixed = mixture_of(first, f"{tmp_path / 'other:1.npz'}:0.25")
+    fixed = load_mixture(first, f"{tmp_path / 'other:1.npz'}:0.25")
     assert (fixed.fitted, fixed.weight, fixed.name) == (False, 0.25, str(tmp_path / "other:1.npz"))
 
 
