@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nlmcli.cli import options, report
+from nlmcli.cli import report
 from nlmcli.cli.dashboard import INTERRUPTED, SAMPLE, Dashboard
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring.evaluate import perplexity
@@ -59,7 +59,6 @@ class Display:
             self.run = record
             if not self.quiet:
                 self.show_start(record)
-            options.announce_compiling(self.quiet)
         elif isinstance(record, Finished):
             self.stop()
             if record.diverged:

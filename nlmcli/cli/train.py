@@ -61,6 +61,7 @@ def train(
     from nlmcli.engine.training.train import Training
 
     typed = typed_options(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
+    options.announce_compiling(quiet)
     training: Any
     if resume:
         from nlmcli.engine.run.language_model import newest_run

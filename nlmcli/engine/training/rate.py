@@ -12,13 +12,11 @@ from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 
 REFERENCE_STEPS, REFERENCE_EPOCHS = 1000, 4
-ASSUMED_STEPS = 3000  # of a run with --minutes, whose number of steps is not known in advance
 
 
-def default_rate(settings: Settings, steps: int | None, steps_per_epoch: int) -> float:
-    """The learning rate of a run if none is given.  steps: its length; None if it is given in minutes."""
+def default_rate(settings: Settings, steps: int, steps_per_epoch: int) -> float:
+    """The learning rate of a run of that many steps, if none is given."""
     model, optimizer = MODELS.get(settings.model), OPTIMIZERS.get(settings.optimizer)
-    steps = steps or ASSUMED_STEPS
     rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** model.lr_power
     if model.overfits:
         rate *= min(1.0, REFERENCE_EPOCHS * steps_per_epoch / steps)

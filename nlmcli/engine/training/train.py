@@ -21,7 +21,7 @@ from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
 from nlmcli.engine.training.learner import Learner
-from nlmcli.engine.training.length import every, length_of
+from nlmcli.engine.training.length import Steps, every, length_of
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import Progress, finite_or_none
 from nlmcli.engine.training.rate import default_rate
@@ -35,6 +35,7 @@ from nlmcli.text.tokenizer import Tokenizer
 
 METRICS_ROWS = 200  # rows of steps in metrics.csv
 EVALUATIONS = 10  # evaluations per run, unless --eval-every is given
+STEPPING = 0.8  # share of a time limit that is spent in steps, about
 REPORTED_STEPS = 20  # the reported training loss is the mean over this many last steps
 SAVE_SECONDS = 30  # longest time between two checkpoints
 MAX_ROLLBACKS = 3  # more of them, and the run has diverged
@@ -59,15 +60,24 @@ class Training:
             self.dataset = read_dataset(settings)
             self.batches = self.dataset.batches(settings)
             self.length = length_of(settings, self.batches.steps_per_epoch)
-            lr = settings.lr or default_rate(settings, self.length.steps, self.batches.steps_per_epoch)
-            self.settings = replace(settings, lr=lr)
+            self.settings = settings
             self.check_validation()
-            self.lm = initial_model(self.settings, self.dataset.tokenizer)
+            self.lm = initial_model(settings, self.dataset.tokenizer)
             self.learner = Learner(self.lm, threads or available_threads())
+            lr = settings.lr or default_rate(settings, self.expected_steps(), self.batches.steps_per_epoch)
+            self.settings = self.lm.settings = replace(settings, lr=lr)
             self.progress = Progress(peak=lr)
             self.speeds: list[float] = []  # tokens per second of every step
             if is_resumed:
                 self.restore()
+
+    def expected_steps(self) -> int:
+        """The number of steps of the run; for a time limit, what fits into it at the speed of a trial step that changes nothing."""
+        if isinstance(self.length, Steps):
+            return self.length.steps
+        self.learner.warm_up(self.batches.batch(0))  # compiles
+        seconds = self.learner.warm_up(self.batches.batch(0))
+        return max(1, round(STEPPING * self.length.seconds / seconds))
 
     @property
     def has_validation(self) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 
 from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.training.learner import Learner
 from nlmcli.engine.training.rate import default_rate
 from nlmcli.models import neural_names
 from nlmcli.optim import OPTIMIZERS
@@ -29,8 +30,15 @@ def test_it_falls_with_the_epochs_for_models_that_overfit():
     assert rate(1000, 1, model="lstm") == rate(1000, model="lstm")
 
 
-def test_minutes_are_taken_for_three_thousand_steps():
-    assert rate(None, model="rnn") == rate(3000, model="rnn")
+def test_a_time_limit_is_taken_for_the_steps_that_fit_into_it(training, monkeypatch):
+    monkeypatch.setattr(Learner, "warm_up", lambda *_: 0.25)
+    run = training("gru", lr=None, steps=None, minutes=10.0)
+    assert (
+        run.settings.lr
+        == run.progress.peak
+        == run.lm.settings.lr
+        == rate(round(0.8 * 600 / 0.25), run.batches.steps_per_epoch, model="gru")
+    )
 
 
 def test_a_run_says_and_keeps_the_rate_it_takes(training):
