@@ -8,7 +8,6 @@ import numpy as np
 
 from nlmcli.errors import InputError
 from nlmcli.nn.cross_entropy import BLOCK, head_gradient, head_score
-from nlmcli.nn.matmul import matmul
 from nlmcli.nn.params import Params, Shapes
 from nlmcli.options import option
 
@@ -115,7 +114,7 @@ class Model:
     def logits(self, P: Params, h: np.ndarray) -> np.ndarray:
         """z = h U + b2; softmax(z) is the distribution of the next word.  h (N,H) -> (N,V)"""
         U, b2 = self.head(P)
-        return matmul(h, U, bias=b2 if b2.size else None)  # the product that `score` computes, to the bit
+        return h @ U + (b2 if b2.size else 0)
 
     def restore(self, arrays: dict[str, np.ndarray]) -> Params:
         """Parameters from arrays by name.  Raises InputError, worded to follow "has", if they are not this model's."""
