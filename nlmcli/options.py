@@ -82,7 +82,7 @@ def check_at_least(name: str, value: float | None, least: float, most: float = M
 
 
 def check_whole(name: str, value: Any, least: float) -> None:
-    """Raises InputError where the value is neither None nor a whole number of at least that."""
+    """Raises InputError unless the value is None or an integer of at least `least`."""
     check_at_least(name, convert(name, value, int, optional=True), least)
 
 

@@ -14,18 +14,19 @@ from typing import Any, TextIO
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-# What nlm draws with, in ASCII, for a stream that cannot take it: a line, a corner, a bar, a dot of a curve.
+# ASCII replacements for the symbols that nlm prints, for streams whose encoding lacks them.
 DRAWN = {"─": "-", "━": "-", "│": "|", "┃": "|", "…": "...", "·": ".", "␣": "_", "–": "-", "—": "-", "→": "->", "≤": "<=", "π": "pi"}
 PLAIN = "plain.ascii"  # the name of the error handler
 
 
 def plain_ascii(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that a stream's encoding lacks: a drawing in ASCII, or an escape."""
+    """Encoding error handler: replace characters that the encoding lacks by similar ASCII ones, or by escapes."""
     assert isinstance(error, UnicodeEncodeError)
     return "".join(map(ascii_of, error.object[error.start : error.end])), error.end
 
 
 def ascii_of(c: str) -> str:
+    """The ASCII replacement of a character."""
     if c in DRAWN:
         return DRAWN[c]
     if "\u2500" <= c <= "\u257f":  # corners and crossings
@@ -41,7 +42,7 @@ codecs.register_error(PLAIN, plain_ascii)
 
 
 def write_anything(stream: TextIO) -> None:
-    """Have a stream take every text, whatever its encoding: what that lacks is drawn in ASCII, or is an escape."""
+    """Make a stream accept every character, whatever its encoding."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors=PLAIN)
 
@@ -65,7 +66,7 @@ def discard(stream: TextIO) -> None:
 
 
 def document(values: dict[str, Any]) -> None:
-    """Print a JSON document as one line to stdout. Non-finite numbers become null; what a terminal might obey is escaped."""
+    """Print a JSON document as one line to stdout. Non-finite numbers become null; characters that a terminal may obey are escaped."""
     text = json.dumps(to_json(values), ensure_ascii=False)
     data(OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
@@ -81,8 +82,8 @@ def to_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# What a terminal may obey: control characters but for tab and line feed, directions of writing, and halves of pairs, which
-# cannot even be written. Everything else, such as blanks and joiners that show nothing, is text.
+# Characters that a terminal may obey: control characters except tab and line feed, and bidirectional controls; also lone
+# surrogates, which cannot be encoded. All others, such as no-break spaces and joiners, are printed as they are.
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -91,17 +92,17 @@ def escaped(match: re.Match[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal may obey as escapes."""
+    """The text with the characters that a terminal may obey escaped."""
     return OBEYED.sub(escaped, text)
 
 
 def written(text: str) -> str:
-    """The text as it goes to stdout: unaltered into a file or a pipe, printable in a terminal."""
+    """The text for stdout: escaped on a terminal, unaltered in a file or a pipe."""
     return printable(text) if sys.stdout.isatty() else text
 
 
 def shell_word(path: str) -> str:
-    """A path as a shell takes it for one word, whatever its bytes are; $'...' where they do not print."""
+    """A path quoted for the shell, as $'...' if it has bytes that are not printable."""
     if not OBEYED.search(path):
         return shlex.quote(path)
     letters = (chr(b) if 0x20 <= b < 0x7F and b not in b"'\\" else f"\\x{b:02x}" for b in os.fsencode(path))

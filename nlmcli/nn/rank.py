@@ -1,4 +1,4 @@
-"""The rank of a token among all tokens, from the most probable one: 0 is what greedy decoding chooses."""
+"""The rank of a token in the vocabulary: 0 for the token that greedy decoding chooses."""
 
 import math
 
@@ -7,10 +7,9 @@ from nlmcli.nn.kernel import kernel
 
 @kernel
 def rank_of(scores, target, excluded):
-    """How many tokens come before the target, by score, equals by their ids, as a stable sort has them.
+    """The number of tokens before the target in a stable sort by descending score; V if its score is NaN.
 
-    scores (V,): logits or probabilities.  excluded: a token that is never chosen, such as <unk>; -1 for none. A target whose
-    score is not a number comes last.
+    scores (V,): logits or probabilities.  excluded: a token that is never chosen, such as <unk>; -1 for none.
     """
     at_target = scores[target]
     if math.isnan(at_target):

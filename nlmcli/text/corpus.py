@@ -84,13 +84,13 @@ def parts(source: Source, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def normalized(text: str) -> str:
-    """A string as a file with that text would be read: no byte order mark, every line ends in LF, half a character is U+FFFD."""
+    """A string normalized like the contents of a file: no byte order mark, LF as end of line; lone surrogates become U+FFFD."""
     whole = text.removeprefix("\ufeff").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return io.IncrementalNewlineDecoder(None, translate=True).decode(whole, final=True)
 
 
 def expanded(path: str | Path) -> Path:
-    """The path, ~ being the user's home, unless there is a file of that very name."""
+    """The path with ~ expanded to the home folder, unless the path exists as it is."""
     path = Path(path)
     with contextlib.suppress(RuntimeError):  # no home
         return path if path.exists() else path.expanduser()

@@ -87,7 +87,7 @@ def test_a_text_from_stdin_is_said_to_be_gone(process, room):
     assert done.returncode == 0, done.stderr
     for command in (("eval", "--run", "run"), ("train", "--resume", "--out", "run", "--steps", "9")):
         done = process(*command, stdin=None)
-        assert done.returncode == 2 and "came from stdin, and is gone; name a file with the same text" in done.stderr
+        assert done.returncode == 2 and "came from stdin and is gone; name a file with the same text" in done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
@@ -96,7 +96,7 @@ def test_a_text_from_a_pipe_is_said_to_be_gone(process, room):
     threading.Thread(target=(room / "pipe").write_text, args=(LINES,)).start()
     assert process("train", "pipe", *SMALL, "--out", "run").returncode == 0
     done = process("eval", "--run", "run")
-    assert done.returncode == 2 and "came from the pipe pipe, and is gone" in done.stderr
+    assert done.returncode == 2 and "came from the pipe pipe and is gone" in done.stderr
 
 
 def test_no_floor_for_another_task(nlm):

@@ -28,7 +28,7 @@ class Dataset:
         return Lines(self.train.lines(), newline, s.batch_size, s.seq_len, s.seed)
 
     def digests(self) -> dict[str, str]:
-        """What tells whether a text is the one that was trained on, or held out."""
+        """Digests of the training part and the held-out part."""
         return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
 
     def unknown_rate(self) -> float:

@@ -118,11 +118,11 @@ def scan(read: Callable[[], Iterator[str]]) -> Text:
 
 
 def check_available(settings: Settings, command: str) -> None:
-    """Raises InputError where a text of the settings came through stdin or a pipe, and is gone.  command: how to name a file anew."""
+    """Raises InputError if a text was read from stdin or a pipe and is gone.  command: that accepts another file."""
     for path in (*settings.corpus, settings.valid):
         if path == "-" or (path and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir())):
             name = "stdin" if path == "-" else f"the pipe {path}"
-            raise InputError(f"this run's text came from {name}, and is gone; name a file with the same text: {command}")
+            raise InputError(f"the text of this run came from {name} and is gone; name a file with the same text: {command}")
 
 
 def read_texts(settings: Settings) -> Texts:

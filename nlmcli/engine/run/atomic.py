@@ -20,9 +20,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
     Raises InputError if that fails; the old file is then unchanged, and the temporary file is removed.
     """
-    if path.is_symlink():  # it stays, what it leads to is written
+    if path.is_symlink():  # replace its target, not the link
         path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():  # a pipe or a device: its reader waits for what is written into it
+    if path.exists() and not path.is_file():  # a pipe or a device
         write_into(path, write)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -44,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_into(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """write(file) into what is no file but can be written.  Raises InputError where that fails."""
+    """Call write(file) on a pipe or a device.  Raises InputError if that fails."""
     try:
         whole = BytesIO()
         write(whole)

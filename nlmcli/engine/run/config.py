@@ -12,7 +12,7 @@ from nlmcli.errors import InputError
 
 
 class Loader(yaml.SafeLoader):
-    """YAML as it is read by people, and by version 1.2: a key is given once, 010 is ten, and 1:30 is no number."""
+    """YAML with unique keys and the numbers of version 1.2: 010 is ten, and 1:30 is not a number."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         for k, (key, _) in enumerate(node.value):

@@ -1,7 +1,7 @@
-"""The limits of a container: how much memory and how many processors its control groups leave to this process.
+"""The limits of a container: the memory and the processors that its control groups (cgroups) allow this process.
 
-Control groups of version 2 have one tree (memory.max, cpu.max), those of version 1 one for each resource. A limit may be set at
-any group from the process's own up to the root, and the smallest counts.
+Version 2 has one hierarchy (memory.max, cpu.max), version 1 one for each controller. Every group from the process's own up to
+the root may set a limit; the smallest one counts.
 """
 
 import math
@@ -12,7 +12,7 @@ ROOT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's group and of those above it: of version 2, and of a controller's tree of version 1."""
+    """The folders of this process's group and its ancestors: of version 2, and of a controller's hierarchy of version 1."""
     try:
         lines = OWN.read_text().splitlines()
     except OSError:  # not Linux
@@ -23,11 +23,11 @@ def groups(controller: str) -> Iterator[Path]:
             tree = ROOT / controller if controllers else ROOT
             group = tree / path.lstrip("/")
             yield from (each for each in (group, *group.parents) if each == tree or tree in each.parents)
-            yield ROOT / controllers if controllers else ROOT  # a container may see its own group as the root
+            yield ROOT / controllers if controllers else ROOT  # inside a container, its own group may be mounted as the root
 
 
 def numbers(folder: Path, name: str) -> list[float]:
-    """The numbers in a file of a group; none where there is no such file or no limit."""
+    """The numbers in a file of a group; empty if the file does not exist."""
     try:
         return [math.inf if word == "max" else float(word) for word in (folder / name).read_text().split()]
     except (OSError, ValueError):
@@ -35,7 +35,7 @@ def numbers(folder: Path, name: str) -> list[float]:
 
 
 def memory_left() -> float:
-    """Bytes that the groups still allow; infinite where there is no limit."""
+    """Bytes that the groups still allow; infinite without a limit."""
     left = math.inf
     for folder in groups("memory"):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
@@ -45,7 +45,7 @@ def memory_left() -> float:
 
 
 def reclaimable(folder: Path) -> float:
-    """Bytes of files that a group has in memory, which the system gives back when memory is asked for."""
+    """Bytes of the page cache of a group, which the kernel reclaims when memory is needed."""
     try:
         lines = (folder / "memory.stat").read_text().splitlines()
         return sum(float(line.split()[1]) for line in lines if line.split()[0] in ("inactive_file", "total_inactive_file"))
@@ -54,7 +54,7 @@ def reclaimable(folder: Path) -> float:
 
 
 def processors() -> float:
-    """How many processors' worth of time the groups allow; infinite where there is no limit."""
+    """The number of processors that the groups allow, possibly fractional; infinite without a limit."""
     allowed = math.inf
     for folder in groups("cpu"):
         if len(quota := numbers(folder, "cpu.max")) == 2:

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one process at a time: a lock on the folder itself, which the system takes back from a dead process."""
+"""A run's folder belongs to one process at a time: a lock on the folder, which the system releases when the process ends."""
 
 import contextlib
 import itertools
@@ -10,17 +10,17 @@ from nlmcli.errors import InputError
 from nlmcli.text.corpus import expanded
 
 RUNS = Path("runs")
-HELD: dict[Path, int] = {}  # the folders that this process owns, and the files that hold their locks
+HELD: dict[Path, int] = {}  # the folders locked by this process, with the file descriptors that hold the locks
 
 
 class InUse(InputError):
-    """A folder that another process owns."""
+    """A folder that is locked by another process."""
 
 
 def claim(folder: Path) -> None:
-    """Own a folder, made if need be, until it is released or the process ends.
+    """Create a folder if necessary and lock it, until `release` or the end of the process.
 
-    Raises InputError where another process owns it, or it cannot be made.
+    Raises InputError if another process holds the lock, or the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,11 +30,11 @@ def claim(folder: Path) -> None:
     except BlockingIOError:
         raise InUse(f"{folder} is in use by another nlm train; wait until it ends, or give another --out") from None
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder} ({error.strerror})") from None
+        raise InputError(f"cannot create the folder {folder} ({error.strerror})") from None
 
 
 def release(folder: Path) -> None:
-    """Own a folder no longer."""
+    """Unlock a folder."""
     handle = HELD.pop(folder.resolve(), None)
     if handle is not None:
         os.close(handle)
@@ -42,10 +42,10 @@ def release(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claimed(folder: Path | None, name: str) -> Iterator[Path]:
-    """Own a folder, or where none is given the first NAME-N under ./runs that does not exist yet; it is owned until it is released.
+    """Lock a folder, or if none is given the first unused NAME-N under ./runs; it stays locked until `release`.
 
-    Where what is done with it at first fails, it is released, and removed if it had not been there.
-    Raises InputError where another process owns it, it holds a run already, or it cannot be made.
+    If the body raises, the folder is unlocked, and removed if it did not exist before.
+    Raises InputError if another process holds the lock, or the folder cannot be created.
     """
     folder = folder and expanded(folder)
     folder, made = (folder, missing(folder)) if folder else first_free(name)
@@ -61,7 +61,7 @@ def claimed(folder: Path | None, name: str) -> Iterator[Path]:
 
 
 def first_free(name: str) -> tuple[Path, list[Path]]:
-    """The first NAME-N under ./runs that does not exist yet, now owned, and the folders that were made for it."""
+    """The first unused NAME-N under ./runs, now locked, and the folders created for it."""
     for n in itertools.count(1):
         folder = RUNS / f"{name}-{n}"
         if made := missing(folder):
@@ -72,12 +72,12 @@ def first_free(name: str) -> tuple[Path, list[Path]]:
 
 
 def missing(folder: Path) -> list[Path]:
-    """The folder and those above it that do not exist, the innermost first."""
+    """The folder and its parents that do not exist, innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def locked(folder: Path) -> int:
-    """A file descriptor that holds the lock of a folder.  Raises BlockingIOError where another has it."""
+    """A file descriptor that holds the lock of a folder.  Raises BlockingIOError if another process holds it."""
     if os.name == "nt":
         import msvcrt
 

@@ -62,14 +62,15 @@ def token_scores(lm: Predictor, text: str | Text | Encoded) -> Iterator[tuple[np
         yield from score_stream(lm, text.parts(chunk))
 
 
-def line_batches(lengths: np.ndarray, together: int) -> Iterator[slice]:
-    """Lines to be read side by side: in their order, at most so many, and few enough that padded to the longest they fit."""
+def line_batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
+    """Batches of consecutive lines: at most batch_size of them, and at most PADDED tokens when padded, if more than one line."""
     start = longest = 0
-    for k, length in enumerate(lengths.tolist()):
-        longest = max(longest, length)
-        if k > start and (k - start == together or longest * (k + 1 - start) > PADDED):
-            yield slice(start, k)
-            start, longest = k, length
+    for block in range(0, len(lengths), CHUNK):
+        for k, length in enumerate(lengths[block : block + CHUNK].tolist(), block):
+            longest = max(longest, length)
+            if k > start and (k - start == batch_size or longest * (k + 1 - start) > PADDED):
+                yield slice(start, k)
+                start, longest = k, length
     if start < len(lengths):
         yield slice(start, len(lengths))
 

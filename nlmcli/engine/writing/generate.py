@@ -87,7 +87,7 @@ def generate(
 
 
 def tokens_in(lm: LanguageModel, text: str) -> np.ndarray:
-    """(1,V) whether each token occurs in a text."""
+    """Whether each token occurs in a text (1,V)."""
     seen = np.zeros((1, len(lm.tokenizer)), bool)
     seen[:, lm.tokenizer.encode(text)] = True
     return seen
@@ -111,7 +111,7 @@ def unknown_probability(lm: LanguageModel, prompt: str) -> float:
 
 
 def most_probable(lm: LanguageModel, p: np.ndarray, k: int) -> np.ndarray:
-    """The ids of the k most probable tokens, equals by their ids; <unk> is none of them.  p (V,)"""
+    """The ids of the k most probable tokens without <unk>, ties in the order of ids.  p (V,)"""
     order = np.argsort(-p, kind="stable")
     return order[order != lm.excluded][:k]
 
