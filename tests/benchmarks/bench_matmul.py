@@ -2,7 +2,7 @@
 
 `python tests/benchmarks/bench_matmul.py` measures all of them one after another, round by round, and prints a
 table of ratios: a machine's speed drifts, so only measurements of the same round are comparable.
-`pytest tests/benchmarks/bench_matmul.py` prints the times with pytest-benchmark.
+`pytest -n 0 tests/benchmarks/bench_matmul.py` prints the times with pytest-benchmark.
 """
 
 import os

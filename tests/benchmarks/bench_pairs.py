@@ -1,6 +1,6 @@
 """Every pair of forward and backward functions, on float32 arrays of the sizes of a real training step.
 
-`pytest tests/benchmarks/bench_pairs.py` prints the times. A pair without an entry in INPUTS is measured on its own small
+`pytest -n 0 tests/benchmarks/bench_pairs.py` prints the times. A pair without an entry in INPUTS is measured on its own small
 example, which measures little more than the overhead of a call.
 """
 

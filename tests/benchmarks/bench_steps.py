@@ -1,6 +1,6 @@
 """A training step (forward, backward, clip, update) of every architecture at its default sizes, with all threads.
 
-`pytest tests/benchmarks/bench_steps.py --benchmark-json=steps.json` writes the times, with tokens per second in
+`pytest -n 0 tests/benchmarks/bench_steps.py --benchmark-json=steps.json` writes the times, with tokens per second in
 extra_info. The text is synthetic, with the vocabulary size of a small corpus and word frequencies by Zipf's law.
 """
 
