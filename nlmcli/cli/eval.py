@@ -75,7 +75,7 @@ def eval(
 
     Example: nlm eval --text "students opened their books." --tokens
     """
-    from nlmcli.engine.scoring.evaluate import each_token, evaluate_all, load_mixture
+    from nlmcli.engine.scoring.evaluate import evaluate_all, load_mixture
 
     if not dynamic:
         options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
@@ -85,11 +85,9 @@ def eval(
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
     options.announce_compiling(quiet)
     paths: list[Path | None] = [*run] if run else [None]
-    lms = [options.load(path) for path in paths]
-    if corpus:
-        options.refuse_with("corpus", text=text, FILE=texts)
-        for lm in lms:
-            lm.settings = replace(lm.settings, corpus=tuple(corpus))
+    if corpus and (texts or text is not None):
+        raise InputError("--corpus is where the held-out part is read from; leave it out to score a file or --text")
+    lms = [load(path, corpus) for path in paths]
     mixture = load_mixture(lms[0], mix) if mix else None
     learners = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
     evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
@@ -99,14 +97,27 @@ def eval(
         return
     (one,) = scored
     if tokens:
-        token_scores = each_token(one.learner or mixture or one.lm, one.result.text, one.result.ids)
-        surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if text is not None else None)
-        if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
-            report.message(
-                f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it; "
-                "nlm generate keeps at least half a block of context"
-            )
+        print_tokens(one, text is not None, json, quiet)
     report.document(one.report()) if json else scores.print_metrics(one, text, quiet)
+
+
+def load(path: Path | None, corpus: list[str] | None) -> Any:
+    """The language model of a run, whose corpus may have moved."""
+    lm = options.load(path)
+    if corpus:
+        lm.settings = replace(lm.settings, corpus=tuple(corpus))
+    return lm
+
+
+def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: bool) -> None:
+    """Print the probability of every token."""
+    from nlmcli.engine.scoring.evaluate import each_token
+
+    token_scores = each_token(one.learner or one.mixture or one.lm, one.result.text, one.result.ids)
+    surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if as_factors else None)
+    if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
+        blocks = f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it"
+        report.message(f"{blocks}; nlm generate keeps at least half a block of context")
 
 
 def dynamic_model(lm: Any, lr: float | None, segment: int | None) -> Any:
