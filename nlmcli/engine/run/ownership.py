@@ -47,9 +47,12 @@ def claimed(folder: Path | None, name: str) -> Iterator[Path]:
     If the body raises, the folder is unlocked, and removed if it did not exist before.
     Raises InputError if another process holds the lock, or the folder cannot be created.
     """
-    folder = folder and expanded(folder)
-    folder, made = (folder, missing(folder)) if folder else first_free(name)
-    claim(folder)
+    if folder is None:
+        folder, made = first_free(name)
+    else:
+        folder = expanded(folder)
+        made = missing(folder)
+        claim(folder)
     try:
         yield folder
     except BaseException:

@@ -195,9 +195,7 @@ class Training:
     def restore(self) -> None:
         """Restore the last checkpoint.  Raises InputError if its tokenizer is not that of this run's text."""
         arrays, about = checkpoint.load(self.folder / "last.npz")
-        if about["tokenizer"] != self.lm.tokenizer.to_dict():
-            raise InputError(OTHER_TEXT)
-        if about.get("texts") not in (None, self.dataset.digests()):
+        if about["tokenizer"] != self.lm.tokenizer.to_dict() or about.get("texts") not in (None, self.dataset.digests()):
             raise InputError(OTHER_TEXT)
         self.learner.load_state_dict(arrays)
         self.progress = Progress.from_dict(arrays, about["progress"])

@@ -103,9 +103,9 @@ def next_words(lm: LanguageModel, prompt: str, k: int, sampling: Sampling | None
 
 def unknown_probability(lm: LanguageModel, prompt: str) -> float:
     """The probability of <unk> after the prompt, which is left out of the distribution that is sampled from."""
-    predictor = Predictor(lm, readable(lm, prompt)[0])
     if lm.tokenizer.unknown is None:
         return 0.0
+    predictor = Predictor(lm, readable(lm, prompt)[0])
     others, unknown = np.logaddexp.reduce(predictor.logits[0].astype(np.float64)), float(predictor.unknown_logits[0])
     return float(np.exp(unknown - np.logaddexp(others, unknown)))
 
