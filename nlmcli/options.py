@@ -112,6 +112,7 @@ class OptionField:
     owner: str | None = None
     members: dict[str, str] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
+    by_task: dict[str, str] = field(default_factory=dict)  # the tasks whose default differs
 
     def value(self, given: Any) -> Any:
         """The given value converted to the field's type.  Raises InputError for a value of another type."""
@@ -125,6 +126,10 @@ class OptionField:
 
     def default_text(self) -> str:
         """The default in words, the most frequent one first: "256; cnn: 64; mamba: 2 x embed". Empty if there is none."""
+        return "; ".join([self.usual_text(), *(f"{tasks}: {text}" for text, tasks in self.by_task.items())])
+
+    def usual_text(self) -> str:
+        """The same, whatever the task."""
         if self.members:
             (usual, _), *_ = Counter(self.members.values()).most_common()
             return "; ".join([usual, *(f"{member}: {text}" for member, text in self.members.items() if text != usual)])

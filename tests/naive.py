@@ -8,6 +8,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 
@@ -566,3 +567,60 @@ def sophia(theta, gs, curvatures, lr, beta1=0.96, beta2=0.99, epsilon=1e-12, wei
 def norm(g):
     """√Σ g²."""
     return math.sqrt(math.fsum(float(v) ** 2 for v in g))
+
+
+# Figures of a classifier, a regression and a tagger.
+
+
+def label_figures(gold, said, label):
+    """(precision, recall, F1, count) of a label, example by example."""
+    hits = sum(g == s == label for g, s in zip(gold, said, strict=True))
+    count, answers = sum(g == label for g in gold), sum(s == label for s in said)
+    precision, recall = hits / answers if answers else 0, hits / count if count else 0
+    return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0, count
+
+
+def confusion(gold, said, L):
+    """Row: what it is; column: what was said."""
+    return [[sum((g, s) == (i, j) for g, s in zip(gold, said, strict=True)) for j in range(L)] for i in range(L)]
+
+
+def wilson(correct, count, z=1.959963984540054):
+    """The two p for which correct / count is z standard deviations √(p(1-p)/n) from p, by bisection."""
+
+    def deviation(p):
+        return abs(correct / count - p) - z * math.sqrt(p * (1 - p) / count)
+
+    ends = []
+    for inside, outside in ((correct / count, 0.0), (correct / count, 1.0)):
+        for _ in range(200):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if deviation(middle) < 0 else (inside, middle)
+        ends.append(outside)
+    return ends
+
+
+def pearson(x, y):
+    """r² and its sign in exact arithmetic, then one root."""
+    x, y = [Fraction(float(v)) for v in x], [Fraction(float(v)) for v in y]
+    N = len(x)
+    covariance = N * sum(a * b for a, b in zip(x, y, strict=True)) - sum(x) * sum(y)
+    variances = [N * sum(v * v for v in side) - sum(side) ** 2 for side in (x, y)]
+    if 0 in variances:
+        return math.nan
+    return math.copysign(math.sqrt(covariance**2 / (variances[0] * variances[1])), covariance)
+
+
+def mean_ranks(x):
+    """The mean of the places that each value could have in ascending order."""
+    return [sum(w < v for w in x) + (1 + sum(w == v for w in x)) / 2 for v in x]
+
+
+def spans(tags):
+    """(start, stop, type): within each run of one type, the stretches that read S, or B or I, I..., perhaps E, or E alone."""
+    found, at = [], 0
+    for kind, run in itertools.groupby(tags, key=lambda tag: tag[2:]):
+        prefixes = "".join(tag[0] for tag in run).replace("L", "E").replace("U", "S")
+        found += [(at + m.start(), at + m.end(), kind) for m in re.finditer("S|[BI]I*E?|E", prefixes)]
+        at += len(prefixes)
+    return found

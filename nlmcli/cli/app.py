@@ -11,7 +11,7 @@ for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
 import typer  # noqa: E402
 
 from nlmcli import __version__  # noqa: E402
-from nlmcli.cli import compare, eval, generate, gradcheck, inspect, options, report, tokenize, train  # noqa: E402
+from nlmcli.cli import compare, eval, generate, gradcheck, inspect, options, predict, report, tokenize, train  # noqa: E402
 from nlmcli.cli.command import Command, Group  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
@@ -63,6 +63,7 @@ app.command(cls=tokenize.Command)(tokenize.tokenize)
 app.command(cls=train.Command)(train.train)
 app.command(cls=Command)(eval.eval)
 app.command(cls=generate.Command)(generate.generate)
+app.command(cls=Command)(predict.predict)
 for command in (gradcheck.gradcheck, inspect.inspect, compare.compare):
     app.command(cls=Command)(command)
 
@@ -96,6 +97,7 @@ ROOM = {
     "train": "try a smaller --batch-size, --seq-len, --hidden or --vocab-size",
     "tokenize": "try a smaller --vocab-size, or a part of the text",
     "generate": "try a smaller --num, --beam or --length, or a smaller model",
+    "predict": "try a smaller model",
     "eval": "try a part of the text, or a smaller model",
 }
 

@@ -39,6 +39,7 @@ class Dashboard:
         self.averaged = 0  # steps since the start or the last rollback
         self.valid_loss: float | None = None  # of the last evaluation
         self.best_loss = math.inf
+        self.figure: tuple[str, str] | None = None  # name and value of the task's own figure
         self.sample = ""
         self.row_widths: list[int] = []  # cells of each row on the terminal
 
@@ -51,6 +52,7 @@ class Dashboard:
                 self.read_metrics(record.run / "metrics.csv", record.resumed)
         elif isinstance(record, Evaluated):
             self.add_evaluation(record.step, record.valid_loss)
+            self.figure = record.figure and (record.figure[0], f"{record.figure[1]:.4f}{'*' if record.best else ''}")
             self.sample = " ".join(report.printable(record.sample).split())
         elif isinstance(record, RolledBack):
             self.averaged = 0
@@ -118,7 +120,7 @@ class Dashboard:
             star = "*" if self.valid_loss <= self.best_loss else ""
             pairs += [
                 ("valid", f"{self.valid_loss:.4f}{star}"),
-                ("perplexity", f"{perplexity(self.valid_loss):,.2f}"),
+                self.figure or ("perplexity", f"{perplexity(self.valid_loss):,.2f}"),
                 ("best", f"{self.best_loss:.4f}"),
             ]
         pairs += [("tokens/s", f"{self.speed:,.0f}"), ("lr", f"{r.lr:.3g}"), ("grad norm", f"{r.gradient_norm:.3g}")]

@@ -13,11 +13,12 @@ from nlmcli.cli import report
 from nlmcli.cli.dashboard import INTERRUPTED, SAMPLE, Dashboard
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring.evaluate import perplexity
-from nlmcli.engine.training.records import Compiled, Evaluated, Finished, RolledBack, Started
+from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Labelled, RolledBack, Started
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 
 REFRESH_RATE = 4  # per second
+SHOWN_LABELS = 12
 PIPE_WIDTH = 80  # cells of a line that is not printed to a terminal
 READING = {"stream": "read as one stream", "line": "read line by line"}
 
@@ -83,12 +84,7 @@ class Display:
         self.print(f"{r.model}{parameters}; {vocabulary}, {r.unknown_rate:.1%} unknown")
         if r.unknown_rate >= 0.5:
             self.print("half of the tokens or more are unknown; try --min-count 1 or --tokenizer char")
-        held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
-        self.print(f"{report.number_of(r.train_tokens, 'training token')}, {held_out}, {READING[s.by]}")
-        if s.valid and Path(s.valid).resolve() in [Path(path).resolve() for path in s.corpus]:
-            self.print(f"--valid {report.printable(s.valid)} is also trained on: its loss says nothing about new text")
-        if not r.valid_tokens and s.valid_fraction:
-            self.print("too few lines to hold any out; raise --valid-fraction, or give --valid FILE")
+        self.show_labelled(r.labelled) if r.labelled else self.show_text(r)
         if not self.counting:
             self.print(f"{self.run_length(r)}, {report.number_of(r.threads, 'thread')}")
             free = f" of {r.memory_free / 1e6:,.0f} MB free" if r.memory_free else ""
@@ -97,6 +93,37 @@ class Display:
         report.message(report.printable(f"run: {r.run}"))
         if r.resumed is not None:
             self.print(f"resuming after step {r.resumed:,}")
+
+    def show_text(self, r: Started) -> None:
+        s = self.settings
+        held_out = f"{r.valid_tokens:,} held out" if r.valid_tokens else "nothing held out"
+        self.print(f"{report.number_of(r.train_tokens, 'training token')}, {held_out}, {READING[s.by]}")
+        if s.valid and Path(s.valid).resolve() in [Path(path).resolve() for path in s.corpus]:
+            self.print(f"--valid {report.printable(s.valid)} is also trained on: its loss says nothing about new text")
+        if not r.valid_tokens and s.valid_fraction:
+            self.print("too few lines to hold any out; raise --valid-fraction, or give --valid FILE")
+
+    def show_labelled(self, r: Labelled) -> None:
+        """What is learned from: the files, the labels, and the figure that always the same answer would reach."""
+        name = "sentence" if r.task == "tag" else "text"
+        for file in r.files:
+            self.print(report.printable(file))
+        held_out = f"{r.held_out:,} held out" if r.held_out else "nothing held out"
+        kinds = f" with {report.number_of(len(r.labels), 'label')}" if r.labels else ""
+        self.print(f"{r.task}: {report.number_of(r.train, name)}{kinds} to train on, {held_out}")
+        if r.labels:
+            shown = ", ".join(f"{report.printable(label)} {count:,}" for label, count in r.labels[:SHOWN_LABELS])
+            self.print(shown + (f", and {len(r.labels) - SHOWN_LABELS:,} more" if len(r.labels) > SHOWN_LABELS else ""))
+            share = r.labels[0][1] / sum(count for _, count in r.labels)
+            self.print(f"floor: always {report.printable(r.labels[0][0])} would be right in {share:.1%}")
+        else:
+            self.print(f"numbers of mean {r.mean:.4g}; floor: always the mean has a squared error of {r.deviation**2:.4g}")
+        if r.duplicates:
+            self.print(f"{r.duplicates:,} of {r.held_out:,} held-out {name}s stand in the training file too")
+        if r.cut:
+            self.print(
+                f"{report.number_of(r.cut, 'text')} longer than {self.settings.seq_len - 1} tokens: the rest is not read; raise --seq-len"
+            )
 
     def run_length(self, r: Started) -> str:
         """The length of the run: steps and epochs, or the time that --minutes gives it."""
@@ -115,15 +142,17 @@ class Display:
 
     def show_losses(self, r: Evaluated) -> None:
         if not self.legend_shown:
-            self.print("* best validation loss so far")
+            self.print(f"* best validation {r.figure[0] if r.figure else 'loss'} so far")
         self.legend_shown = True
         step = self.dashboard.step
         assert step is not None
         speed = "" if self.live else f"  {self.dashboard.speed:,.0f} tokens/s"  # the panel shows it
-        self.print(
-            f"step {r.step:>6,}  train {r.train_loss:.4f}  valid {r.valid_loss:.4f}{'*' if r.best else ' '}  "
-            f"perplexity {perplexity(r.valid_loss):,.2f}  {report.duration(step.seconds_left)} left{speed}"
-        )
+        star = "*" if r.best else " "
+        if r.figure:
+            valid = f"valid {r.valid_loss:.4f}  {r.figure[0]} {shown_figure(r.figure)}{star}"
+        else:
+            valid = f"valid {r.valid_loss:.4f}{star}  perplexity {perplexity(r.valid_loss):,.2f}"
+        self.print(f"step {r.step:>6,}  train {r.train_loss:.4f}  {valid}  {report.duration(step.seconds_left)} left{speed}")
         if r.waited == self.settings.patience:
             self.print(f"early stopping: no improvement in {report.number_of(r.waited, 'evaluation')}")
 
@@ -146,13 +175,16 @@ class Display:
 
     def summary(self, r: Finished) -> None:
         """Print the results of the run to stdout."""
-        if r.valid_loss is not None:
+        if r.figure:
+            report.data(f"best validation {r.figure[0]} {shown_figure(r.figure)}, loss {r.valid_loss:.4f}")
+        elif r.valid_loss is not None:
             floor = f" (floor {r.floor_perplexity:.2f})" if r.floor_perplexity else ""
             which = "validation loss" if self.counting else "best validation loss"
             report.data(f"{which} {r.valid_loss:.4f} nats per token, perplexity {r.perplexity:,.2f}{floor}")
         elif math.isfinite(r.train_loss):
             why = f"not validated{' yet' * r.interrupted}" if self.run.valid_tokens else "no validation, since nothing was held out"
-            report.data(f"training loss {r.train_loss:.4f} nats per token; {why}")
+            unit = "" if self.run.labelled else " nats per token"
+            report.data(f"training loss {r.train_loss:.4f}{unit}; {why}")
         memory = f", peak memory {r.peak_memory_bytes / 1e6:,.0f} MB" if r.peak_memory_bytes else ""
         done, seconds = report.number_of(r.steps, "step"), r.seconds
         if self.counting and self.dashboard.step:
@@ -161,4 +193,13 @@ class Display:
         report.data(f"saved to {report.printable(r.run)}{' (interrupted)' if r.interrupted else ''}")
         if r.interrupted and not self.counting:
             report.data(f"resume with: nlm train --resume --out {report.shell_word(r.run)}")
+        if self.run.labelled:
+            report.data(f"next: nlm eval --run {report.shell_word(r.run)}")
+            return
         report.data(f"next: nlm generate --run {report.shell_word(r.run)} --prompt {report.printable(report.quoted(self.run.prompt))}")
+
+
+def shown_figure(figure: tuple[str, float]) -> str:
+    """The value of a task's own figure: a percentage, or a correlation."""
+    name, value = figure
+    return f"{value:.4f}" if name == "Pearson" else f"{value:.2%}"

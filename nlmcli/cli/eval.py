@@ -77,6 +77,12 @@ def eval(
     """
     from nlmcli.engine.scoring.evaluate import evaluate_all, load_mixture
 
+    paths: list[Path | None] = [*run] if run else [None]
+    models = [load(path, corpus) for path in paths]
+    if any(model.settings.task != "generate" for model in models):
+        for_language = {"text": text, "mix": mix, "tokens": tokens, "no_eos": no_eos, "dynamic": dynamic}
+        evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, json, quiet)
+        return
     if not dynamic:
         options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     options.refuse_together(dynamic=dynamic, mix=mix)
@@ -84,10 +90,9 @@ def eval(
     if several and (mix or tokens):
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
     options.announce_compiling(quiet)
-    paths: list[Path | None] = [*run] if run else [None]
     if corpus and (texts or text is not None):
         raise InputError("--corpus is where the held-out part is read from; leave it out to score a file or --text")
-    lms = [load(path, corpus) for path in paths]
+    lms = models
     mixture = load_mixture(lms[0], mix) if mix else None
     learners = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
     evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
@@ -102,11 +107,32 @@ def eval(
 
 
 def load(path: Path | None, corpus: list[str] | None) -> Any:
-    """The language model of a run, whose corpus may have moved."""
-    lm = options.load(path)
+    """The model of a run, whose corpus may have moved."""
+    lm = options.load_any(path)
     if corpus:
         lm.settings = replace(lm.settings, corpus=tuple(corpus))
     return lm
+
+
+def evaluate_tasks(models: dict[str, Any], files: tuple[str, ...], for_language: dict[str, Any], json: bool, quiet: bool) -> None:
+    """Score runs of --task classify, regress or tag on labelled files.  Raises InputError for an option of language models."""
+    from nlmcli.cli import judgement
+    from nlmcli.engine.scoring.evaluate_task import evaluate_task
+
+    task, *others = {model.settings.task for model in models.values()}
+    if others:
+        raise InputError("these runs are of different tasks; give runs of one task")
+    for name, value in for_language.items():
+        if value not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')} applies to language models, and this is a run of --task {task}; leave it out")
+    options.announce_compiling(quiet)
+    scored = [(name, evaluate_task(model, files)) for name, model in models.items()]
+    if len(scored) == 1:
+        report.document(scored[0][1].report()) if json else judgement.print_evaluation(scored[0][1], quiet)
+    elif json:
+        report.document({"runs": [{"run": name, "model": e.model.settings.model} | e.report() for name, e in scored]})
+    else:
+        judgement.print_runs(scored)
 
 
 def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: bool) -> None:

@@ -40,7 +40,7 @@ def inspect(
     from nlmcli.engine.viewing import inspect as engine
 
     check_at_least("top", top, 1)
-    lm = options.load(run)
+    lm = options.load_any(run)
     if plot:
         engine.plot_embeddings(lm, plot)
     if neighbors is not None:

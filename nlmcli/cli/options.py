@@ -29,9 +29,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Suppress progress an
 
 def load(run: Path | None):
     """The language model of --run, or of the newest run."""
-    from nlmcli.engine.run.language_model import LanguageModel, newest_run
+    from nlmcli.engine.run.language_model import LanguageModel
+    from nlmcli.engine.run.saved import newest_run
 
     return LanguageModel.load(run or newest_run())
+
+
+def load_any(run: Path | None):
+    """The model of --run, or of the newest run, whatever its task."""
+    from nlmcli.engine.run import saved
+
+    return saved.load(run or saved.newest_run())
 
 
 def refuse_together(**given: object) -> None:

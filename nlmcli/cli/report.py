@@ -66,9 +66,14 @@ def discard(stream: TextIO) -> None:
 
 
 def document(values: dict[str, Any]) -> None:
-    """Print a JSON document as one line to stdout. Non-finite numbers become null; characters that a terminal may obey are escaped."""
+    """Print a JSON document as one line to stdout."""
+    data(as_json(values))
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """A JSON document as one line. Non-finite numbers become null; characters that a terminal may obey are escaped."""
     text = json.dumps(to_json(values), ensure_ascii=False)
-    data(OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text))
+    return OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def to_json(value: Any) -> Any:

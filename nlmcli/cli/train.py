@@ -57,6 +57,7 @@ def train(
     from nlmcli.cli.display import Display
     from nlmcli.engine.api import begin
     from nlmcli.engine.run.settings import Settings
+    from nlmcli.engine.training.initial import with_init
     from nlmcli.engine.training.records import Finished
     from nlmcli.engine.training.train import Training
 
@@ -64,11 +65,11 @@ def train(
     options.announce_compiling(quiet)
     training: Any
     if resume:
-        from nlmcli.engine.run.language_model import newest_run
+        from nlmcli.engine.run.saved import newest_run
 
         training = Training.resumed(out or newest_run(), merged_options(preset, config, typed), threads)
     else:
-        training = begin(Settings.of(**merged_options(preset, config, typed)), out, threads)
+        training = begin(Settings.of(**with_init(merged_options(preset, config, typed))), out, threads)
     display = Display(training.settings, quiet)
     handlers: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, display, handlers)) for number in SIGNALS}
     try:
@@ -79,7 +80,7 @@ def train(
         restore(handlers)
     assert isinstance(record, Finished)  # the last record of every run
     if json:
-        report.document(vars(record))
+        report.document({name: value for name, value in vars(record).items() if name != "figure" or value})
     elif not quiet:
         display.summary(record)
     return 1 if record.diverged else 130 if record.interrupted else 0

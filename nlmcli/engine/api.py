@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.run.atomic import write_atomically
-from nlmcli.engine.run.language_model import LanguageModel, newest_run
+from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.ownership import claimed
+from nlmcli.engine.run.saved import newest_run
 from nlmcli.engine.run.settings import Settings, options_of
 from nlmcli.engine.scoring.evaluate import each_token, evaluate
 from nlmcli.engine.training.count import Counting
+from nlmcli.engine.training.initial import with_init
 from nlmcli.engine.training.records import Finished, Record
 from nlmcli.engine.training.runs import check_unused
 from nlmcli.engine.training.train import Training
@@ -104,7 +106,7 @@ def train(
     options: those of `nlm train`, such as model="rnn", batch_size=32.  Raises InputError for invalid options, or if
     training diverges.
     """
-    settings, folder = Settings.of(**options_by_field(options)), None if out is None else Path(out)
+    settings, folder = Settings.of(**with_init(options_by_field(options))), None if out is None else Path(out)
     if isinstance(text, str):
         settings.check()
         check_not_file(text)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.errors import InputError
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -30,6 +32,14 @@ class Params:
             end = offset + math.prod(shape)
             vars(self)[name] = self.flat[offset:end].reshape(shape)
             offset = end
+
+    @classmethod
+    def restored(cls, shapes: Shapes, arrays: dict[str, np.ndarray]) -> "Params":
+        """Parameters from arrays by name.  Raises InputError, worded to follow "has", if they do not have these shapes."""
+        for name, shape in shapes.items():
+            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+                raise InputError(f"no {name} of shape {shape}")
+        return cls(shapes, np.concatenate([arrays[name].reshape(-1) for name in shapes]))
 
     def __getattr__(self, name: str) -> np.ndarray:  # only for names that __init__ did not set
         raise AttributeError(f"no parameter {name!r}; the parameters are {', '.join(self.shapes)}")
@@ -59,3 +69,13 @@ class Params:
         width = self.shapes[first][-1]
         rows = sum(self.shapes[name][0] for name in names)
         return self.flat[offset : offset + rows * width].reshape(rows, width)
+
+
+class Named:
+    """Arrays by the names that a model knows them by, such as one half of the parameters of a bidirectional encoder."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        vars(self).update(arrays)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return getattr(self, name)

@@ -235,6 +235,14 @@ def shipped(name: str = "students") -> Path:
     return corpora[name]
 
 
+def shipped_file(name: str) -> Path:
+    """The path of a file in the folder of the corpora that ship with nlm.  Raises InputError if it is missing."""
+    for folder in _FOLDERS:
+        if (folder / name).exists():
+            return folder / name
+    raise InputError(f"the file {name} that ships with nlm is missing; install nlm again")
+
+
 def _exact(fraction: float) -> Fraction:
     """The fraction as a decimal: 0.1 is exactly one tenth, not the nearest binary number.
 

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from nlmcli import models, nn
+from nlmcli.engine.reading.batches import Batch
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.errors import InputError, suggest
+from nlmcli.heads import HEADS
+from nlmcli.heads.base.encoder import Encoder, Forms
 from nlmcli.models import MODELS, neural_names
-from nlmcli.models.base import Model
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
 from nlmcli.nn.params import Params
 from nlmcli.nn.philox import Philox
@@ -111,6 +113,74 @@ def check_small(name: str, sizes: dict[str, Any], dtype: str, tolerance: float |
     return check_parameters(name, model, P, x, y, state, dtype, tolerance, dropout=config.dropout > 0)
 
 
+def labelled_tasks() -> list[str]:
+    """The names of the tasks whose heads are checked: those that learn from labelled texts."""
+    return [name for name, Task in HEADS.members().items() if Task.labelled]
+
+
+def check_head(task: str, name: str, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
+    """A row for each parameter of a task's head on a small model, and of the model: one way and both ways, with padding.
+
+    Checks several variants: single texts and pairs, two labels and three, each classifier, words read by their form or not.
+    """
+    refuse_count_based(name)
+    worst: dict[str, Row] = {}
+    for variant in head_variants(HEADS.get(task)):
+        for row in check_small_head(task, name, dtype, tolerance, **variant):
+            worst[row.name] = max(worst.get(row.name, row), row, key=lambda row: (not row.passed, row.error))
+    return list(worst.values())
+
+
+def head_variants(Task: Any) -> list[dict[str, Any]]:
+    """The variants of a task's head that are checked."""
+    has = {field.name for field in fields(Task.Config)}
+    variants: list[dict[str, Any]] = [{"bidirectional": False}, {"bidirectional": True, "dropout": 0.3, "subwords": True}]
+    if "classifier" in has:
+        variants[1] |= {"classifier": "tanh", "labels": 2, "weights": np.array([0.5, 1.5])}
+    if Task.pairs:
+        variants.append({"bidirectional": True, "paired": True})
+    return variants
+
+
+def check_small_head(
+    task: str,
+    name: str,
+    dtype: str,
+    tolerance: float | None,
+    dropout: float = 0.0,
+    labels: int = 3,
+    paired: bool = False,
+    weights: Any = None,
+    **options: Any,
+) -> list[Row]:
+    Task: Any = HEADS.get(task)
+    rng = np.random.default_rng(0)
+    config = Task.Config(**options)
+    encoder = small_encoder(name, config, dropout)
+    head = Task(config, encoder, labels, paired, dropout, weights)
+    P = head.initialize(rng, dtype)
+    P.flat += 0.1 * rng.standard_normal(P.flat.size).astype(dtype)
+    x = rng.integers(0, len(encoder.forms.word) if encoder.forms else VOCABULARY, (STEPS * (1 + paired), BATCH))
+    x[::STEPS, :] = encoder.newline
+    x[STEPS - 2 : STEPS, 0] = x[-1, 2] = -1
+    y = head.example_answers(rng, x)
+    return check_parameters(f"{task} {name}", head, P, x, y, (), dtype, tolerance, dropout=dropout > 0)
+
+
+def small_encoder(name: str, config: Any, dropout: float) -> Encoder:
+    """A small encoder; if it reads the forms of words, two of its words are outside the vocabulary."""
+    Architecture = MODELS.get(name)
+    sizes = {**SMALL, "dropout": dropout}
+    model: Any = Architecture(
+        Architecture.Config(**{f.name: sizes[f.name] for f in fields(Architecture.Config) if f.name in sizes}), 1, newline=0
+    )
+    if not config.subwords:
+        return Encoder(model, VOCABULARY, 1, config.bidirectional)
+    word, starts = np.array([*range(VOCABULARY), 0, 0]), np.arange(0, 2 * VOCABULARY + 5, 2)
+    forms = Forms(word, starts, np.arange(starts[-1]) % 5, 0, np.full(len(word), 0.2))
+    return Encoder(model, VOCABULARY, 1, config.bidirectional, 5, forms)
+
+
 def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:
     """A row for each parameter of a trained model, on a random sample of its entries and a random text."""
     refuse_count_based(lm.settings.model)
@@ -123,7 +193,7 @@ def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None
 
 def check_parameters(
     of: str,
-    model: Model,
+    model: Any,
     P: Params,
     x: np.ndarray,
     y: np.ndarray,
@@ -134,7 +204,7 @@ def check_parameters(
     entries: int | None = None,
 ) -> list[Row]:
     """A row for each parameter: the backward passes of the model and of the output head against differences of the loss."""
-    targets, n = y.reshape(-1), np.count_nonzero(y >= 0)
+    targets, n = y.reshape(-1), Batch(x, y, fresh=True).targets
 
     def loss_and_gradient(G: Params) -> float:
         rng = Philox(0) if dropout else None
@@ -218,19 +288,34 @@ def find_pair(name: str) -> Pair:
 
 
 def check(
-    model: str | None = None, layer: str | None = None, run: Path | None = None, dtype: str = "float64", tolerance: float | None = None
+    model: str | None = None,
+    layer: str | None = None,
+    run: Path | None = None,
+    dtype: str = "float64",
+    tolerance: float | None = None,
+    task: str | None = None,
 ) -> Iterator[Row]:
-    """The rows of the given model, pair and run; of all pairs and models if none is given.  Raises InputError for an unknown name."""
+    """The rows of the given model, pair, run or task's head on that model; of all pairs, models and heads if none is given.
+
+    Raises InputError for an unknown name.
+    """
     if dtype not in EPSILON:
         raise InputError(f"unknown dtype {dtype!r}{suggest(dtype, sorted(EPSILON))}")
     if run is not None:
         yield from check_run(LanguageModel.load(run), dtype, tolerance)
-    if model is not None:
+    if task is not None:
+        if task not in labelled_tasks():
+            raise InputError(f"unknown task {task!r}{suggest(task, labelled_tasks())}")
+        for name in [model] if model else neural_names():
+            yield from check_head(task, name, dtype, tolerance)
+    elif model is not None:
         yield from check_model(model, dtype, tolerance)
     if layer is not None:
         yield from check_pair(find_pair(layer), dtype, tolerance)
-    if run is model is layer is None:
+    if run is model is layer is task is None:
         for pair in all_pairs().values():
             yield from check_pair(pair, dtype, tolerance)
         for name in neural_names():
             yield from check_model(name, dtype, tolerance)
+        for task in labelled_tasks():
+            yield from check_head(task, "rnn", dtype, tolerance)

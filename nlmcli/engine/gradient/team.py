@@ -17,7 +17,6 @@ from nlmcli.engine.gradient.large_head import LargeHead
 from nlmcli.engine.gradient.threads import ThreadPool
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.models.base import Model, State
-from nlmcli.nn.cross_entropy import head_draw
 from nlmcli.nn.elementary import square_sum
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
@@ -98,7 +97,7 @@ class Team:
         rngs = [Philox(*key, s) if key else None for s in range(len(columns))]
         inputs = zip(columns, states, self.gradients, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in inputs]
-        scale = 1 / max(1, int(np.count_nonzero(batch.y >= 0)))
+        scale = 1 / max(1, batch.targets)
         large, tied = self.model.V >= LARGE, self.is_tied(G)
         sparse = large if tied else batch.x.size <= self.model.V
         summed = self.summed(G, sparse, large)
@@ -175,10 +174,9 @@ class Team:
 
 def draw_shard(model: Model, P: Params, batch: Batch, columns: slice, state: State, key: tuple[int, int, int], y: np.ndarray) -> None:
     """Fill a shard's columns of y.  Dropout is that of the shard's gradient; the targets come from a separate generator."""
-    h, _, _ = model.forward(P, np.ascontiguousarray(batch.x[:, columns]), state, Philox(*key))
-    targets = batch.y[:, columns].reshape(-1)
+    x, targets = np.ascontiguousarray(batch.x[:, columns]), batch.y[:, columns].reshape(-1)
     u = np.random.default_rng([*key, 1]).random(targets.size)
-    y[:, columns] = head_draw(h.reshape(-1, h.shape[-1]), *model.head(P), targets, u).reshape(batch.y[:, columns].shape)
+    y[:, columns] = model.draw(P, x, targets, state, Philox(*key), u).reshape(batch.y[:, columns].shape)
 
 
 def add_part(g: np.ndarray, addend: np.ndarray, sums: np.ndarray, part: slice) -> None:

@@ -27,6 +27,14 @@ class Dataset:
             return Stream(self.train.ids, newline, s.batch_size, s.seq_len, s.seed)
         return Lines(self.train.lines(), newline, s.batch_size, s.seq_len, s.seed)
 
+    @property
+    def has_held_out(self) -> bool:
+        return bool(self.texts.valid)
+
+    def forget(self) -> None:
+        """Release the memory of the part of the training text that was read."""
+        self.train.forget()
+
     def digests(self) -> dict[str, str]:
         """Digests of the training part and the held-out part."""
         return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
@@ -37,10 +45,13 @@ class Dataset:
         return tokenizer.counts[tokenizer.unknown] / tokenizer.counts.sum() if tokenizer.unknown is not None else 0.0
 
 
-def read_dataset(settings: Settings) -> Dataset:
-    """Read the corpus of a run.  Raises InputError if no text is left to train on, or for a file that is not text."""
+def read_dataset(settings: Settings, tokenizer: Tokenizer | None = None) -> Dataset:
+    """Read the corpus of a run.  tokenizer: of the run that it starts from.
+
+    Raises InputError if no text is left to train on, or for a file that is not text."""
     s, texts = settings, read_texts(settings)
     if not texts.train:
         raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
-    tokenizer = saved.fit(s.tokenizer, texts.train, s.vocab_size, s.min_count, s.lowercase)
+    if tokenizer is None:
+        tokenizer = saved.fit(s.tokenizer, texts.train, s.vocab_size, s.min_count, s.lowercase)
     return Dataset(texts, tokenizer, *(encode(tokenizer, part, s.by) for part in (texts.train, texts.valid)))

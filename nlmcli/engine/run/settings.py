@@ -5,7 +5,8 @@ from functools import cache, partial
 from typing import Any
 
 from nlmcli.errors import InputError, suggest
-from nlmcli.models import MODELS
+from nlmcli.heads import HEADS
+from nlmcli.models import MODELS, neural_names
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.schedule import DECAYS
 from nlmcli.options import OptionField, dashed, long_name, option, option_fields
@@ -15,11 +16,15 @@ from nlmcli.text.tokenizers import TOKENIZERS
 LENGTHS = ("steps", "epochs", "minutes")  # of which at most one may be given
 COMMAND_OPTIONS = ("config", "debug", "json", "out", "preset", "presets", "quiet", "resume", "threads")  # do not affect the result
 
+of_task = partial(option, panel="Task")
 of_text = partial(option, panel="Text")
 of_model = partial(option, panel="Model")
 of_training = partial(option, panel="Training", gradient=True)
 
 TOKENIZER = f"Tokenizer: {', '.join(TOKENIZERS.names())}, or a .json file; whitespace expects text that is already tokenized."
+TASK = "What to learn: {names}. All but generate learn from labelled texts, or words."
+INIT = "Start from a trained run: its tokenizer, model, sizes and encoder, with a new head for another task."
+SEQ_LEN = "Sequence length of truncated back-propagation through time (BPTT); of labelled texts, the longest text that is read."
 BY = "How the corpus is read: stream (one continuous text) or line (each line is a separate example)."
 HELD_OUT = "Fraction held out for validation: the end of a stream, or that share of the distinct lines."
 MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are not merged."
@@ -35,6 +40,9 @@ class Settings:
 
     corpus: tuple[str, ...] = of_text((), "Text files, concatenated in this order.", default_text="the corpus that ships with nlm")
 
+    task: str = of_task("generate", TASK, "NAME", choices=HEADS)
+    init: str | None = of_task(None, INIT, "RUN", default_text="none")
+
     model: str = of_model("rnn", "Architecture: {names}.", "NAME", choices=MODELS)
 
     valid: str | None = of_text(None, "Validation text file.", "FILE", default_text="a held-out part of the corpus")
@@ -47,7 +55,7 @@ class Settings:
     lowercase: bool = of_text(False, "Lowercase the text.")
 
     batch_size: int = of_training(32, "Batch size: sequences processed in parallel.", "B", least=1)
-    seq_len: int = of_training(64, "Sequence length of truncated back-propagation through time (BPTT).", "T", least=1)
+    seq_len: int = of_training(64, SEQ_LEN, "T", least=1)
     optimizer: str = of_training("adam", "Optimizer: {names}.", "NAME", choices=OPTIMIZERS)
     lr: float | None = of_training(None, "Peak learning rate.", "X", above=0, default_text="depends on optimizer, model and length")
     schedule: str = of_training("cosine", SCHEDULE, "NAME", choices=lambda: list(DECAYS))
@@ -60,11 +68,12 @@ class Settings:
     patience: int | None = of_training(None, PATIENCE, "N", least=1)
     seed: int = option(1, "Random seed: the same seed gives the same model, bit for bit.", "N", panel="Training", least=0)
 
-    config: dict[str, Any] = field(default_factory=dict)  # the given options of model and optimizer
+    config: dict[str, Any] = field(default_factory=dict)  # the given options of task, model and optimizer
 
     @classmethod
     def of(cls, **given: Any) -> "Settings":
-        """Settings from options by field name, including those of model and optimizer."""
+        """Settings from options by field name, including those of task, model and optimizer; of others the task's defaults."""
+        given = {**task_defaults(given), **{name: value for name, value in given.items() if value is not None}}
         own = {each.name for each in fields(cls)}
         config = {name: value for name, value in given.items() if name not in own and value is not None}
         return cls(**{name: value for name, value in given.items() if name in own}, config=config)
@@ -84,7 +93,9 @@ class Settings:
         lengths = [dashed(name) for name in LENGTHS if self.get(name) is not None]
         if len(lengths) > 1:
             raise InputError(f"{' and '.join(lengths)} each set the training length; give only one of them")
-        self.model_config(), self.optimizer_config()
+        self.model_config(), self.optimizer_config(), self.task_config()
+        if HEADS.get(self.task).labelled and not MODELS.get(self.model).neural:
+            raise InputError(f"model {self.model} has no encoder that task {self.task} could read; give one of {', '.join(neural_names())}")
         if not MODELS.get(self.model).neural:
             self.refuse_gradient_options()
 
@@ -102,6 +113,10 @@ class Settings:
     def optimizer_config(self) -> Any:
         """The optimizer's Config.  Raises InputError for an option that this optimizer does not have."""
         return self.config_of("optimizer")
+
+    def task_config(self) -> Any:
+        """The task's Config.  Raises InputError for an option that this task does not have."""
+        return self.config_of("task")
 
     def config_of(self, owner: str) -> Any:
         """The Config of the class chosen by the option `owner`."""
@@ -127,6 +142,16 @@ class Settings:
         return cls.of(**options_of(given))
 
 
+def task_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of the task by field name, without those that the model does not have."""
+    defaults = HEADS.get(given.get("task") or "generate").defaults
+    model = MODELS.get(given.get("model") or defaults.get("model", "rnn"))
+    has = own_options().keys() | option_fields(model.Config)
+    if given.get("tokenizer") not in (None, "word", "whitespace"):
+        has -= {"min_count"}
+    return {name: value for name, value in defaults.items() if name in has}
+
+
 @cache
 def own_options() -> dict[str, OptionField]:
     """The options that every run has, whichever its model and optimizer."""
@@ -142,7 +167,16 @@ def options() -> dict[str, OptionField]:
         if duplicates := merged.keys() & more:
             raise LookupError(f"two options are named {dashed(duplicates.pop())}; rename the field of one Config")
         merged |= more
-    return merged
+    return {name: replace(each, by_task=defaults_by_task(name)) for name, each in merged.items()}
+
+
+def defaults_by_task(name: str) -> dict[str, str]:
+    """Defaults that differ by task: each in words, with the tasks that have it."""
+    tasks: dict[str, list[str]] = {}
+    for task, Task in HEADS.members().items():
+        if name in Task.defaults:
+            tasks.setdefault(str(Task.defaults[name]), []).append(task)
+    return {text: ", ".join(names) for text, names in tasks.items()}
 
 
 def member_options(own: OptionField, registry: Registry[Any]) -> dict[str, OptionField]:
@@ -152,7 +186,7 @@ def member_options(own: OptionField, registry: Registry[Any]) -> dict[str, Optio
         for name, each in option_fields(Class.Config).items():
             known = merged.get(name, each)
             shared = replace(known.option if known.option.help else each.option, panel=own.option.panel)
-            members = known.members | {member: each.default_text()}
+            members = known.members | {member: each.default_text() or ("off" if each.kind is bool else "none")}
             lacking = tuple(other for other in registry.names() if other not in members)
             merged[name] = replace(known, option=shared, optional=True, default=None, owner=own.name, members=members, lacking=lacking)
     return dict(sorted(merged.items(), key=lambda item: -len(item[1].members)))

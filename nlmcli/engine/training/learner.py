@@ -7,7 +7,7 @@ import numpy as np
 
 from nlmcli.engine.gradient.team import Team
 from nlmcli.engine.reading.batches import Batch
-from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.saved import Saved
 from nlmcli.models.base import State
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.clip import clip_scale
@@ -20,10 +20,10 @@ class Learner:
     All random numbers depend on the seed and the step number alone: the same arrays give the same updates.
     """
 
-    def __init__(self, lm: LanguageModel, threads: int):
+    def __init__(self, lm: Saved, threads: int):
         s = lm.settings
         self.P, self.G, self.seed, self.clip = lm.P, lm.P.zeros_like(), s.seed, s.clip
-        self.uses_dropout, self.schedule = lm.model.config.dropout > 0, Schedule(s.schedule, s.warmup)
+        self.is_random, self.schedule = lm.model.is_random, Schedule(s.schedule, s.warmup)
         Optimizer = OPTIMIZERS.get(s.optimizer)
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
         self.team = Team(lm.model, threads)
@@ -39,7 +39,7 @@ class Learner:
         key = (self.seed, step)
         if self.optimizer.needs_curvature(step + 1):
             self.update_curvature(batch, key)
-        loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.uses_dropout else None)
+        loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.is_random else None)
         scale = clip_scale(norm, self.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, step + 1, part))
         return loss, norm
@@ -49,14 +49,14 @@ class Learner:
         P, G = self.P, self.G
         sampled = self.team.draw(P, batch, self.states, key)
         self.team.gradient(P, G, sampled, self.states, key)
-        n = int(np.count_nonzero(sampled.y >= 0))
+        n = sampled.targets
         self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
 
     def warm_up(self, batch: Batch) -> float:
         """Take a step that changes nothing, so that every kernel is compiled or loaded from the cache.  -> seconds"""
         start, key = time.perf_counter(), (self.seed, 0)
         states = self.team.start(batch.x.shape[1])
-        self.team.gradient(self.P, self.G, batch, states, key if self.uses_dropout else None)
+        self.team.gradient(self.P, self.G, batch, states, key if self.is_random else None)
         dummy, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
         optimizer.step(dummy, dummy, 1.0, 0.0, 1)
         if optimizer.needs_curvature(1):

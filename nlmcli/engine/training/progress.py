@@ -14,7 +14,9 @@ class Progress:
     peak: float  # peak learning rate; lowered by a rollback, or by --schedule plateau
     step: int = 0
     since: int = 0  # step of the last evaluation
-    best: float = math.inf  # lowest validation loss
+    best: float = math.inf  # validation loss of the best evaluation
+    best_figure: float | None = None  # the task's own figure there
+    figure_name: str | None = None
     waited: int = 0  # evaluations since the best one
     stepping: float = 0.0  # seconds spent in steps
     evaluating: float = 0.0  # seconds of the last evaluation
@@ -31,13 +33,20 @@ class Progress:
         self.losses.append(loss)
         self.stepping += seconds
 
-    def record_evaluation(self, valid_loss: float, bits: float) -> bool:
-        """Count an evaluation, with its loss in nats per token and its bits per character.  -> whether it is the best so far"""
+    def record_evaluation(self, valid_loss: float, bits: float | None, figure: tuple[str, float] | None = None) -> bool:
+        """Count an evaluation, with its loss in nats per token and its bits per character.  -> whether it is the best so far
+
+        figure: name and value of the task's own figure; the best has the highest one, of equals the lowest loss.
+        """
         is_best = valid_loss < self.best
+        if figure:
+            before = -math.inf if self.best_figure is None else self.best_figure
+            is_best = (figure[1], -valid_loss) > (before, -self.best)
         self.valid_loss, self.since = valid_loss, self.step
         self.waited = 0 if is_best else self.waited + 1
         if is_best:
             self.best, self.bits = valid_loss, bits
+            self.figure_name, self.best_figure = figure or (None, None)
         return is_best
 
     def to_dict(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

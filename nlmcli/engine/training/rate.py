@@ -4,10 +4,11 @@
 
 c (`lr_scale`), p (`lr_power`) and whether the epochs matter (`overfits`) depend on the model: the longer the run, the lower the
 best learning rate, and for models that overfit it is lower still when a short text is read many times. The constants were
-fitted to a grid of runs: tests/benchmarks/regret.py.
+fitted to a grid of runs: tests/benchmarks/regret.py. Of labelled texts, which are few and read many times, E does not count.
 """
 
 from nlmcli.engine.run.settings import Settings
+from nlmcli.heads import HEADS
 from nlmcli.models import MODELS
 from nlmcli.optim import OPTIMIZERS
 
@@ -18,6 +19,6 @@ def default_rate(settings: Settings, steps: int, steps_per_epoch: int) -> float:
     """The learning rate of a run of that many steps, if none is given."""
     model, optimizer = MODELS.get(settings.model), OPTIMIZERS.get(settings.optimizer)
     rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** model.lr_power
-    if model.overfits:
+    if model.overfits and not HEADS.get(settings.task).labelled:
         rate *= min(1.0, REFERENCE_EPOCHS * steps_per_epoch / steps)
     return float(f"{rate:.2g}")

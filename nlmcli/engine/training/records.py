@@ -5,6 +5,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """What a run on labelled texts learns from.  floor: the accuracy, or the squared error, of always giving the same answer."""
+
+    task: str
+    files: tuple[str, ...]  # each with its format
+    train: int  # examples
+    held_out: int
+    labels: tuple[tuple[str, int], ...]  # with their counts in the training part, the commonest first; empty for numbers
+    mean: float
+    deviation: float
+    duplicates: int  # held-out texts that stand in the training part too
+    cut: int  # texts that are too long to be read whole
+
+
+@dataclass(frozen=True)
 class Started:
     """Before the first step: the run and its sizes."""
 
@@ -23,6 +38,7 @@ class Started:
     memory: int | None = None  # bytes of parameters, gradients and optimizer state
     memory_free: int | None = None  # available bytes; None if the system does not report it
     resumed: int | None = None  # the step from which a run is resumed
+    labelled: Labelled | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,10 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation on the held-out text.  train_loss: mean since the previous evaluation.  waited: evaluations since the best one."""
+    """An evaluation on the held-out text.  train_loss: mean since the previous evaluation.  waited: evaluations since the best one.
+
+    figure: name and value of the task's own figure, such as its accuracy; None of a language model.
+    """
 
     step: int
     train_loss: float
@@ -57,6 +76,7 @@ class Evaluated:
     best: bool
     sample: str
     waited: int = 0
+    figure: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,7 @@ class Finished:
     peak_memory_bytes: int | None
     interrupted: bool
     diverged: bool = False
+    figure: tuple[str, float] | None = None  # name and value of the task's own figure at the best evaluation
 
 
 Record = Started | Compiled | Stepped | Evaluated | RolledBack | Finished

@@ -28,7 +28,8 @@ def suggested_prompt(texts: Texts, settings: Settings) -> str:
 
 def run_name(settings: Settings) -> str:
     """The name of a run without --out: its corpus and its model."""
-    return f"{Path(settings.corpus[0]).stem if settings.corpus else 'students'}-{settings.model}"
+    shipped = "students" if settings.task == "generate" else f"students-{settings.task}"
+    return f"{Path(settings.corpus[0]).stem if settings.corpus else shipped}-{settings.model}"
 
 
 def check_unused(folder: Path) -> None:

@@ -12,26 +12,31 @@ import numpy as np
 
 from nlmcli.engine.gradient.team import shards_of
 from nlmcli.engine.gradient.threads import MAX_THREADS, available_threads, quiet
-from nlmcli.engine.reading.dataset import read_dataset
+from nlmcli.engine.reading.dataset import Dataset, read_dataset
+from nlmcli.engine.reading.labelled_dataset import LabelledDataset, read_labelled
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.config import write_config
 from nlmcli.engine.run.language_model import LanguageModel, build
 from nlmcli.engine.run.ownership import claimed, release
+from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.run.task_model import TaskModel, build_head
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
+from nlmcli.engine.training.initial import copy_encoder, starting_run
 from nlmcli.engine.training.learner import Learner
 from nlmcli.engine.training.length import Steps, every, length_of
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import Progress, finite_or_none
 from nlmcli.engine.training.rate import default_rate
-from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, RolledBack, Started, Stepped
+from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Labelled, Record, RolledBack, Started, Stepped
 from nlmcli.engine.training.resume import resumed_settings
-from nlmcli.engine.training.runs import check_unused, run_name, sample_text, suggested_prompt
+from nlmcli.engine.training.runs import check_unused, run_name, suggested_prompt
+from nlmcli.engine.training.validate import validate
 from nlmcli.errors import InputError
+from nlmcli.heads import HEADS
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.options import check_at_least
-from nlmcli.text.tokenizer import Tokenizer
 
 METRICS_ROWS = 200  # rows of steps in metrics.csv
 EVALUATIONS = 10  # evaluations per run, unless --eval-every is given
@@ -57,12 +62,13 @@ class Training:
         with claimed(folder, run_name(settings)) as self.folder:
             if not is_resumed:
                 check_unused(self.folder)
-            self.dataset = read_dataset(settings)
+            source = starting_run(settings, self.folder if is_resumed else None)
+            self.dataset = read(settings, source)
             self.batches = self.dataset.batches(settings)
             self.length = length_of(settings, self.batches.steps_per_epoch)
             self.settings = settings
             self.check_validation()
-            self.lm = initial_model(settings, self.dataset.tokenizer)
+            self.lm: Any = initial_model(settings, self.dataset, source)
             self.learner = Learner(self.lm, threads or available_threads())
             lr = settings.lr or default_rate(settings, self.expected_steps(), self.batches.steps_per_epoch)
             self.settings = self.lm.settings = replace(settings, lr=lr)
@@ -81,7 +87,7 @@ class Training:
 
     @property
     def has_validation(self) -> bool:
-        return bool(self.dataset.texts.valid) and self.settings.eval_every != 0
+        return self.dataset.has_held_out and self.settings.eval_every != 0
 
     def check_validation(self) -> None:
         """Raises InputError if an option depends on validation and there is none."""
@@ -154,25 +160,23 @@ class Training:
         seconds = time.perf_counter() - start
         p.record_step(loss, seconds)
         if p.step % FORGET == 0:
-            self.dataset.train.forget()
-        self.speeds.append(np.count_nonzero(batch.y >= 0) / seconds)
+            self.dataset.forget()
+        self.speeds.append(batch.tokens / seconds)
         p.seconds = time.perf_counter() - self.start_time
         epoch, seconds_left = p.step / self.batches.steps_per_epoch, self.length.seconds_left(p.step, p.seconds)
         return Stepped(p.step, epoch, loss, lr, norm, self.speeds[-1], p.seconds, seconds_left)
 
     def evaluate(self) -> Evaluated:
-        """Score the held-out text and sample a short text."""
+        """Score the held-out text, and of a language model sample a short text."""
         start, p = time.perf_counter(), self.progress
         train_loss = float(np.mean(p.losses[p.since :]))
         with quiet():
-            score = evaluate.score_text(self.lm, self.dataset.held_out)
-        loss = score.nats / score.tokens
-        is_best = p.record_evaluation(loss, score.nats / math.log(2) / score.characters)
+            v = validate(self.lm, self.dataset.held_out)
+        is_best = p.record_evaluation(v.loss, v.bits, v.figure)
         p.peak = self.learner.schedule.peak_after(p.peak, p.step, is_best)
-        sample = sample_text(self.lm)
         p.evaluating = time.perf_counter() - start
         p.seconds += p.evaluating
-        return Evaluated(p.step, train_loss, loss, is_best, sample, p.waited)
+        return Evaluated(p.step, train_loss, v.loss, is_best, v.sample, p.waited, v.figure)
 
     def is_diverging(self, step: Stepped) -> bool:
         """Whether loss or gradient norm is not finite, or the mean of the recent losses is far above that of guessing."""
@@ -181,7 +185,7 @@ class Training:
         return exploded or not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm))
 
     def is_too_high(self, loss: float) -> bool:
-        return loss > MAX_LOSS_RATIO * math.log(max(2, self.lm.model.V))
+        return loss > MAX_LOSS_RATIO * self.lm.guessing()
 
     def roll_back(self, loss: float) -> RolledBack:
         """Restore the last checkpoint, with half the learning rate."""
@@ -227,6 +231,7 @@ class Training:
             "tokens_per_second": self.speed(),
             "seconds": p.seconds,
             "texts": self.dataset.digests(),
+            "figure": p.figure_name and [p.figure_name, p.best_figure],
         }
         if name == "last.npz":
             arrays, self.lm.about["progress"] = p.to_dict()
@@ -246,16 +251,17 @@ class Training:
             parameters=self.lm.P.flat.size,
             vocabulary=len(dataset.tokenizer),
             train_tokens=batches.tokens,
-            valid_tokens=len(dataset.held_out),
+            valid_tokens=len(dataset.held_out) if isinstance(dataset, Dataset) else len(dataset.held_out.ids),
             unknown_rate=dataset.unknown_rate(),
             steps=self.length.steps,
             tokens_per_step=round(batches.tokens / batches.steps_per_epoch),
             threads=self.learner.team.threads,
             lr=self.settings.lr or 0.0,
-            prompt=suggested_prompt(dataset.texts, self.settings),
+            prompt=suggested_prompt(dataset.texts, self.settings) if isinstance(dataset, Dataset) else "",
             memory=required_memory(self.settings, self.lm.P.flat.size),
             memory_free=memory.free(),
             resumed=self.progress.step if self.is_resumed else None,
+            labelled=labelled_record(self.settings, dataset) if isinstance(dataset, LabelledDataset) else None,
         )
 
     def finished_record(self, compile_seconds: float) -> Finished:
@@ -267,8 +273,9 @@ class Training:
             steps=p.step,
             train_loss=float(np.mean(p.losses[-REPORTED_STEPS:])) if p.losses else math.nan,
             valid_loss=valid_loss,
-            perplexity=None if valid_loss is None else evaluate.perplexity(valid_loss),
-            floor_perplexity=evaluate.floor_perplexity(self.dataset.texts.floor, self.dataset.tokenizer, self.dataset.held_out),
+            perplexity=None if valid_loss is None or not isinstance(self.dataset, Dataset) else evaluate.perplexity(valid_loss),
+            figure=None if p.figure_name is None or p.best_figure is None else (p.figure_name, p.best_figure),
+            floor_perplexity=floor_perplexity(self.dataset),
             tokens_per_second=self.speed() or 0.0,
             seconds=p.seconds,
             compile_seconds=compile_seconds,
@@ -283,8 +290,46 @@ def required_memory(s: Settings, parameters: int) -> int:
     return memory.check(parameters, len(OPTIMIZERS.get(s.optimizer).state_names), len(shards_of(s.batch_size)))
 
 
-def initial_model(s: Settings, tokenizer: Tokenizer) -> LanguageModel:
-    """The language model with initialized parameters.  Raises InputError if there is too little memory to train it."""
-    model = build(s, tokenizer)
+def read(s: Settings, source: Saved | None) -> Dataset | LabelledDataset:
+    """The texts of the run, with the tokenizer of the run that it starts from."""
+    tokenizer = source.tokenizer if source else None
+    return read_labelled(s, tokenizer) if HEADS.get(s.task).labelled else read_dataset(s, tokenizer)
+
+
+def initial_model(s: Settings, dataset: Dataset | LabelledDataset, source: Saved | None) -> Saved:
+    """The model with initialized parameters; those of the encoder from the run that it starts from.
+
+    Raises InputError if there is too little memory to train it.
+    """
+    tokenizer = dataset.tokenizer
+    model: Any = build(s, tokenizer) if isinstance(dataset, Dataset) else build_head(s, tokenizer, dataset.labels)
     required_memory(s, sum(map(math.prod, model.shapes().values())))
-    return LanguageModel(model, model.initialize(np.random.default_rng(s.seed)), tokenizer, s, {})
+    P = model.initialize(np.random.default_rng(s.seed))
+    if source:
+        copy_encoder(source, P)
+    if isinstance(dataset, Dataset):
+        return LanguageModel(model, P, tokenizer, s, {})
+    model.encoder.forms = dataset.lexicon.forms()
+    return TaskModel(model, P, tokenizer, s, {}, dataset.labels, dataset.rare)
+
+
+def labelled_record(s: Settings, dataset: LabelledDataset) -> Labelled:
+    """What a run learns from, for the lines before its first step."""
+    labels = dataset.labels
+    return Labelled(
+        s.task,
+        tuple(f"{file.name}, {file.description}" for file in dataset.files),
+        labels.examples,
+        dataset.held_out_examples,
+        tuple(zip(labels.names, labels.counts, strict=True)),
+        labels.mean,
+        labels.deviation,
+        dataset.duplicates,
+        dataset.train.cut,
+    )
+
+
+def floor_perplexity(dataset: Dataset | LabelledDataset) -> float | None:
+    if not isinstance(dataset, Dataset):
+        return None
+    return evaluate.floor_perplexity(dataset.texts.floor, dataset.tokenizer, dataset.held_out)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlmcli.engine.run import checkpoint
-from nlmcli.engine.run.language_model import RUNS
+from nlmcli.engine.run.ownership import RUNS
 from nlmcli.engine.training.metrics import read_rows
 from nlmcli.engine.viewing.figures import new_figure, save_figure
 from nlmcli.errors import InputError

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlmcli.errors import InputError
-from nlmcli.nn.cross_entropy import BLOCK, head_gradient, head_score
+from nlmcli.nn.cross_entropy import BLOCK, head_draw, head_gradient, head_score
 from nlmcli.nn.params import Params, Shapes
 from nlmcli.options import option
 
@@ -42,6 +41,11 @@ class Model:
         """Whether `fused_step` is defined."""
         return False
 
+    @property
+    def is_random(self) -> bool:
+        """Whether its forward pass draws random numbers in training."""
+        return self.config.dropout > 0
+
     def shapes(self) -> Shapes:
         """name -> shape of every parameter, in θ order."""
         raise NotImplementedError
@@ -66,7 +70,7 @@ class Model:
         self, P: Params, x: np.ndarray, targets: np.ndarray, state: State, scale: float, G: Params, rng: Any = None
     ) -> tuple[float, State]:
         """Forward, head and backward; add dL/dθ of L = scale · Σ nll to G.  -> Σ nll of the targets, the state after x"""
-        if self.has_fused_step and self.uses_word_table(x, rng) and x.size * self.V <= BLOCK:
+        if self.has_fused_step and self.uses_word_table(P, x, rng) and x.size * self.V <= BLOCK:
             return self.fused_step(P, x, targets, state, scale, G)
         h, state, cache = self.forward(P, x, state, rng)
         total, dh = head_gradient(h.reshape(targets.size, -1), *self.head(P), targets, scale, *self.head(G))
@@ -80,10 +84,10 @@ class Model:
         """
         raise NotImplementedError
 
-    def uses_word_table(self, x: np.ndarray, rng: Any) -> bool:
-        """Whether the contribution of an embedding is computed once for each word of the vocabulary: if x has more positions
-        than there are words, and dropout does not make every position different."""
-        return x.size > self.V and not (rng and self.config.dropout)
+    def uses_word_table(self, P: Params, x: np.ndarray, rng: Any) -> bool:
+        """Whether the contribution of an embedding is computed once for each row of E: if x has more positions than E has rows,
+        and dropout does not make every position different."""
+        return x.size > len(P.E) and not (rng and self.config.dropout)
 
     def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
         """U (H,V) and b2 (V,) of y = h U + b2; views, so that the head of G is where their gradients go.
@@ -91,6 +95,19 @@ class Model:
         U may be a transposed view, for example of the embeddings; a b2 of shape (0,) means no bias.
         """
         return P.U, P.b2
+
+    def encoder_shapes(self) -> Shapes:
+        """name -> shape of the parameters that `forward` reads, E first; without those that only the head reads."""
+        probe = Params(self.shapes())
+        head = [part for part in self.head(probe) if part.size]
+        return {
+            name: shape for name, shape in probe.shapes.items() if name == "E" or not any(np.may_share_memory(probe[name], u) for u in head)
+        }
+
+    def draw(self, P: Params, x: np.ndarray, targets: np.ndarray, state: State, rng: Any, u: np.ndarray) -> np.ndarray:
+        """Targets sampled from the model's own predictions with u (N,) in [0,1); padding stays.  targets (N,)"""
+        h, _, _ = self.forward(P, x, state, rng)
+        return head_draw(h.reshape(-1, h.shape[-1]), *self.head(P), targets, u)
 
     def matrices(self) -> list[str]:
         """The names of the parameters that weight decay shrinks: matrices and stacks of them (capital letters), no biases, no gains."""
@@ -118,10 +135,7 @@ class Model:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> Params:
         """Parameters from arrays by name.  Raises InputError, worded to follow "has", if they are not this model's."""
-        for name, shape in self.shapes().items():
-            if name not in arrays or arrays[name].shape != shape or arrays[name].dtype.kind != "f":
-                raise InputError(f"no {name} of shape {shape}")
-        return Params(self.shapes(), np.concatenate([arrays[name].reshape(-1) for name in self.shapes()]))
+        return Params.restored(self.shapes(), arrays)
 
     def initialize(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Initial parameters: W ~ N(0, 1/fan_in), E ~ N(0, 0.1), biases 0.

@@ -100,7 +100,7 @@ class Recurrent(base.Model):
 
         With fewer words than positions, the row of each word is computed once: a table in place of N products.
         """
-        if self.uses_word_table(x, rng):
+        if self.uses_word_table(P, x, rng):
             rows, linear_cache = linear(P.E, P.We, P.b1[0])
             return rows, x, (linear_cache, None, True)
         e, keep = dropout(embedding(P.E, x)[0], self.config.dropout, rng)

@@ -1,6 +1,7 @@
 """The gradient check itself: it must fail for every planted bug, and its worked examples must be correct."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 import nlmcli
 from nlmcli.cli.app import main
 from nlmcli.engine.checking import gradcheck
-from nlmcli.engine.checking.examples import example
+from nlmcli.engine.checking.examples import bptt, example, losses, names
+from nlmcli.engine.checking.examples.base.numeric import disagreeing
 from nlmcli.errors import InputError
+from nlmcli.models.rnn import elman, elman_backward
 from nlmcli.nn.pair import PAIRS, Pair, is_differentiable
+from nlmcli.optim import OPTIMIZERS
 
 RNN, LSTM = ("models/rnn.py", "--model", "rnn", "--layer", "elman"), ("models/lstm.py", "--model", "lstm", "--layer", "lstm")
 WINDOW, EMBEDDING = ("nn/window.py", "--layer", "window", "--model", "window"), ("nn/embedding.py", "--layer", "embedding")
@@ -170,12 +174,13 @@ def test_an_unknown_name_is_refused_with_a_suggestion(options):
 # the lecture's worked examples
 
 
-@pytest.mark.parametrize("name", ["neuron", "linear", "softmax"])
+@pytest.mark.parametrize("name", names())
 def test_every_factor_equals_its_numeric_value(name):
     compared = [(what, value, numeric) for what, value, numeric in example(name) if numeric is not None]
-    assert len(compared) >= 4
+    assert sum(np.size(value) for _, value, _ in compared) >= 4
     for what, value, numeric in compared:
         np.testing.assert_allclose(value, numeric, rtol=1e-8, atol=1e-8, err_msg=what)
+    assert not disagreeing(example(name))
 
 
 def test_the_neuron_matches_the_chain_rule_by_hand():
@@ -206,7 +211,113 @@ def test_the_jacobians_of_the_linear_layer_equal_the_two_products():
     assert lines["L after the update"] < lines["L = Σ dL/dY · Y, over all entries"]
 
 
-@pytest.mark.parametrize("name", ["neuron", "linear", "softmax"])
+def values_of(name):
+    return {what: value for what, value, _ in example(name)}
+
+
+def test_the_shares_of_all_occurrences_add_up_to_what_the_engine_computes():
+    lines = values_of("bptt")
+    shares = [value for what, value in lines.items() if what.startswith("dJ/dWh|(")]
+    (hs, _), cache = elman(bptt.ROWS, np.arange(4)[:, None], bptt.WH, bptt.H0[None])
+    p = np.exp(hs[-1, 0] @ bptt.U) / np.exp(hs[-1, 0] @ bptt.U).sum()
+    dh = np.zeros_like(hs)
+    dh[-1, 0] = bptt.U @ (p - [1, 0, 0])
+    dWh = elman_backward((dh, None), cache)[1]
+    for total in (sum(shares), lines["dJ/dWh = the sum of all shares"]):
+        np.testing.assert_allclose(total, dWh, rtol=1e-12)
+    assert len(shares) == 4 and all(np.linalg.matrix_rank(share) == 1 for share in shares)
+    norms = [float(np.ravel(value)[0]) for what, value in lines.items() if what.startswith("share ")]
+    np.testing.assert_allclose(norms, [np.linalg.norm(share) for share in shares])
+    assert norms == sorted(norms, reverse=True)
+    assert lines["J after the update"] < lines["J = -ln p[books], at the last step"]
+
+
+def test_a_share_is_the_derivative_by_one_occurrence_alone():
+    moved = {i: bptt.loss_with(bptt.WH + 0.01, i) - bptt.loss_with(bptt.WH) for i in (*range(4), None)}
+    assert len({round(change, 12) for change in moved.values()}) == 5
+    assert sum(moved[i] for i in range(4)) == pytest.approx(moved[None], rel=0.05)
+
+
+def test_the_short_form_equals_the_chain_rule():
+    for part in (losses.binary(), losses.likelihood(), losses.squared()):
+        lines = {what: value for what, value, _ in part}
+        (short,) = (value for what, value in lines.items() if "in short" in what)
+        np.testing.assert_allclose(lines["dL/da = dL/dŷ dŷ/da"], short, rtol=1e-12)
+    lines = {what: value for what, value, _ in losses.binary()}
+    probability = 1 / (1 + math.exp(1))
+    assert lines["L = -y ln ŷ - (1 - y) ln(1 - ŷ)"] == pytest.approx(-math.log(probability), rel=1e-12)
+    assert lines["dL/da in short: ŷ - y"] == pytest.approx(probability - 1, rel=1e-12)
+
+
+# (x, y) = (-1, 0.001) has the gradient g = (-2, -0.002); the learning rate is 0.05
+BY_HAND = {
+    "sgd": lambda g: 0.05 * g,
+    "momentum": lambda g: 0.05 * g,  # change(1) = η g
+    "adagrad": lambda g: 0.05 * g / (np.sqrt(g**2) + 1e-10),
+    "rmsprop": lambda g: 0.05 * g / (np.sqrt(0.01 * g**2) + 1e-8),
+    "adam": lambda g: 0.05 * (0.1 * g / (1 - 0.9)) / (np.sqrt(0.001 * g**2 / (1 - 0.999)) + 1e-8),
+    "adamw": lambda g: 0.05 * g / (np.abs(g) + 1e-8) + 0.05 * 0.1 * np.array([-1, 0.001]),
+    "sophia": lambda g: 0.05 * np.sign(g) + 0.05 * 0.2 * np.array([-1, 0.001]),  # clipped in both
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_first_step_of_an_optimizer_by_hand(name):
+    x, y, f = (value for what, value, _ in example("optimizers") if what == name and value.size == 6)
+    expected = np.array([-1, 0.001]) - BY_HAND[name](np.array([-2, -0.002]))
+    np.testing.assert_allclose([x[1], y[1]], expected, rtol=1e-10)
+    np.testing.assert_allclose(f, x**2 - y**2, rtol=1e-12)
+
+
+def test_the_second_step_of_momentum_adds_to_the_first():
+    _, x, y = [value for what, value, _ in example("optimizers") if what == "momentum"][:3]
+    np.testing.assert_allclose(x[2] - x[1], 0.9 * 0.1 + 0.1 * 0.05 * 1.8, rtol=1e-12)
+    np.testing.assert_allclose(y[2] - y[1], 0.9 * 0.0001 + 0.1 * 0.05 * 0.0022, rtol=1e-12)
+
+
+def test_every_optimizer_takes_its_steps():
+    listed = [what for what, value, _ in example("optimizers") if getattr(value, "size", 0) == 6]
+    assert [listed.count(name) for name in OPTIMIZERS.names()] == [3] * len(OPTIMIZERS.names())
+
+
+def test_dropout_changes_nothing_on_average():
+    lines = values_of("dropout")
+    h, mask = lines["h"], lines["mask, drawn once; 0: dropped"]
+    assert 0 < mask.sum() < 4
+    np.testing.assert_array_equal(lines["y = h mask / (1 - p)"], 2 * h * mask)
+    np.testing.assert_array_equal(lines["dL/dh = dL/dy mask / (1 - p)"], 2 * lines["dL/dy, given"] * mask)
+    np.testing.assert_allclose(lines["E[y], equal to h"], h, rtol=1e-15)
+    np.testing.assert_allclose(lines["E[h mask], without 1 / (1 - p)"], h / 2, rtol=1e-15)
+    np.testing.assert_array_equal(lines["y"], h)
+
+
+def test_a_wrong_derivative_in_an_example_fails(monkeypatch, capsys):
+    def half(dy, cache):
+        drows, dWh, dh0 = elman_backward(dy, cache)
+        return drows, 0.5 * dWh, dh0
+
+    monkeypatch.setattr(bptt, "elman_backward", half)
+    assert main(["gradcheck", "--example", "bptt"]) == 1
+    assert "\n\n1 of 8 derivatives are wrong: dJ/dWh by elman_backward" in capsys.readouterr().out
+    assert main(["gradcheck", "--example", "bptt", "--json"]) == 1
+    assert main(["gradcheck", "--example", "bptt", "--tolerance", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "numeric"), [(1.0, 1.00001), (float("nan"), 1.0), (np.ones(2), np.ones(3)), (1.0, float("nan")), (1e-8, 0.0)]
+)
+def test_what_disagrees(value, numeric):
+    assert disagreeing([("a heading", None, None), ("no derivative", 2.0, None), ("wrong", value, numeric)]) == ["wrong"]
+
+
+def test_the_examples_are_listed(capsys):
+    assert main(["gradcheck", "--help"]) == 0
+    assert ", ".join(names()) in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert main(["gradcheck", "--example", "zzz"]) == 2
+    assert capsys.readouterr().err == f"nlm: unknown example 'zzz'; known: {', '.join(names())}\n"
+
+
+@pytest.mark.parametrize("name", names())
 def test_an_example_as_text_and_as_json(name, capsys):
     assert main(["gradcheck", "--example", name]) == 0
     out = capsys.readouterr().out

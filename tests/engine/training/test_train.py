@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlmcli.engine.run import atomic, checkpoint
-from nlmcli.engine.run.language_model import LanguageModel, newest_run
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.saved import newest_run
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training.records import Evaluated, Finished, Started, Stepped

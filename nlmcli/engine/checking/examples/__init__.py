@@ -1,0 +1,28 @@
+"""The lecture's worked examples: every factor with its numeric value next to it. Each file is one, named after it.
+
+A file defines `lines`, which returns a list of (what, value, numeric). numeric is a central difference, or None for values that
+are not derivatives; a line whose value is None is a heading. Listing the names imports no file.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from nlmcli.errors import InputError, suggest
+
+if TYPE_CHECKING:
+    from nlmcli.engine.checking.examples.base.numeric import Line
+
+
+def names() -> list[str]:
+    """The names of all examples, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+
+
+def example(name: str) -> list[Line]:
+    """The lines of the worked example with this name.  Raises InputError for an unknown one."""
+    if name not in names():
+        raise InputError(f"unknown example {name!r}{suggest(name, names())}")
+    return import_module(f"{__name__}.{name}").lines()

@@ -1,0 +1,208 @@
+"""The labelled texts of a run: the tokenizer and the labels of the training part, and both parts as token ids."""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from nlmcli.engine.reading.examples import ExampleBatches, Examples, Reader, number
+from nlmcli.engine.reading.lexicon import Lexicon
+from nlmcli.engine.reading.texts import Text
+from nlmcli.engine.run.labels import Labels
+from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.run.task_model import reads_forms
+from nlmcli.errors import InputError
+from nlmcli.text import corpus, saved
+from nlmcli.text.labelled import Example, Labelled
+from nlmcli.text.tokenizer import Tokenizer
+
+SHIPPED = {"classify": "students-topics.tsv", "regress": "students-numbers.tsv", "tag": "students-tags.conll"}
+
+
+@dataclass
+class LabelledDataset:
+    """duplicates: the number of held-out texts that stand in the training part too.  rare: words outside the vocabulary, for tag."""
+
+    files: list[Labelled]
+    tokenizer: Tokenizer
+    lexicon: Lexicon
+    labels: Labels
+    train: Examples
+    held_out: Examples
+    texts: dict[str, str]
+    duplicates: int
+    held_out_examples: int
+    rare: tuple[str, ...] = field(default=())
+
+    def batches(self, settings: Settings) -> ExampleBatches:
+        """The training batches."""
+        return ExampleBatches(self.train, settings.batch_size, settings.seed)
+
+    def digests(self) -> dict[str, str]:
+        """Digests of the training part and the held-out part."""
+        return self.texts
+
+    @property
+    def has_held_out(self) -> bool:
+        return len(self.held_out) > 0
+
+    def unknown_rate(self) -> float:
+        """The fraction of the training tokens that are <unk>."""
+        t = self.tokenizer
+        return float(t.counts[t.unknown] / max(1, t.counts.sum())) if t.unknown is not None else 0.0
+
+    def forget(self) -> None:
+        """Nothing: the ids are in memory."""
+
+
+class Part:
+    """The training examples or the held-out ones, read anew on every pass."""
+
+    def __init__(self, files: list[Labelled], last: bytes = b"", held_out: bool | None = None):
+        """held_out: the examples whose digest is at most `last`, or the others; None: all of them."""
+        self.files, self.last, self.held_out = files, last, held_out
+
+    def __iter__(self) -> Iterator[Example]:
+        for file in self.files:
+            for example in file:
+                if self.held_out is None or (corpus.digest(key(example)) <= self.last) == self.held_out:
+                    yield example
+
+    def numbers(self) -> np.ndarray:
+        """The answers as numbers.  Raises InputError for one that is none."""
+        values = array("d")
+        for file in self.files:
+            values.extend(number(example, file.name) for example in file)
+        return np.array(values)
+
+    def lines(self) -> Iterator[str]:
+        """Each text as a line."""
+        for example in self:
+            yield " ".join(example.texts) + "\n" if self.files[0].task == "tag" else "".join(f"{text}\n" for text in example.texts)
+
+
+def key(example: Example) -> str:
+    """What makes two examples the same text."""
+    return "\t".join(example.texts)
+
+
+def columns_of(settings: Settings) -> tuple[str, ...] | None:
+    asked = settings.task_config().columns
+    return tuple(asked.split(",")) if asked else None
+
+
+def open_files(paths: tuple[str, ...], settings: Settings, **more: Any) -> list[Labelled]:
+    """The files of a run.  Raises InputError if their formats differ in the number of texts."""
+    paths = paths or (str(corpus.shipped_file(SHIPPED[settings.task])),)
+    files = [Labelled(path, settings.task, columns_of(settings), settings.encoding, **more) for path in paths]
+    for other in files[1:]:
+        if other.paired != files[0].paired:
+            raise InputError(f"{files[0].name} has {1 + files[0].paired} texts a line, {other.name} has {1 + other.paired}")
+    return files
+
+
+def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> LabelledDataset:
+    """Read the labelled files of a run, and hold out a part.  tokenizer: of the run that this one starts from.
+
+    Raises InputError for a file that is not as it should be, or has nothing to learn.
+    """
+    s = settings
+    train, valid = parts(s)
+    labels = read_labels(train, s)
+    if tokenizer is None:
+        min_count = s.min_count
+        tokenizer = saved.fit(s.tokenizer, Text(lambda: blocks(train.lines()), 1), s.vocab_size, min_count, s.lowercase)
+    if s.task == "regress":
+        valid.numbers()
+    lexicon = Lexicon(tokenizer, reads_forms(s, tokenizer))
+    if s.task_config().__dict__.get("positive") not in (None, *labels.names):
+        raise InputError(f"--positive {s.task_config().positive!r} is not a label; the labels: {', '.join(labels.names[:10])}")
+    reader = partial(Reader, s.task, lexicon, labels, s.seq_len)
+    return LabelledDataset(
+        train.files,
+        tokenizer,
+        lexicon,
+        labels,
+        reader().encode(train),
+        reader().encode(valid),
+        {"train": digest(train), "valid": digest(valid)},
+        duplicates(train, valid),
+        sum(1 for _ in valid),
+        rare_words(train, tokenizer) if s.task == "tag" else (),
+    )
+
+
+def parts(s: Settings) -> tuple[Part, Part]:
+    """The training part and the held-out part."""
+    files = open_files(s.corpus, s)
+    if s.valid or not s.corpus:
+        path = s.valid or str(corpus.shipped_file(SHIPPED[s.task].replace(".", ".valid.", 1)))
+        return Part(files), Part(open_files((path,), s))
+    last, _, held = corpus.held_out(map(key, chain(*files)), s.valid_fraction)
+    if not held:
+        return Part(files), Part([])
+    return Part(files, last, False), Part(files, last, True)
+
+
+def read_labels(train: Part, s: Settings) -> Labels:
+    """The labels of the training part, or mean and deviation of its numbers.  Raises InputError if there is nothing to learn."""
+    name, paired = train.files[0].name, train.files[0].paired
+    if s.task == "regress":
+        train.numbers()  # those of a held-out part of the same files too
+        values = np.array([float(example.answers[0]) for example in train])
+        if len(values) == 0 or values.std() == 0:
+            raise InputError(f"{name}: all {len(values):,} numbers are equal; there is nothing to learn")
+        return Labels((), (), float(values.mean()), float(values.std()), paired, len(values))
+    counts: Counter[str] = Counter()
+    n = 0
+    for example in train:
+        counts.update(example.answers)
+        n += 1
+    names = sorted(counts, key=lambda label: (-counts[label], label))
+    if len(names) < 2:
+        kind = "words have the tag" if s.task == "tag" else "texts have the label"
+        what = f"all {counts.total():,} {kind} {names[0]!r}" if names else "it has no examples to train on"
+        raise InputError(f"{name}: {what}; there is nothing to tell apart")
+    return Labels(tuple(names), tuple(counts[label] for label in names), paired=paired, examples=n)
+
+
+def blocks(lines: Iterator[str], size: int = 1 << 20) -> Iterator[str]:
+    """The lines in larger strings."""
+    block: list[str] = []
+    length = 0
+    for line in lines:
+        block.append(line)
+        length += len(line)
+        if length >= size:
+            yield "".join(block)
+            block, length = [], 0
+    if block:
+        yield "".join(block)
+
+
+def digest(part: Part) -> str:
+    """The SHA-256 of texts and answers, in order."""
+    sha = hashlib.sha256()
+    for example in part:
+        sha.update("\t".join((*example.texts, *example.answers, "\n")).encode("utf-8", "surrogatepass"))
+    return sha.hexdigest()
+
+
+def duplicates(train: Part, valid: Part) -> int:
+    """The number of held-out texts that stand in the training part too."""
+    if valid.held_out is not None:
+        return 0  # equal texts are on the same side
+    held = Counter(corpus.digest(key(example)) for example in valid)
+    found = {each for each in (corpus.digest(key(example)) for example in train) if each in held}
+    return sum(held[each] for each in found)
+
+
+def rare_words(train: Part, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The words of the training part that are outside the vocabulary, sorted."""
+    return tuple(sorted({word for example in train for word in example.texts if word not in tokenizer.index}))

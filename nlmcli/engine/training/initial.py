@@ -1,0 +1,53 @@
+"""Where a run starts from: random parameters, or the encoder of another run (--init)."""
+
+from pathlib import Path
+from typing import Any
+
+from nlmcli.engine.run.saved import Saved, load, read
+from nlmcli.engine.run.settings import Settings
+from nlmcli.errors import InputError
+from nlmcli.nn.params import Params
+from nlmcli.options import dashed, option_fields
+
+FREE = ("dropout",)  # options of a model that do not change its parameters
+OF_TOKENIZER = ("tokenizer", "vocab_size", "min_count", "lowercase")
+
+
+def starting_run(s: Settings, resumed: Path | None) -> Saved | None:
+    """The run that this one starts from; of a resumed one its own last checkpoint, since the other run may be gone."""
+    if not s.init:
+        return None
+    return read(resumed / "last.npz") if resumed else load(Path(s.init))
+
+
+def copy_encoder(source: Saved, P: Params) -> None:
+    """Copy the parameters that both have: those of the encoder, without the head."""
+    model = source.model
+    shapes = model.encoder.shapes() if hasattr(model, "encoder") else model.encoder_shapes()
+    is_same_task = set(P.shapes) == set(source.P.shapes)
+    for name, shape in P.shapes.items():
+        if (name in shapes and shapes[name] == shape) or (is_same_task and source.P.shapes[name] == shape):
+            P[name][...] = source.P[name]
+
+
+def with_init(given: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run by field name, completed by what --init brings: model, sizes and tokenizer.
+
+    Raises InputError for an option that says otherwise.
+    """
+    if not given.get("init"):
+        return given
+    run = load(Path(given["init"]))
+    s = run.settings
+    if not hasattr(run.model, "shapes") or s.model == "ngram":
+        raise InputError(f"--init {given['init']}: model {s.model} is count-based and has no encoder; give a run of a neural model")
+    sizes = {name: getattr(s.model_config(), name) for name in option_fields(type(s.model_config())) if name not in FREE}
+    brought = {"model": s.model, **sizes, **{name: s.get(name) for name in OF_TOKENIZER}}
+    if hasattr(run.model, "encoder"):
+        brought |= {"bidirectional": s.task_config().bidirectional, "subwords": run.model.encoder.buckets > 0}
+    elif given.get("task", "generate") != "generate":
+        brought |= {"bidirectional": False}
+    for name, value in brought.items():
+        if given.get(name) not in (None, value):
+            raise InputError(f"{dashed(name)} {given[name]} comes from --init, where it is {value}; leave it out")
+    return given | {name: value for name, value in brought.items() if value is not None}

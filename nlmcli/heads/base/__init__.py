@@ -1,0 +1,1 @@
+"""What the heads of all tasks share."""

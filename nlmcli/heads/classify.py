@@ -1,0 +1,50 @@
+"""Classification of a text: which of L labels.
+
+x = 1/n Σ_t h_t, the mean over its steps;   of a pair x = [u; v; |u - v|; u v], of the means u and v of its texts
+p = softmax(x W + b), L = -ln p[label];   two labels: ŷ = σ(x w + b), L = -y ln ŷ - (1-y) ln(1-ŷ)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.heads.base import head
+from nlmcli.heads.base.classifier import CLASSIFIERS, Classifier
+from nlmcli.heads.base.pool import pool, pool_backward
+from nlmcli.options import option
+
+CLASSIFIER = "The head: linear, x W + b, or tanh, tanh(x Wt + bt) W + b."
+POSITIVE = "Of two labels, the one that precision, recall and F1 are about."
+BALANCE = "Every label weighs as much as another in the loss, however rare it is."
+
+
+@dataclass(frozen=True)
+class Config(head.Config):
+    classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
+    positive: str | None = option(None, POSITIVE, "LABEL", default_text="the rarer one")
+    balance: bool = option(False, BALANCE)
+
+
+class Classify(Classifier):
+    """P(label | text)."""
+
+    Config = Config
+    defaults = head.DEFAULTS
+
+    def head_shapes(self):
+        kind = self.config.classifier or ("tanh" if self.paired else "linear")
+        return self.classifier_shapes(4 * self.F if self.paired else self.F, kind)
+
+    def loss(self, P, h, lengths, y, scale, G, rng):
+        x, cache = pool(h, lengths, self.paired)
+        x, keep = self.drop(x, rng)
+        total, dx = self.classify(P, x, y, scale, G)
+        return total, pool_backward(self.drop_backward(dx, keep), cache)
+
+    def answers(self, P, h, lengths, read):
+        return self.probabilities(P, pool(h, lengths, self.paired)[0])
+
+    def draw(self, P, x, targets, state, rng, u):
+        h, lengths, _ = self.encoder.forward(P, self.columns(x), rng)
+        cumulative = np.cumsum(self.answers(P, h, lengths, x), axis=1)
+        return np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.L - 1)

@@ -1,0 +1,53 @@
+"""Tagging: a label for each word.
+
+p = softmax(h_t W + b), L = -ln p[tag], where t is the last step of a word
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlmcli.heads.base import head
+from nlmcli.heads.base.classifier import CLASSIFIERS, Classifier
+from nlmcli.heads.classify import BALANCE, CLASSIFIER
+from nlmcli.options import option
+
+
+@dataclass(frozen=True)
+class Config(head.Config):
+    bidirectional: bool = option(True, head.BIDIRECTIONAL)
+    subwords: bool | None = option(None, head.SUBWORDS, default_text="on for word tokenizers")
+    classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
+    balance: bool = option(False, BALANCE)
+
+
+class Tag(Classifier):
+    """P(tag | text) of each word."""
+
+    Config = Config
+    pairs = False
+    defaults = head.DEFAULTS | {"tokenizer": "whitespace", "min_count": 2, "batch_size": 16, "hidden": 128}
+
+    def example_answers(self, rng, x):
+        return np.where((x >= 0) & (np.arange(len(x))[:, None] > 0), rng.integers(0, self.L, x.shape), -1)
+
+    def head_shapes(self):
+        return self.classifier_shapes(self.F, self.config.classifier or "linear")
+
+    def loss(self, P, h, lengths, y, scale, G, rng):
+        dropped, keep = self.drop(h, rng)
+        real = (y >= 0).reshape(h.shape[:2])
+        total, dx = self.classify(P, dropped[real], y[y >= 0], scale, G)
+        dh = np.zeros_like(h)
+        dh[real] = dx
+        return total, self.drop_backward(dh, keep)
+
+    def answers(self, P, h, lengths, read):
+        """P(tag) of each word, text by text: (words, L)."""
+        return self.probabilities(P, np.ascontiguousarray(h.swapaxes(0, 1)[read.T]))
+
+    def draw(self, P, x, targets, state, rng, u):
+        h, *_ = self.encoder.forward(P, x, rng)
+        cumulative = np.cumsum(self.probabilities(P, h.reshape(-1, h.shape[2])), axis=1)
+        drawn = np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.L - 1)
+        return np.where(targets >= 0, drawn, targets)
