@@ -30,7 +30,7 @@ HELD_OUT = "Fraction held out for validation: the end of a stream, or that share
 MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are not merged."
 SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 after each evaluation without improvement."
 MINUTES = "Training length in minutes, including evaluations; linear and cosine schedules then follow the elapsed time."
-STEPS = "ten epochs, but at least 1,000 and at most 5,000 steps"
+STEPS = "ten epochs, but at least 1,000 and at most 5,000 steps, 10,000 on labelled texts"
 PATIENCE = "Early stopping: stop after N consecutive evaluations without improvement."
 
 

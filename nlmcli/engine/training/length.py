@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 
 from nlmcli.engine.run.settings import Settings
+from nlmcli.heads import HEADS
 
 DEFAULT_EPOCHS, MIN_STEPS, MAX_STEPS = 10, 1000, 5000  # if no option gives the length: epochs, within these bounds in steps
+MAX_LABELLED = 10000  # the most steps on labelled texts, which are shorter
 
 Trigger = Callable[[int, float], bool]  # (steps, seconds) -> whether a recurring action is due
 
@@ -74,5 +76,6 @@ def length_of(s: Settings, steps_per_epoch: int) -> Length:
     """The length that the options give; by default ten epochs, but at least MIN_STEPS and at most MAX_STEPS steps."""
     if s.minutes:
         return Minutes(s.minutes)
-    epoch_steps = math.ceil(s.epochs * steps_per_epoch) if s.epochs else min(max(DEFAULT_EPOCHS * steps_per_epoch, MIN_STEPS), MAX_STEPS)
+    most = MAX_LABELLED if HEADS.get(s.task).labelled else MAX_STEPS
+    epoch_steps = math.ceil(s.epochs * steps_per_epoch) if s.epochs else min(max(DEFAULT_EPOCHS * steps_per_epoch, MIN_STEPS), most)
     return Steps(s.steps or epoch_steps, s.warmup)

@@ -18,7 +18,8 @@ REFERENCE_STEPS, REFERENCE_EPOCHS = 1000, 4
 def default_rate(settings: Settings, steps: int, steps_per_epoch: int) -> float:
     """The learning rate of a run of that many steps, if none is given."""
     model, optimizer = MODELS.get(settings.model), OPTIMIZERS.get(settings.optimizer)
-    rate = optimizer.lr * model.lr_scale * (REFERENCE_STEPS / steps) ** model.lr_power
-    if model.overfits and not HEADS.get(settings.task).labelled:
+    task = HEADS.get(settings.task)
+    rate = optimizer.lr * model.lr_scale * task.lr_scale * (REFERENCE_STEPS / steps) ** model.lr_power
+    if model.overfits and not task.labelled:
         rate *= min(1.0, REFERENCE_EPOCHS * steps_per_epoch / steps)
     return float(f"{rate:.2g}")

@@ -19,7 +19,7 @@ SUBWORDS = "Add embeddings of the forms of words: their shape, lowercase, first 
 COLUMNS = "Columns of the file: ANSWER,TEXT[,TEXT], by number, name or JSON key; for tag TAG,TOKEN."
 
 
-DEFAULTS = {"model": "lstm", "dropout": 0.3, "seq_len": 512}  # of tasks on labelled texts
+DEFAULTS = {"model": "lstm", "dropout": 0.3, "seq_len": 512, "optimizer": "adamw"}  # of tasks on labelled texts
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Task:
 
     Config: ClassVar[type]
     labelled: ClassVar[bool] = True  # learns from labelled texts; else from running text
+    lr_scale: ClassVar[float] = 1.0  # the multiple of a model's learning rate that suits it
     defaults: ClassVar[dict[str, Any]] = {}  # options by field name whose defaults differ for this task
 
 
@@ -47,6 +48,7 @@ class Head(Task):
     """
 
     pairs: ClassVar[bool] = True  # may read pairs of texts
+    lr_scale = 0.6
     V: ClassVar[int] = 0  # no output over the vocabulary
 
     def __init__(self, config: Any, encoder: Encoder, labels: int = 1, paired: bool = False, p: float = 0.0, weights: Any = None):
