@@ -140,7 +140,7 @@ def settings_of(tmp_path, task, name, **given):
 @of_every_task
 @on_every_model
 def test_it_overfits_twenty_examples(task, name, tmp_path):
-    *_, finished = begin(settings_of(tmp_path, task, name, dropout=0.0), tmp_path / "run").run()
+    *_, finished = begin(settings_of(tmp_path, task, name, dropout=0.0, lr=0.01), tmp_path / "run").run()
     assert finished.figure[1] > 0.99
     assert finished.valid_loss < 0.1
 
