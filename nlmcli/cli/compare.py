@@ -40,16 +40,19 @@ def compare(
     def row(mark: str, run: Run) -> tuple[str, ...]:
         numbers = (run.parameters, ","), (run.tokens_per_second, ",.0f"), (run.valid_loss, ".4f"), (run.bits_per_character, ".4f")
         duration = "" if run.seconds is None else report.duration(run.seconds)
-        return mark, report.printable(run.run), run.model, *("" if n is None else format(n, spec) for n, spec in numbers), duration
+        figure = ["" if run.figure is None else f"{run.figure[0]} {run.figure[1]:.4f}"] if has_figures else []
+        return mark, report.printable(run.run), run.model, *("" if n is None else format(n, spec) for n, spec in numbers), *figure, duration
 
-    head = ("", "run", "model", "parameters", "tokens/s", "nats/token", "bits/character", "time")
+    has_figures = any(run.figure for run in sorted_runs)
+    loss = "loss" if has_figures else "nats/token"
+    head = ("", "run", "model", "parameters", "tokens/s", loss, "bits/character", *["best"] * has_figures, "time")
     marks = [MARKS[k] if k < len(MARKS) else " " for k in range(len(sorted_runs))]
-    for line in report.columns([head, *map(row, marks, sorted_runs)], right=range(3, 8)):
+    for line in report.columns([head, *map(row, marks, sorted_runs)], right=range(3, len(head))):
         report.data(line)
     if len({run.held_out for run in sorted_runs}) > 1 and not quiet:
         report.message("these runs have different held-out texts; to compare them on the same text: nlm eval FILE --run A --run B")
     lines = curves.plot([curves.Curve(mark, run.valid) for mark, run in zip(marks, sorted_runs, strict=True)], unit=" s")
     if lines and not quiet:
-        report.data("\nvalidation loss in nats per token over training time\n")
+        report.data(f"\nvalidation loss{'' if has_figures else ' in nats per token'} over training time\n")
         for line in lines:
             report.data(line)

@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.run import saved
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.ownership import claimed
 from nlmcli.engine.run.saved import newest_run
 from nlmcli.engine.run.settings import Settings, options_of
+from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.evaluate import each_token, evaluate
+from nlmcli.engine.scoring.evaluate_task import evaluate_task
+from nlmcli.engine.scoring.predict import Answering, Predicted, split_words, text_example
 from nlmcli.engine.training.count import Counting
 from nlmcli.engine.training.initial import with_init
 from nlmcli.engine.training.records import Finished, Record
@@ -83,13 +87,65 @@ class Trained:
         return inspect.neighbors(self.lm, word, k)
 
 
-def load(run: str | Path | None = None) -> Trained:
+class TrainedTask:
+    """A run on labelled texts.
+
+    run: its folder; options: those it was trained with, by their long names; parameters: the arrays by their letters;
+    labels: the labels, the commonest first; empty for numbers.
+    """
+
+    def __init__(self, model: TaskModel, run: Path):
+        self.model, self.run = model, run
+        self.options: dict[str, Any] = model.settings.to_dict()
+        self.parameters: dict[str, np.ndarray] = dict(model.P.items())
+        self.labels = model.labels.names
+
+    def __repr__(self) -> str:
+        s = self.model.settings
+        return f"<{s.task} by {s.model} of {self.model.P.flat.size:,} parameters, {self.run}>"
+
+    def predict(self, texts: Sequence[str | tuple[str, str]]) -> list[Any]:
+        """The answer to each text, or pair of texts: (label, probability), a number, or [(word, tag), ...].
+
+        Raises InputError for a single text where the run was trained on pairs, or the other way round.
+        """
+        answering, tags = Answering(self.model), self.model.settings.task == "tag"
+        examples = [text_example(self.model, (text,) if isinstance(text, str) else tuple(text)) for text in texts]
+        answers: list[Any] = []
+        for chunk in answering.predict(split_words(examples, None) if tags else examples):
+            answers += answers_of(chunk, self.labels, tags)
+        return answers
+
+    def score(self, *files: str | Path) -> dict[str, Any]:
+        """The evaluation of labelled files, by default of the held-out part, with the keys of `nlm eval --json`."""
+        return evaluate_task(self.model, tuple(map(str, files))).report()
+
+
+def answers_of(chunk: Predicted, names: Sequence[str], tags: bool) -> list[Any]:
+    """The answers to a chunk of texts."""
+    if chunk.numbers is not None:
+        return chunk.numbers.tolist()
+    assert chunk.labels is not None and chunk.probabilities is not None
+    labels = [names[i] for i in chunk.labels[:, 0].tolist()]
+    if not tags:
+        return list(zip(labels, chunk.probabilities[:, 0].tolist(), strict=True))
+    remaining = iter(labels)
+    return [[(word, next(remaining)) for word in example.texts] for example in chunk.examples]
+
+
+def load(run: str | Path | None = None) -> Any:
     """Load the model from a run's folder, from a checkpoint, or from the newest run under ./runs.
+
+    It is a Trained, or a TrainedTask if the run learned from labelled texts.
 
     Raises InputError if there is no checkpoint or it is damaged.
     """
     path = newest_run() if run is None else Path(run)
-    return Trained(LanguageModel.load(path), path if path.is_dir() else path.parent)
+    model, folder = saved.load(path), path if path.is_dir() else path.parent
+    if isinstance(model, TaskModel):
+        return TrainedTask(model, folder)
+    assert isinstance(model, LanguageModel)
+    return Trained(model, folder)
 
 
 def train(
@@ -98,8 +154,8 @@ def train(
     threads: int | None = None,
     on_record: Callable[[Record], object] | None = None,
     **options: Any,
-) -> Trained:
-    """Train a language model and return its best checkpoint.
+) -> Any:
+    """Train a model and return its best checkpoint, as `load` does.
 
     text: the text itself, or one or several Paths of files; None: the corpus that ships with nlm.  out: the run's folder,
     where the text is saved too; None: a new one under ./runs.  on_record: called with every record of the training.
@@ -120,7 +176,7 @@ def train(
 
 def resume(
     run: str | Path | None = None, threads: int | None = None, on_record: Callable[[Record], object] | None = None, **options: Any
-) -> Trained:
+) -> Any:
     """Resume a run from its last checkpoint, to the same bits as if it had never stopped, or extend it to more `steps`."""
     folder = newest_run() if run is None else Path(run)
     return run_to_end(Training.resumed(folder, options_by_field(options), threads), on_record)
@@ -136,7 +192,7 @@ def begin(settings: Settings, out: Path | None = None, threads: int | None = Non
     return (Training if MODELS.get(settings.model).neural else Counting)(settings, out, threads)
 
 
-def run_to_end(training: Training | Counting, on_record: Callable[[Record], object] | None) -> Trained:
+def run_to_end(training: Training | Counting, on_record: Callable[[Record], object] | None) -> Any:
     """Run to the end and load the result.  Raises InputError if training diverges."""
     for record in training.run():
         if on_record:

@@ -200,3 +200,22 @@ def test_the_loss_at_the_start_is_that_of_guessing(task, tmp_path):
     run = begin(settings_of(tmp_path, task, "lstm", steps=1), tmp_path / "run")
     losses = [record.loss for record in run.run() if type(record).__name__ == "Stepped"]
     assert losses[0] == pytest.approx(run.lm.guessing(), rel=0.5 if task == "regress" else 0.1)
+
+
+@of_every_task
+def test_the_python_api_trains_answers_and_scores(task, tmp_path):
+    import nlmcli
+
+    settings = settings_of(tmp_path, task, "additive")
+    run = nlmcli.train(Path(settings.corpus[0]), out=tmp_path / "run", task=task, model="additive", steps=300, lr=0.02, batch_size=8)
+    words = ["the", "red", "big", "ants", "slept"]
+    (answer,) = run.predict([" ".join(words)])
+    if task == "classify":
+        assert answer[0] == "red" and answer[1] > 0.9
+    elif task == "regress":
+        assert answer == pytest.approx(-1, abs=0.5)
+    else:
+        assert answer == list(zip(words, ["DET", "COLOR", "ADJ", "NOUN", "VERB"], strict=True))
+    assert run.score(settings.corpus[0]) == nlmcli.load(tmp_path / "run").score(settings.corpus[0])
+    with pytest.raises(nlmcli.InputError):
+        run.predict([("one", "two")])

@@ -14,7 +14,8 @@ from nlmcli.errors import InputError
 class Run:
     """One run; unknown values are None.
 
-    held_out: a digest of the text that its losses refer to.  valid: (seconds, nats per token of that text) of every evaluation.
+    held_out: a digest of the text that its losses refer to.  valid: (seconds, loss on that text) of every evaluation.
+    figure: name and value of the task's own figure at the best evaluation, such as its accuracy; None of a language model.
     """
 
     run: str
@@ -27,6 +28,7 @@ class Run:
     seconds: float | None
     held_out: str | None
     valid: list[tuple[float, float]]
+    figure: tuple[str, float] | None = None
 
 
 def compare(paths: tuple[Path, ...] = ()) -> list[Run]:
@@ -38,14 +40,17 @@ def compare(paths: tuple[Path, ...] = ()) -> list[Run]:
 
 
 def sort_key(run: Run) -> tuple[bool, float]:
-    """Bits per character, ascending: nats per token depend on the tokenizer. Runs without validation come last."""
+    """Bits per character, ascending: nats per token depend on the tokenizer. Runs of other tasks follow, by their own figure,
+    descending; runs without validation come last."""
+    if run.figure:
+        return False, 1e9 - run.figure[1]
     return run.bits_per_character is None, run.bits_per_character or 0.0
 
 
 def read(folder: Path) -> Run:
     """Read a run from its folder.  Raises InputError if there is no checkpoint."""
     _, about = checkpoint.load(folder / "last.npz")
-    rows = read_rows(folder / "metrics.csv")
+    rows, figure = read_rows(folder / "metrics.csv"), about.get("figure")
     return Run(
         run=str(folder),
         model=about["model"],
@@ -57,6 +62,7 @@ def read(folder: Path) -> Run:
         seconds=about.get("seconds"),
         held_out=(about.get("texts") or {}).get("valid"),
         valid=[(float(row["seconds"]), float(row["valid_loss"])) for row in rows if row.get("valid_loss")],
+        figure=figure and (figure[0], figure[1]),
     )
 
 
