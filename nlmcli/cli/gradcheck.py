@@ -51,10 +51,11 @@ def gradcheck(
         kinds.append(kind)
         if not quiet and not json:
             if len(checked) == 1:
-                report.data(f"{'':7}{'':22}{'name':9}{'shape':11}{'max grad':>9}{'relative error':>16}  verdict")
+                report.data(f"{'':6}{'':22}{'name':6}{'shape':11}{'max grad':>9}{'relative error':>16}  verdict")
             shape = " x ".join(map(str, row.shape))
             verdict = "ok" if row.passed else "WRONG"
-            report.data(f"{kind:7}{row.of:22}{row.name:9}{shape:11}{row.largest:9.6f}{row.error:16.1e}  {verdict}")
+            left = f"{kind:6}{row.of:22}{row.name:6}" if len(row.name) < 6 else f"{kind:6}{row.of} {row.name}"
+            report.data(f"{left:34}{shape:11}{row.largest:9.6f}{row.error:16.1e}  {verdict}")
     wrong = [row for row in checked if not row.passed]
     if json:
         report.document({"passed": not wrong, "rows": [{"kind": kind} | vars(row) for kind, row in zip(kinds, checked, strict=True)]})

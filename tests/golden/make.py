@@ -310,6 +310,92 @@ def gpt2(layers, tie):
     }
 
 
+def sigmoid_cross_entropy():
+    torch.manual_seed(11)
+    a, y = (4 * torch.randn(9)).float().double().requires_grad_(), torch.randint(0, 2, (9,))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(a, y.double())
+    loss.backward()
+    return {"y": numbers(y), "loss": numbers(loss), **given_and_gradients({"a": a})}
+
+
+def squared_error():
+    torch.manual_seed(12)
+    y_hat, y = rounded(9), rounded(9)
+    loss = torch.nn.functional.mse_loss(y_hat, y)
+    loss.backward()
+    return {"loss": numbers(loss), **given_and_gradients({"y_hat": y_hat, "y": y})}
+
+
+def texts(lengths):
+    """Ids of texts of these lengths that begin with an end of line, 1; -1 after their ends.  -> x (T,B), the steps that are real (T,B)"""
+    real = torch.arange(max(lengths))[:, None] < torch.tensor(lengths)
+    x = torch.where(real, torch.randint(2, V, real.shape), -1)
+    x[0] = 1
+    return x, real
+
+
+def encoded(embeddings, body, x, real):
+    """h (T,B,2H) of a bidirectional body that reads packed sequences: each text backward from its own end, and no padding."""
+    packed = torch.nn.utils.rnn.pack_padded_sequence(embeddings(x.clamp(min=0)), real.sum(0), enforce_sorted=False)
+    return torch.nn.utils.rnn.pad_packed_sequence(body(packed)[0])[0]
+
+
+def bidirectional_letters(embeddings, body, head, of):
+    """The parameters by nlm's names, or their gradients."""
+    values = {"E": of(embeddings.weight)}
+    for way, suffix in (("", ""), ("_back", "_reverse")):
+        We, Wh, b1 = (of(getattr(body, f"{name}_l0{suffix}")) for name in ("weight_ih", "weight_hh", "bias_ih"))
+        values |= {f"We{way}": We.T, f"Wh{way}": Wh.T[None], f"b1{way}": b1[None]}
+    return values | {"W": of(head.weight).T, "b": of(head.bias)}
+
+
+def labelled(lengths, labels, tags):
+    """A bidirectional torch.nn.LSTM and a Linear: a label for the mean of the steps of each text, or for each step but the first."""
+    torch.manual_seed(13 + labels + tags)
+    embeddings, body, head = (
+        filled(module) for module in (torch.nn.Embedding(V, D), torch.nn.LSTM(D, H, bidirectional=True), torch.nn.Linear(2 * H, labels))
+    )
+    with torch.no_grad():
+        for suffix in ("", "_reverse"):
+            getattr(body, f"bias_hh_l0{suffix}").zero_()
+    x, real = texts(lengths)
+    h = encoded(embeddings, body, x, real)
+    if tags:
+        y = torch.where(real & (torch.arange(len(x))[:, None] > 0), torch.randint(0, labels, x.shape), -1)
+        a = head(h)
+    else:
+        y, a = torch.randint(0, labels, (1, len(lengths))), head(h.sum(0) / real.sum(0)[:, None])
+    loss = torch.nn.functional.cross_entropy(a.reshape(-1, labels), y.reshape(-1), ignore_index=-1)
+    loss.backward()
+    answers = a[y >= 0] if tags else a
+    return {
+        **{f"theta.{name}": value.astype(np.float32) for name, value in bidirectional_letters(embeddings, body, head, numbers).items()},
+        **{f"gradient.{name}": value for name, value in bidirectional_letters(embeddings, body, head, lambda p: numbers(p.grad)).items()},
+        **{"x": numbers(x), "y": numbers(y), "h": numbers(h), "loss": numbers(loss), "p": numbers(torch.softmax(answers, 1))},
+    }
+
+
+def pair(labels=3):
+    """Labels of pairs of texts, from the means u and v of their embeddings: [u; v; |u - v|; u v], a tanh layer and an output layer.
+
+    The first rows of x are the first texts, the others the second ones.
+    """
+    torch.manual_seed(14)
+    theta = {"E": rounded(V, D), "Wt": rounded(4 * D, D), "bt": rounded(D), "W": rounded(D, labels), "b": rounded(labels)}
+    x, real = (torch.stack(parts) for parts in zip(texts([T, 2, 4]), texts([3, T, 4]), strict=True))
+    embedded = torch.nn.functional.embedding(x.clamp(min=0), theta["E"]) * real[..., None]
+    u, v = embedded.sum(1) / real.sum(1)[..., None]
+    y = torch.randint(0, labels, (1, B))
+    a = torch.tanh(torch.cat([u, v, (u - v).abs(), u * v], 1) @ theta["Wt"] + theta["bt"]) @ theta["W"] + theta["b"]
+    loss = torch.nn.functional.cross_entropy(a, y[0])
+    loss.backward()
+    return {
+        **{f"theta.{name}": numbers(value).astype(np.float32) for name, value in theta.items()},
+        **{f"gradient.{name}": numbers(value.grad) for name, value in theta.items()},
+        **{"x": numbers(x.flatten(0, 1)), "y": numbers(y), "loss": numbers(loss), "p": numbers(torch.softmax(a, 1))},
+    }
+
+
 if __name__ == "__main__":
     for layers in (1, 2):
         np.savez(FOLDER / f"rnn_{layers}.npz", **recurrent(torch.nn.RNN, layers))
@@ -327,3 +413,8 @@ if __name__ == "__main__":
     np.savez(FOLDER / "attention.npz", **attention())
     np.savez(FOLDER / "gpt2_tied.npz", **gpt2(2, tie=True))
     np.savez(FOLDER / "gpt2_untied.npz", **gpt2(1, tie=False))
+    np.savez(FOLDER / "sigmoid_cross_entropy.npz", **sigmoid_cross_entropy())
+    np.savez(FOLDER / "squared_error.npz", **squared_error())
+    np.savez(FOLDER / "classify.npz", **labelled((T, 2, 4, 5), labels=3, tags=False))
+    np.savez(FOLDER / "tag.npz", **labelled((4, T, 2, 5), labels=4, tags=True))
+    np.savez(FOLDER / "pair.npz", **pair())

@@ -7,6 +7,8 @@ import pytest
 from whole import loss_and_gradient
 
 from nlmcli.engine.checking.gradcheck import all_pairs
+from nlmcli.heads import HEADS
+from nlmcli.heads.base.encoder import Encoder
 from nlmcli.models import MODELS, neural_names
 from nlmcli.nn.params import Params
 from nlmcli.optim import OPTIMIZERS
@@ -191,3 +193,58 @@ def test_gpt2(tie, dtype, tolerance):
     Architecture = MODELS.get("transformer")
     model = Architecture(Architecture.Config(embed=D, hidden=hidden, layers=layers, heads=2, context=context, tie=tie), size, newline=0)
     check_model(model, params_of(model, theta, dtype), model.start(gold["x"].shape[1], dtype), gold, tolerance)
+
+
+@PRECISIONS
+def test_sigmoid_cross_entropy(dtype, tolerance):
+    gold, pair = golden("sigmoid_cross_entropy"), all_pairs()["sigmoid_cross_entropy"]
+    loss, cache = pair.forward(gold["a"].astype(dtype), gold["y"])
+    assert_close({"loss": loss, "da": pair.backward(1.0, cache)[0]}, gold, tolerance)
+
+
+@PRECISIONS
+def test_squared_error(dtype, tolerance):
+    gold, pair = golden("squared_error"), all_pairs()["squared_error"]
+    loss, cache = pair.forward(gold["y_hat"].astype(dtype), gold["y"].astype(dtype))
+    dy_hat, dy = pair.backward(1.0, cache)
+    assert_close({"loss": loss, "dy_hat": dy_hat, "dy": dy}, gold, tolerance)
+
+
+def head_of(task, model, gold, paired=False):
+    """The head of the golden file on an encoder of this architecture, both ways unless of pairs."""
+    theta = part(gold, "theta.")
+    Architecture, Task = MODELS.get(model), HEADS.get(task)
+    config = Architecture.Config(embed=theta["E"].shape[1], **({"context": 1} if paired else {"hidden": theta["Wh"].shape[1]}))
+    encoder = Encoder(Architecture(config, 1, newline=0), len(theta["E"]), newline=1, bidirectional=not paired)
+    return Task(Task.Config(bidirectional=not paired), encoder, len(theta["b"]), paired)
+
+
+def check_head(head, P, gold, tolerance):
+    """Check the mean loss, the answers, every gradient, and, if the golden file has it, the h of the steps that are not padding."""
+    x, y, G = gold["x"], gold["y"], P.zeros_like()
+    n = np.count_nonzero(y >= 0)
+    total, _ = head.step(P, x, y.reshape(-1), (), 1 / n, G)
+    read = np.zeros(x.shape, np.bool_) if len(y) == 1 else y >= 0
+    actual = {"loss": total / n, "p": head.predict(P, x, read), **{f"gradient.{name}": g for name, g in G.items()}}
+    if len(y) > 1:  # the answers are text by text, those of PyTorch step by step
+        actual["p"] = actual["p"][np.argsort(np.argwhere(read.T)[:, 1], kind="stable")]
+    if "h" in gold:
+        h, *_ = head.encoder.forward(P, x)
+        actual["h"] = h * (x >= 0)[..., None]
+    assert G.flat.dtype == P.flat.dtype
+    assert_close(actual, gold, tolerance)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_heads_on_a_bidirectional_lstm(task, dtype, tolerance):
+    gold = golden(task)
+    head = head_of(task, "lstm", gold)
+    check_head(head, params_of(head, part(gold, "theta."), dtype), gold, tolerance)
+
+
+@PRECISIONS
+def test_pairs_of_texts(dtype, tolerance):
+    gold = golden("pair")
+    head = head_of("classify", "additive", gold, paired=True)
+    check_head(head, params_of(head, part(gold, "theta."), dtype), gold, tolerance)

@@ -99,12 +99,20 @@ def columns_of(settings: Settings) -> tuple[str, ...] | None:
 
 def open_files(paths: tuple[str, ...], settings: Settings, **more: Any) -> list[Labelled]:
     """The files of a run.  Raises InputError if their formats differ in the number of texts."""
-    paths = paths or (str(corpus.shipped_file(SHIPPED[settings.task])),)
+    if not paths:
+        return [shipped(settings, SHIPPED[settings.task])]
     files = [Labelled(path, settings.task, columns_of(settings), settings.encoding, **more) for path in paths]
     for other in files[1:]:
         if other.paired != files[0].paired:
             raise InputError(f"{files[0].name} has {1 + files[0].paired} texts a line, {other.name} has {1 + other.paired}")
     return files
+
+
+def shipped(settings: Settings, name: str) -> Labelled:
+    """A labelled file that ships with nlm; messages call it by its name alone."""
+    file = Labelled(corpus.shipped_file(name), settings.task)
+    file.name = f"'{name}'"
+    return file
 
 
 def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> LabelledDataset:
@@ -141,9 +149,10 @@ def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> Lab
 def parts(s: Settings) -> tuple[Part, Part]:
     """The training part and the held-out part."""
     files = open_files(s.corpus, s)
-    if s.valid or not s.corpus:
-        path = s.valid or str(corpus.shipped_file(SHIPPED[s.task].replace(".", ".valid.", 1)))
-        return Part(files), Part(open_files((path,), s))
+    if s.valid:
+        return Part(files), Part(open_files((s.valid,), s))
+    if not s.corpus:
+        return Part(files), Part([shipped(s, SHIPPED[s.task].replace(".", ".valid.", 1))])
     last, _, held = corpus.held_out(map(key, chain(*files)), s.valid_fraction)
     if not held:
         return Part(files), Part([])
