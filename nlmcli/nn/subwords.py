@@ -25,6 +25,20 @@ def subwords_backward(de, cache):
 
 
 @kernel
+def grams_of(words, starts, grams):
+    """The n-grams of all words, one after another."""
+    n = 0
+    for k in range(words.size):
+        n += starts[words[k] + 1] - starts[words[k]]
+    out, n = np.empty(n, np.int64), 0
+    for k in range(words.size):
+        for i in range(starts[words[k]], starts[words[k] + 1]):
+            out[n] = grams[i]
+            n += 1
+    return out
+
+
+@kernel
 def add_grams(S, starts, grams, e):
     for k in range(e.shape[0]):
         row = e[k]

@@ -2,8 +2,8 @@
 
 A batch is split by columns into shards; their number depends on the batch alone. Each shard has its own gradient vector, and
 the vectors are summed in a fixed order, so the bits do not depend on the number of threads. Two parts of θ are large when the
-vocabulary is, and are not summed this way: the gradient of E has only the rows of words that occur in the batch, and that of
-the output matrix is computed for all shards together, one range of the vocabulary at a time.
+vocabulary is, and are not summed this way: the gradient of the table of embeddings has only the rows of what occurs in the
+batch, and that of the output matrix is computed for all shards together, one range of the vocabulary at a time.
 """
 
 import math
@@ -70,7 +70,7 @@ class Team:
         self.gradients: list[Params] = []
         self.head = LargeHead(model.V, self.workers)
         self.summed_slices: dict[tuple[bool, bool], list[slice]] = {}
-        self.touched: list[np.ndarray] | None = []  # ids whose rows of G.E may be nonzero; None: all of them
+        self.touched: list[np.ndarray] | None = []  # rows of its table that may be nonzero; None: all of them
 
     def start(self, batch_size: int, dtype: Any = np.float32) -> list[State]:
         """The initial state of every shard."""
@@ -99,7 +99,7 @@ class Team:
         shards = [Shard(self.model, batch, *each) for each in inputs]
         scale = 1 / max(1, batch.targets)
         large, tied = self.model.V >= LARGE, self.is_tied(G)
-        sparse = large if tied else batch.x.size <= self.model.V
+        sparse = large if tied else batch.x.size <= len(self.model.table(G))
         summed = self.summed(G, sparse, large)
         self.zero_grad(G, shards, sparse)
         if large:
@@ -127,21 +127,22 @@ class Team:
         return np.may_share_memory(G.E, self.model.head(G)[0])
 
     def summed(self, G: Params, sparse: bool, large: bool) -> list[slice]:
-        """The parts of θ whose gradients are summed over the shards: all but a sparse E and a large output matrix."""
+        """The parts of θ whose gradients are summed over the shards: all but a sparse table and a large output matrix."""
         if (sparse, large) not in self.summed_slices:
-            excluded = {"E"} if sparse else set()
+            table = self.model.table(G)
+            excluded = {name for name, value in G.items() if sparse and np.may_share_memory(value, table)}
             if large:
                 excluded |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
             self.summed_slices[sparse, large] = G.slices(name for name in G.shapes if name not in excluded)
         return self.summed_slices[sparse, large]
 
     def zero_grad(self, G: Params, shards: list[Shard], sparse: bool) -> None:
-        """Zero the rows of a sparse E, which are accumulated but not summed over the shards."""
+        """Zero the rows of a sparse table, which are accumulated but not summed over the shards."""
         if sparse:
             for part in self.gradients if self.touched is None else ():
-                part.E[...] = 0
+                self.model.table(part)[...] = 0
             for ids in self.touched or ():
-                G.E[ids] = 0
+                self.model.table(G)[ids] = 0
         self.touched = [ids for shard in shards for ids in shard.words] if sparse else None
 
     def sum_gradients(self, G: Params, others: list[Params], summed: list[slice]) -> float:
@@ -155,14 +156,15 @@ class Team:
         return squares
 
     def sum_sparse_rows(self, G: Params, shards: list[Shard], tied: bool) -> float:
-        """The same for a sparse E: only the rows of words that were read have a gradient, unless E is tied."""
+        """The same for a sparse table: only the rows that were read have a gradient, unless E is tied."""
+        table = self.model.table(G)
         for shard in shards[1:]:
             for ids in shard.words:
-                move_rows(G.E, shard.G.E, ids.reshape(-1))
+                move_rows(table, self.model.table(shard.G), ids.reshape(-1))
         if tied:
             return self.sum_gradients(G, [], G.slices(["E"]))
-        seen = np.zeros(len(G.E), np.bool_)
-        return sum(row_squares(G.E, ids.reshape(-1), seen) for ids in self.touched or ())
+        seen = np.zeros(len(table), np.bool_)
+        return sum(row_squares(table, ids.reshape(-1), seen) for ids in self.touched or ())
 
     def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets sampled from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""

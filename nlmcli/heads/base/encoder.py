@@ -14,7 +14,7 @@ import numpy as np
 from nlmcli.models.base import Model
 from nlmcli.nn.params import Named, Params, Shapes
 from nlmcli.nn.reverse import reverse
-from nlmcli.nn.subwords import add_gradients, add_grams
+from nlmcli.nn.subwords import add_gradients, add_grams, grams_of
 
 BACK = "_back"  # suffix of the parameters that read from the end
 UNKNOWN_WEIGHT = 1.0  # in training a word that occurs c times is <unk> with probability a / (a + c)        Kiperwasser & Goldberg 2016
@@ -93,6 +93,13 @@ class Encoder:
             dhalf = np.ascontiguousarray(dhalf)
             self.model.backward(reverse(dhalf, lengths)[0] if way else dhalf, half, self.half(G, de, way))  # type: ignore[arg-type]
         add_gradients(de, rows, starts, grams, G.E, G.S if self.buckets else G.E)
+
+    def rows_read(self, x: np.ndarray) -> np.ndarray:
+        """The rows of [E; S] that may be read for x, some several times: whether a word is <unk> is not known before."""
+        words, forms = x[x >= 0], self.forms
+        if forms is None:
+            return words
+        return np.concatenate([[forms.unknown], forms.word[words], self.V + grams_of(words, forms.starts, forms.grams)])
 
     def embed(self, P: Params, words: np.ndarray, rng: Any) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """The embedding of each word, and which rows of E and S it is the sum of."""

@@ -111,9 +111,13 @@ class Head(Task):
         """Nothing: every text is encoded from the initial state of the model."""
         return ()
 
+    def table(self, P: Params) -> np.ndarray:
+        """The embeddings, of words and below them of their forms."""
+        return P.stacked("E", "S") if self.encoder.buckets else P.E
+
     def embedded_ids(self, x: np.ndarray, state: State) -> list[np.ndarray]:
-        """None: the gradient of E is summed as a whole."""
-        return []
+        """The rows of the table that a step may read."""
+        return [self.encoder.rows_read(x)]
 
     def head(self, P: Params) -> tuple[np.ndarray, np.ndarray]:
         """No output matrix over the vocabulary."""

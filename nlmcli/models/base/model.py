@@ -113,8 +113,12 @@ class Model:
         """The names of the parameters that weight decay shrinks: matrices and stacks of them (capital letters), no biases, no gains."""
         return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
 
+    def table(self, P: Params) -> np.ndarray:
+        """The parameters of which a step reads only some rows: the embeddings."""
+        return P.E
+
     def embedded_ids(self, x: np.ndarray, state: State) -> list[np.ndarray]:
-        """The ids whose embeddings a step reads: x, and those in the state."""
+        """The rows of the table that a step reads: the ids x, and those in the state."""
         return [x, *(memory for memory in state if memory.dtype.kind == "i")]
 
     def score(
