@@ -19,6 +19,7 @@ from nlmcli.optim import OPTIMIZERS
 
 REFRESH_RATE = 4  # per second
 SHOWN_LABELS = 12
+SHOWN_UNSEEN = 5
 PIPE_WIDTH = 80  # cells of a line that is not printed to a terminal
 READING = {"stream": "read as one stream", "line": "read line by line"}
 
@@ -120,6 +121,11 @@ class Display:
             self.print(f"numbers of mean {r.mean:.4g}; floor: always the mean has a squared error of {r.deviation**2:.4g}")
         if r.duplicates:
             self.print(f"{r.duplicates:,} of {r.held_out:,} held-out {name}s stand in the training file too")
+        if r.unseen:
+            first = ", ".join(map(report.printable, r.unseen[:SHOWN_UNSEEN])) + ", ..." * (len(r.unseen) > SHOWN_UNSEEN)
+            are, count = ("is", "counts") if len(r.unseen) == 1 else ("are", "count")
+            number = report.number_of(len(r.unseen), "held-out label")
+            self.print(f"{number} {are} not in training and {count} as wrong: {first}")
         if r.cut:
             self.print(
                 f"{report.number_of(r.cut, 'text')} longer than {self.settings.seq_len - 1} tokens: the rest is not read; raise --seq-len"

@@ -125,6 +125,8 @@ def evaluate_tasks(models: dict[str, Any], files: tuple[str, ...], for_language:
     for name, value in for_language.items():
         if value not in (None, False):
             raise InputError(f"--{name.replace('_', '-')} applies to language models, and this is a run of --task {task}; leave it out")
+    if "-" in files and len(models) > 1:
+        raise InputError("stdin can be read by one run only; give a file to score several runs on it")
     options.announce_compiling(quiet)
     scored = [(name, evaluate_task(model, files)) for name, model in models.items()]
     if len(scored) == 1:

@@ -245,7 +245,7 @@ class _FastText:
         word, *texts = text.split(None, 1) if text.startswith(_PREFIX) else ("", text)
         label = word.removeprefix(_PREFIX)
         if self.asked.answers and not label:
-            raise self.asked.mistake(line, f"has no {self.asked.answer}: {_quoted(text)}; write {_PREFIX}{self.asked.answer.upper()} TEXT")
+            raise self.asked.mistake(line, f"has no {self.asked.answer}: {quoted(text)}; write {_PREFIX}{self.asked.answer.upper()} TEXT")
         return Example(line, tuple(texts) or ("",), (label,) if label else ())
 
 
@@ -289,18 +289,18 @@ class _JsonLines:
         except (ValueError, RecursionError):
             pairs = None
         if not isinstance(pairs, tuple):
-            raise self.asked.mistake(line, f"is not a JSON object: {_quoted(text)}")
+            raise self.asked.mistake(line, f"is not a JSON object: {quoted(text)}")
         row = dict(pairs)
         if len(row) < len(pairs):
             key = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise self.asked.mistake(line, f"has the key {_quoted(key)} twice")
+            raise self.asked.mistake(line, f"has the key {quoted(key)} twice")
         return row
 
     def example(self, line: int, row: dict[str, Any]) -> Example:
         wanted = [self.answer, *self.texts] if self.asked.answers else self.texts
         for key in wanted:
             if key not in row:
-                raise self.asked.mistake(line, f"has no key {_quoted(key)}; its keys: {_listed(row)}")
+                raise self.asked.mistake(line, f"has no key {quoted(key)}; its keys: {_listed(row)}")
         answer = self.label(line, row.get(self.answer))
         if self.asked.answers and not answer:
             raise self.asked.mistake(line, f"has no {self.asked.answer}")
@@ -308,22 +308,21 @@ class _JsonLines:
 
     def text(self, line: int, key: str, value: Any) -> str:
         if not _is_string(value):
-            raise self.asked.mistake(line, f"has {_kind(value)} as {_quoted(key)}; write a string")
+            raise self.asked.mistake(line, f"has {_kind(value)} as {quoted(key)}; write a string")
         return _one_line(normalized(value))
 
     def label(self, line: int, value: Any) -> str:
-        """The label or the number as written; "" if there is none, which prediction allows."""
-        if value is None and not self.asked.answers:
-            return ""
+        """The label or the number as written; "" if there is none, which prediction allows, as it does not read it."""
         if isinstance(value, _Number if self.asked.task == "regress" else _Whole):
             return str(value)
-        if self.asked.task == "regress":
-            raise self.asked.mistake(line, f"has {_kind(value)} as {_quoted(self.answer)}; write a number")
-        if isinstance(value, bool):
+        if self.asked.task != "regress" and isinstance(value, bool):
             return "true" if value else "false"
-        if _is_string(value):
+        if self.asked.task != "regress" and _is_string(value):
             return _one_line(normalized(value))
-        raise self.asked.mistake(line, f"has {_kind(value)} as {_quoted(self.answer)}; write a string, a whole number, true or false")
+        if not self.asked.answers:
+            return ""
+        form = "a number" if self.asked.task == "regress" else "a string, a whole number, true or false"
+        raise self.asked.mistake(line, f"has {_kind(value)} as {quoted(self.answer)}; write {form}")
 
 
 def _is_string(value: Any) -> bool:
@@ -412,7 +411,7 @@ class _Table:
         if not required:
             return None
         if number is None:
-            raise InputError(f"{self.asked.name} has no column {_quoted(column)}; its columns: {_listed(cells)}")
+            raise InputError(f"{self.asked.name} has no column {quoted(column)}; its columns: {_listed(cells)}")
         raise _beyond(self.asked, column, line, len(cells))
 
     def usual_layout(self, line: int, cells: list[str]) -> _Layout:
@@ -427,7 +426,7 @@ class _Table:
         if columns > 2:
             raise self.asked.mistake(line, f"has {_columns(columns)}; say with --columns which to read")
         form = self.written(self.roles(answers, paired))
-        raise self.asked.mistake(line, f"has 1 column; write {form}" if self.quoted else f"has no tab: {_quoted(cells[0])}; write {form}")
+        raise self.asked.mistake(line, f"has 1 column; write {form}" if self.quoted else f"has no tab: {quoted(cells[0])}; write {form}")
 
     def examples(self, lines: Iterator[str]) -> Iterator[Example]:
         rows, at, texts, width = self.rows(lines), self.layout.answer, self.layout.texts, self.width
@@ -463,7 +462,7 @@ class _Table:
         """The message for a row with more or fewer columns than the rows before."""
         separator, form = _SEPARATORS[self.delimiter], self.written(self.form)
         if len(cells) == 1 and not self.quoted:
-            return self.asked.mistake(line, f"has no tab: {_quoted(cells[0])}; write {form}")
+            return self.asked.mistake(line, f"has no tab: {quoted(cells[0])}; write {form}")
         remedy = f"write {form}"
         if len(cells) > width:
             remedy = f"{'quote' if self.quoted else 'remove'} the {separator}" + ", or give --columns" * (not self.asked.columns)
@@ -488,7 +487,7 @@ def _usual_header(asked: _Asked, cells: list[str], quoted: bool) -> _Layout | No
 def _named(asked: _Asked, name: str, cells: list[str]) -> int | None:
     """The column with this name, from 0; None if there is none.  Raises InputError if there are several."""
     if cells.count(name) > 1:
-        raise InputError(f"{asked.name} has {cells.count(name)} columns {_quoted(name)}; rename one")
+        raise InputError(f"{asked.name} has {cells.count(name)} columns {quoted(name)}; rename one")
     return cells.index(name) if name in cells else None
 
 
@@ -534,7 +533,7 @@ class _Columns:
         """The column, from 0; -1 is the last one."""
         number = _number(self.asked, column)
         if number is None and column != "last":
-            raise self.asked.bad_columns(f"names {_quoted(column)}, which is neither the number of a column nor last")
+            raise self.asked.bad_columns(f"names {quoted(column)}, which is neither the number of a column nor last")
         return -1 if number is None else number - 1
 
     def described(self, columns: int) -> str:
@@ -609,12 +608,15 @@ def _columns(number: int) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first few names, for a message."""
+    """The first few names, for a message; "none" if there are none."""
     first = list(islice(names, _NAMES + 1))
+    if not first:
+        return "none"
     return ", ".join([*map(_shown, first[:_NAMES]), *["…"] * (len(first) > _NAMES)])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """The first characters of a text in quotes, for a message."""
     return f"'{_shown(text.strip())}'"
 
 

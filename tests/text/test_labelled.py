@@ -275,7 +275,7 @@ GOOD = '{"label": "a", "text": "b"}\n\n'
     ("{}{}", "is not a JSON object: '{}{}'"),
     ('{"label": "a", "body": "b"}', "has no key 'text'; its keys: label, body"),
     ('{"text": "a"}', "has no key 'label'; its keys: text"),
-    ("{}", "has no key 'label'; its keys: "),
+    ("{}", "has no key 'label'; its keys: none"),
     ('{"label": "a", "text": 1.50}', "has the number 1.50 as 'text'; write a string"),
     ('{"label": "a", "text": null}', "has null as 'text'; write a string"),
     ('{"label": "a", "text": ["b"]}', "has a list as 'text'; write a string"),

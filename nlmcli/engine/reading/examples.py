@@ -12,10 +12,11 @@ from nlmcli.engine.reading.batches import PADDING, Batch
 from nlmcli.engine.reading.lexicon import Lexicon
 from nlmcli.engine.run.labels import Labels
 from nlmcli.errors import InputError
-from nlmcli.text.labelled import Example
+from nlmcli.text.labelled import Example, quoted
 
 MAX_POSITIONS = 1 << 14  # ids in a batch, padding included; of longer texts a batch holds fewer
 CHUNK = 4096  # examples encoded at once
+MAX_NUMBER = 1e100  # an answer; the sum of their squares is finite
 
 
 @dataclass
@@ -43,6 +44,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    @property
+    def has_known(self) -> bool:
+        """Whether an answer is a number or a label that training had."""
+        return self.answers.dtype.kind == "f" or bool(((self.answers >= 0) & (self.answers < self.labels)).any())
 
     def x(self, members: np.ndarray) -> np.ndarray:
         """The ids of these examples, padded to the longest text: (T,B), or (2T,B) of pairs."""
@@ -200,11 +206,14 @@ class Reader:
 
 
 def number(example: Example, name: str) -> float:
-    """The answer as a number.  Raises InputError if it is none."""
+    """The answer as a number.  Raises InputError if it is none, or so large that its square would not be finite."""
+    answer = example.answers[0]
     try:
-        value = float(example.answers[0])
+        value = float(answer.replace("_", "?"))  # Python reads 1_5 as 15
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise InputError(f"{name} line {example.line}: {example.answers[0]!r} is not a number")
+        raise InputError(f"{name} line {example.line}: {quoted(answer)} is not a number; write one such as 3 or -1.5")
+    if abs(value) > MAX_NUMBER:
+        raise InputError(f"{name} line {example.line}: {quoted(answer)} is too large; give numbers of at most {MAX_NUMBER:g}")
     return value

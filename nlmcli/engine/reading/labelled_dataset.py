@@ -19,7 +19,7 @@ from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.run.task_model import reads_forms
 from nlmcli.errors import InputError
 from nlmcli.text import corpus, saved
-from nlmcli.text.labelled import Example, Labelled
+from nlmcli.text.labelled import Example, Labelled, quoted
 from nlmcli.text.tokenizer import Tokenizer
 
 SHIPPED = {"classify": "students-topics.tsv", "regress": "students-numbers.tsv", "tag": "students-tags.conll"}
@@ -94,7 +94,7 @@ def key(example: Example) -> str:
 
 def columns_of(settings: Settings) -> tuple[str, ...] | None:
     asked = settings.task_config().columns
-    return tuple(asked.split(",")) if asked else None
+    return None if asked is None else tuple(asked.split(","))
 
 
 def open_files(paths: tuple[str, ...], settings: Settings, **more: Any) -> list[Labelled]:
@@ -102,10 +102,16 @@ def open_files(paths: tuple[str, ...], settings: Settings, **more: Any) -> list[
     if not paths:
         return [shipped(settings, SHIPPED[settings.task])]
     files = [Labelled(path, settings.task, columns_of(settings), settings.encoding, **more) for path in paths]
+    check_same_texts(files)
+    return files
+
+
+def check_same_texts(files: list[Labelled]) -> None:
+    """Raises InputError if some files have one text a line and others two."""
     for other in files[1:]:
         if other.paired != files[0].paired:
-            raise InputError(f"{files[0].name} has {1 + files[0].paired} texts a line, {other.name} has {1 + other.paired}")
-    return files
+            one, two = ("one text", "two texts")[:: -1 if files[0].paired else 1]
+            raise InputError(f"{files[0].name} has {one} a line, {other.name} has {two}; give files of one kind")
 
 
 def shipped(settings: Settings, name: str) -> Labelled:
@@ -130,7 +136,8 @@ def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> Lab
         valid.numbers()
     lexicon = Lexicon(tokenizer, reads_forms(s, tokenizer))
     if s.task_config().__dict__.get("positive") not in (None, *labels.names):
-        raise InputError(f"--positive {s.task_config().positive!r} is not a label; the labels: {', '.join(labels.names[:10])}")
+        shown = ", ".join(map(quoted, labels.names[:10])) + ", ..." * (len(labels.names) > 10)
+        raise InputError(f"--positive {s.task_config().positive!r} is not a label; the labels: {shown}")
     reader = partial(Reader, s.task, lexicon, labels, s.seq_len)
     return LabelledDataset(
         train.files,
@@ -149,10 +156,10 @@ def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> Lab
 def parts(s: Settings) -> tuple[Part, Part]:
     """The training part and the held-out part."""
     files = open_files(s.corpus, s)
-    if s.valid:
-        return Part(files), Part(open_files((s.valid,), s))
-    if not s.corpus:
-        return Part(files), Part([shipped(s, SHIPPED[s.task].replace(".", ".valid.", 1))])
+    if s.valid or not s.corpus:
+        valid = open_files((s.valid,), s) if s.valid else [shipped(s, SHIPPED[s.task].replace(".", ".valid.", 1))]
+        check_same_texts(files + valid)
+        return Part(files), Part(valid)
     last, _, held = corpus.held_out(map(key, chain(*files)), s.valid_fraction)
     if not held:
         return Part(files), Part([])
@@ -165,8 +172,7 @@ def read_labels(train: Part, s: Settings) -> Labels:
     if s.task == "regress":
         train.numbers()  # those of a held-out part of the same files too
         values = np.array([float(example.answers[0]) for example in train])
-        if len(values) == 0 or values.std() == 0:
-            raise InputError(f"{name}: all {len(values):,} numbers are equal; there is nothing to learn")
+        check_numbers(values, name)
         return Labels((), (), float(values.mean()), float(values.std()), paired, len(values))
     counts: Counter[str] = Counter()
     n = 0
@@ -175,10 +181,32 @@ def read_labels(train: Part, s: Settings) -> Labels:
         n += 1
     names = sorted(counts, key=lambda label: (-counts[label], label))
     if len(names) < 2:
-        kind = "words have the tag" if s.task == "tag" else "texts have the label"
-        what = f"all {counts.total():,} {kind} {names[0]!r}" if names else "it has no examples to train on"
-        raise InputError(f"{name}: {what}; there is nothing to tell apart")
+        raise InputError(f"{name}: {only(counts, 'word' if s.task == 'tag' else 'text')}; there is nothing to tell apart")
+    if s.task == "tag" and n == 1 and (several := next((label for label in names if " " in label), None)):
+        raise InputError(
+            f"{name}: a single sentence, with tags of several words such as {quoted(several)}; "
+            "give --task classify for a text a line, or a blank line after each sentence"
+        )
     return Labels(tuple(names), tuple(counts[label] for label in names), paired=paired, examples=n)
+
+
+def check_numbers(values: np.ndarray, name: str) -> None:
+    """Raises InputError if the numbers of the training part do not differ."""
+    if len(values) < 2:
+        raise InputError(f"{name}: it has {'no examples' if len(values) == 0 else 'a single example'} to train on; give more")
+    if values.min() == values.max():  # their deviation may differ from 0 by rounding
+        raise InputError(f"{name}: all {len(values):,} numbers are equal; there is nothing to learn")
+    if values.std() == 0:
+        raise InputError(f"{name}: the {len(values):,} numbers differ by too little; multiply them all by a large number")
+
+
+def only(counts: Counter[str], what: str) -> str:
+    """What is wrong with a training part of fewer than two labels, for a message."""
+    if not counts:
+        return "it has no examples to train on"
+    [(label, n)] = counts.items()
+    kind = "tag" if what == "word" else "label"
+    return f"its only {what} has the {kind} {quoted(label)}" if n == 1 else f"all {n:,} {what}s have the {kind} {quoted(label)}"
 
 
 def blocks(lines: Iterator[str], size: int = 1 << 20) -> Iterator[str]:

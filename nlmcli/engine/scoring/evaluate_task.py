@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.reading.labelled_dataset import Part, open_files, parts
+from nlmcli.engine.reading.texts import check_available
 from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.judge import Judgement, judge
-from nlmcli.engine.scoring.predict import Answering
+from nlmcli.engine.scoring.predict import Answering, check_texts
 from nlmcli.errors import InputError
 
 
@@ -67,11 +68,12 @@ class TaskEvaluation:
 def evaluate_task(model: TaskModel, paths: tuple[str, ...] = ()) -> TaskEvaluation:
     """Score labelled files, or by default the held-out part of the training file.  Raises InputError if there is none."""
     s = model.settings
+    if not paths:
+        check_available(s, "nlm eval FILE")
     part = Part(open_files(paths, s)) if paths else parts(s)[1]
     if not part.files:
         raise InputError("nothing was held out in training; give a labelled file: nlm eval FILE")
-    if s.task != "tag" and part.files[0].paired != model.labels.paired:
-        raise InputError(f"{part.files[0].name} and the training file differ in the number of texts a line")
+    check_texts(model, part.files[0])
     if s.task == "regress":
         part.numbers()
     examples = Answering(model).encode(part)

@@ -19,7 +19,9 @@ LEAST = 1e-30  # probability whose logarithm is still finite
 
 @dataclass(frozen=True)
 class Judgement:
-    """loss: nats per answer, or the squared error in deviations.  One of accuracy and correlation; spans, if tags are spans.
+    """loss: nats per answer, NaN if none has a label of the training part; or the squared error in deviations.
+
+    One of accuracy and correlation; spans, if tags are spans.
 
     unseen: of words outside the training part, the number and how many tags are right; None if unknown.
     """
@@ -68,7 +70,7 @@ def judge(model: TaskModel, examples: Examples, is_known: np.ndarray | None = No
     golds, saids = (np.concatenate([np.empty(0, np.int64), *each]) for each in (gold, said))
     names = (*model.labels.names, *examples.unseen)
     return Judgement(
-        nats / max(1, answered),
+        nats / answered if answered else math.nan,
         accuracy(golds, saids, names),
         spans=judge_spans(names, order, gold, said, examples) if examples.tags and are_spans(model.labels.names) else None,
         unseen=None if is_known is None else judge_unseen(is_known, order, golds == saids, examples),

@@ -53,23 +53,32 @@ class Answering:
             yield self.answers(chunk, k)
 
     def answers(self, chunk: list[Example], k: int) -> Predicted:
-        unlabelled = (Example(each.line, each.texts, ()) for each in chunk)
-        encoded = self.encode(unlabelled)
-        answered = list(outputs(self.model, encoded))
-        if not answered:
-            return Predicted(chunk, np.empty((0, k), np.int64), np.empty((0, k)))
-        order, values = [members for members, _ in answered], np.concatenate([value for _, value in answered])
-        if encoded.tags:
-            values = in_order(order, values, encoded)
-        else:
-            given = np.empty_like(values)
-            given[np.concatenate(order)] = values
-            values = given
+        encoded = self.encode(Example(each.line, each.texts, ()) for each in chunk)
+        order: list[np.ndarray] = []
+        found: list[tuple[np.ndarray, ...]] = []
+        for members, values in outputs(self.model, encoded):
+            order.append(members)
+            found.append(most_probable(values, k) if self.model.labels.names else (values,))  # of many labels, all would fill the memory
+        columns = [in_file_order(order, np.concatenate(column), encoded) for column in zip(*found, strict=True)]
         if not self.model.labels.names:
             labels = self.model.labels
-            return Predicted(chunk, numbers=labels.mean + labels.deviation * values.astype(np.float64))
-        top = np.argsort(-values, axis=1, kind="stable")[:, :k] if k > 1 else values.argmax(1)[:, None]
-        return Predicted(chunk, top, np.take_along_axis(values, top, 1))
+            return Predicted(chunk, numbers=labels.mean + labels.deviation * columns[0].astype(np.float64))
+        return Predicted(chunk, *(columns or (np.empty((0, k), np.int64), np.empty((0, k)))))
+
+
+def most_probable(p: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k most probable labels of each row, and their probabilities.  p (N,L)"""
+    top = np.argsort(-p, axis=1, kind="stable")[:, :k].copy() if k > 1 else p.argmax(1)[:, None]
+    return top, np.take_along_axis(p, top, 1)
+
+
+def in_file_order(order: list[np.ndarray], values: np.ndarray, examples: Examples) -> np.ndarray:
+    """Values of each text, or of each word, given batch by batch, in the order of the file."""
+    if examples.tags:
+        return in_order(order, values, examples)
+    given = np.empty_like(values)
+    given[np.concatenate(order)] = values
+    return given
 
 
 def file_examples(model: TaskModel, path: str) -> Labelled:
@@ -77,10 +86,15 @@ def file_examples(model: TaskModel, path: str) -> Labelled:
     s, paired = model.settings, model.labels.paired
     expected = None if s.task == "tag" else 2 + paired
     file = Labelled(path, s.task, columns_of(s), s.encoding, answers=False, expected=expected)
-    if file.paired != paired and s.task != "tag":
+    check_texts(model, file)
+    return file
+
+
+def check_texts(model: TaskModel, file: Labelled) -> None:
+    """Raises InputError if the examples of a file have one text and those of the training had two, or the other way round."""
+    if file.paired != model.labels.paired and model.settings.task != "tag":
         has, wants = ("two texts", "one") if file.paired else ("one text", "two, with a tab between them")
         raise InputError(f"{file.name} has {has} a line, and this run was trained on {wants}")
-    return file
 
 
 def split_words(examples: Iterable[Example], file: Labelled | None) -> Iterator[Example]:

@@ -17,6 +17,7 @@ class Labelled:
     deviation: float
     duplicates: int  # held-out texts that stand in the training part too
     cut: int  # texts that are too long to be read whole
+    unseen: tuple[str, ...] = ()  # labels of the held-out part that the training part does not have
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,7 @@ def labelled_record(s: Settings, dataset: LabelledDataset) -> Labelled:
         labels.deviation,
         dataset.duplicates,
         dataset.train.cut,
+        tuple(dataset.held_out.unseen),
     )
 
 

@@ -26,7 +26,8 @@ def validate(model: Saved, held_out: Any) -> Validation:
     """Score the held-out part."""
     if isinstance(model, TaskModel):
         judgement = judge(model, held_out)
-        return Validation(judgement.loss, figure=judgement.figure)
+        loss = judgement.loss if held_out.has_known else model.guessing()  # a loss that is not finite would be a divergence
+        return Validation(loss, figure=judgement.figure)
     assert isinstance(model, LanguageModel)
     score = evaluate.score_text(model, held_out)
     return Validation(score.nats / score.tokens, score.nats / math.log(2) / score.characters, sample=sample_text(model))
