@@ -178,8 +178,8 @@ class Reader:
         return cut
 
     def encode_words(self, chunk: list[Example], ids: array, lengths: array, lines: array, answers: array, unseen: dict[str, int]) -> int:
-        """A sentence that is too long becomes several texts, so that every word has an answer.  -> 0"""
-        for example in chunk:
+        """A sentence that is too long becomes several texts, so that every word has an answer; one without words none.  -> 0"""
+        for example in filter(lambda each: each.texts, chunk):
             start = 0
             for k, word in enumerate(example.texts):
                 pieces = self.lexicon.word_ids(word, is_first=k == 0)[: self.limit - 1]
