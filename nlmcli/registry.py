@@ -9,6 +9,11 @@ from nlmcli.errors import InputError, suggest
 Member = TypeVar("Member")
 
 
+def module_names(package: str) -> list[str]:
+    """The names of the modules of a package, without its subpackages, in alphabetical order. None of them is imported."""
+    return sorted(module.name for module in pkgutil.iter_modules(import_module(package).__path__) if not module.ispkg)
+
+
 class Registry(Generic[Member]):
     """The classes that the modules of a package define, by module name. Listing the names imports no module."""
 
@@ -18,7 +23,7 @@ class Registry(Generic[Member]):
 
     def names(self) -> list[str]:
         """The names of all members, in alphabetical order."""
-        return sorted(module.name for module in pkgutil.iter_modules(import_module(self.package).__path__) if not module.ispkg)
+        return module_names(self.package)
 
     def get(self, name: str) -> type[Member]:
         """The member with this name.  Raises InputError for an unknown name."""

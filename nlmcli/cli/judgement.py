@@ -6,6 +6,7 @@ from typing import Any
 from nlmcli.cli import report
 
 MAX_MATRIX = 12  # labels of a confusion matrix that is printed whole
+MAX_KNOWN = 1000  # labels of the run, in all, for which one is computed
 MAX_LABELS = 50  # labels in the table
 MAX_MISTAKES = 12
 
@@ -90,21 +91,24 @@ def table_figures(s: Any) -> tuple[str, str, str]:
 def print_mistakes(a: Any) -> None:
     """The confusion matrix, or the most frequent mistakes if it would be too large."""
     labels = [s.label for s in a.by_label()]
-    if len(labels) <= MAX_MATRIX:
-        at = {label: i for i, label in enumerate(a.labels)}
-        confusion = a.confusion() if len(a.labels) <= 1000 else None
-        if confusion is not None:
-            marks = [f"{k + 1}" for k in range(len(labels))]
-            rows = [
-                (f"{mark} {report.printable(label)}", *(f"{confusion[at[label], at[said]]:,}" for said in labels))
-                for mark, label in zip(marks, labels, strict=True)
-            ]
-            print_table(("is, said:", *marks), rows)
-            return
+    if len(labels) <= MAX_MATRIX and len(a.labels) <= MAX_KNOWN:
+        print_confusion(a, labels)
+        return
     listed = [f"{report.printable(i)} said to be {report.printable(s)} {n:,}" for i, s, n in a.mistakes(MAX_MISTAKES)]
     if listed:
         report.data()
         report.data(f"mistakes: {', '.join(listed)}")
+
+
+def print_confusion(a: Any, labels: list[str]) -> None:
+    """The confusion matrix of these labels: rows what it is, columns what was said."""
+    at, confusion = {label: i for i, label in enumerate(a.labels)}, a.confusion()
+    marks = [f"{k + 1}" for k in range(len(labels))]
+    rows = [
+        (f"{mark} {report.printable(label)}", *(f"{confusion[at[label], at[said]]:,}" for said in labels))
+        for mark, label in zip(marks, labels, strict=True)
+    ]
+    print_table(("is, said:", *marks), rows)
 
 
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -17,7 +17,6 @@ from nlmcli.engine.run import saved
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.ownership import claimed
-from nlmcli.engine.run.saved import newest_run
 from nlmcli.engine.run.settings import Settings, options_of
 from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.evaluate import each_token, evaluate
@@ -140,7 +139,7 @@ def load(run: str | Path | None = None) -> Any:
 
     Raises InputError if there is no checkpoint or it is damaged.
     """
-    path = newest_run() if run is None else Path(run)
+    path = saved.newest_run() if run is None else Path(run)
     model, folder = saved.load(path), path if path.is_dir() else path.parent
     if isinstance(model, TaskModel):
         return TrainedTask(model, folder)
@@ -178,7 +177,7 @@ def resume(
     run: str | Path | None = None, threads: int | None = None, on_record: Callable[[Record], object] | None = None, **options: Any
 ) -> Any:
     """Resume a run from its last checkpoint, to the same bits as if it had never stopped, or extend it to more `steps`."""
-    folder = newest_run() if run is None else Path(run)
+    folder = saved.newest_run() if run is None else Path(run)
     return run_to_end(Training.resumed(folder, options_by_field(options), threads), on_record)
 
 

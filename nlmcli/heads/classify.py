@@ -6,23 +6,17 @@ p = softmax(x W + b), L = -ln p[label];   two labels: ŷ = σ(x w + b), L = -y l
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from nlmcli.heads.base import head
-from nlmcli.heads.base.classifier import CLASSIFIERS, Classifier
+from nlmcli.heads.base import classifier, head
+from nlmcli.heads.base.classifier import Classifier
 from nlmcli.heads.base.pool import pool, pool_backward
 from nlmcli.options import option
 
-CLASSIFIER = "The head: linear, x W + b, or tanh, tanh(x Wt + bt) W + b."
 POSITIVE = "Of two labels, the one that precision, recall and F1 are about."
-BALANCE = "Every label weighs as much as another in the loss, however rare it is."
 
 
 @dataclass(frozen=True)
-class Config(head.Config):
-    classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
+class Config(classifier.Config):
     positive: str | None = option(None, POSITIVE, "LABEL", default_text="the rarer one")
-    balance: bool = option(False, BALANCE)
 
 
 class Classify(Classifier):
@@ -46,5 +40,4 @@ class Classify(Classifier):
 
     def draw(self, P, x, targets, state, rng, u):
         h, lengths, _ = self.encoder.forward(P, self.columns(x), rng)
-        cumulative = np.cumsum(self.answers(P, h, lengths, x), axis=1)
-        return np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.L - 1)
+        return self.sampled(self.answers(P, h, lengths, x), u)

@@ -5,8 +5,6 @@
 The numbers are standardized for training, y = (answer - mean) / deviation, and given as they were.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from nlmcli.heads.base import head
@@ -15,15 +13,10 @@ from nlmcli.nn.linear import linear, linear_backward
 from nlmcli.nn.squared_error import squared_error
 
 
-@dataclass(frozen=True)
-class Config(head.Config):
-    pass
-
-
 class Regress(head.Head):
     """ŷ of a text."""
 
-    Config = Config
+    Config = head.Config
     defaults = head.DEFAULTS
 
     def example_answers(self, rng, x):

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlmcli.heads.base import head
-from nlmcli.heads.base.classifier import CLASSIFIERS, Classifier
-from nlmcli.heads.classify import BALANCE, CLASSIFIER
+from nlmcli.heads.base import classifier, head
+from nlmcli.heads.base.classifier import Classifier
 from nlmcli.options import option
 
 
 @dataclass(frozen=True)
-class Config(head.Config):
+class Config(classifier.Config):
     bidirectional: bool = option(True, head.BIDIRECTIONAL)
     subwords: bool | None = option(None, head.SUBWORDS, default_text="on for word tokenizers")
-    classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
-    balance: bool = option(False, BALANCE)
 
 
 class Tag(Classifier):
@@ -48,6 +45,5 @@ class Tag(Classifier):
 
     def draw(self, P, x, targets, state, rng, u):
         h, *_ = self.encoder.forward(P, x, rng)
-        cumulative = np.cumsum(self.probabilities(P, h.reshape(-1, h.shape[2])), axis=1)
-        drawn = np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.L - 1)
+        drawn = self.sampled(self.probabilities(P, h.reshape(-1, h.shape[2])), u)
         return np.where(targets >= 0, drawn, targets)

@@ -11,6 +11,11 @@ from nlmcli.errors import InputError
 Shapes = dict[str, tuple[int, ...]]
 
 
+def matrices(shapes: Shapes) -> list[str]:
+    """The names of the parameters that weight decay shrinks: matrices and stacks of them (capital letters), no biases, no gains."""
+    return [name for name, shape in shapes.items() if len(shape) > 1 and name[0].isupper()]
+
+
 class Params:
     """A flat vector whose slices have the names used in the equations: `P.Wh` is a view of `P.flat`.
 

@@ -212,6 +212,10 @@ class Tokenizer(ABC):
         """The printable form of one token: a space as ␣, non-printable characters escaped."""
         return visible(self.vocabulary[i])
 
+    def unknown_rate(self) -> float:
+        """The fraction of the tokens of the training text that are <unk>."""
+        return float(self.counts[self.unknown] / max(1, self.counts.sum())) if self.unknown is not None else 0.0
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

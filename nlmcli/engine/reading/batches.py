@@ -21,7 +21,6 @@ STEPS_PER_DRAW = 256  # steps whose restarts are drawn at once
 class Batch:
     """x, y (T,B) int64.  fresh: all columns start from the initial state, not from the state after the batch before.
 
-    Of labelled texts x is PADDING after their ends, and y holds the answers: (1,B), floats if they are numbers, or (T,B).
 
     restarts (B,): a mask of the columns that do so if not all of them do; None for none.
     """
@@ -38,8 +37,17 @@ class Batch:
 
     @property
     def tokens(self) -> int:
+        """The number of tokens that are read, without padding: each has a target."""
+        return self.targets
+
+
+class LabelledBatch(Batch):
+    """Texts with answers: x is PADDING after the ends of texts, and y holds the answers, (1,B), floats if numbers, or (T,B)."""
+
+    @property
+    def tokens(self) -> int:
         """The number of tokens that are read, without padding."""
-        return self.targets if self.x.shape == self.y.shape and (self.x >= 0).all() else int(np.count_nonzero(self.x >= 0))
+        return int(np.count_nonzero(self.x >= 0))
 
 
 class Stream:

@@ -35,14 +35,13 @@ class Dataset:
         """Release the memory of the part of the training text that was read."""
         self.train.forget()
 
+    def held_out_tokens(self) -> int:
+        """The number of held-out tokens."""
+        return len(self.held_out)
+
     def digests(self) -> dict[str, str]:
         """Digests of the training part and the held-out part."""
         return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
-
-    def unknown_rate(self) -> float:
-        """The fraction of the training tokens that are <unk>."""
-        tokenizer = self.tokenizer
-        return tokenizer.counts[tokenizer.unknown] / tokenizer.counts.sum() if tokenizer.unknown is not None else 0.0
 
 
 def read_dataset(settings: Settings, tokenizer: Tokenizer | None = None) -> Dataset:

@@ -4,11 +4,10 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from nlmcli.engine.reading.batches import PADDING, Batch
+from nlmcli.engine.reading.batches import PADDING, Batch, LabelledBatch
 from nlmcli.engine.reading.lexicon import Lexicon
 from nlmcli.engine.run.labels import Labels
 from nlmcli.errors import InputError
@@ -62,28 +61,25 @@ class Examples:
 
     def y(self, members: np.ndarray) -> np.ndarray:
         """Their answers: (1,B), or (T,B) of words. Labels that training did not have are PADDING."""
-        if not self.tags:
-            answers = self.answers[members][None]
-        else:
-            answers = np.full((int(self.longest[members].max()), len(members)), PADDING, np.int64)
-            fill(answers, self.answers, self.starts[members], self.lengths[members])
+        answers = self.word_answers(members) if self.tags else self.answers[members][None]
         return answers if answers.dtype.kind == "f" else np.where(answers < self.labels, answers, PADDING)
 
     def gold(self, members: np.ndarray) -> np.ndarray:
         """Their answers in order, those of words text by text; labels that training did not have are numbered on."""
         if not self.tags:
             return self.answers[members]
-        answers = np.concatenate(
-            [self.answers[start : start + n] for start, n in zip(self.starts[members], self.lengths[members], strict=True)]
-        )
+        answers = self.word_answers(members).T
         return answers[answers >= 0]
 
     def read(self, members: np.ndarray) -> np.ndarray:
-        """The steps (T,B) of words that have an answer."""
+        """The steps (T,B) of words that have an answer, for tag."""
+        return self.word_answers(members) >= 0
+
+    def word_answers(self, members: np.ndarray) -> np.ndarray:
+        """The answers of every step (T,B), PADDING where there is none, for tag."""
         answers = np.full((int(self.longest[members].max()), len(members)), PADDING, np.int64)
-        if self.tags:
-            fill(answers, self.answers, self.starts[members], self.lengths[members])
-        return answers >= 0
+        fill(answers, self.answers, self.starts[members], self.lengths[members])
+        return answers
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """All examples by length, in batches of at most `size`."""
@@ -128,7 +124,7 @@ class ExampleBatches:
         epoch, k = divmod(step, self.steps_per_epoch)
         if epoch != self.epoch:
             self.epoch, self.plan = epoch, self.plan_epoch(epoch)
-        return Batch(self.examples.x(self.plan[k]), self.examples.y(self.plan[k]), fresh=True)
+        return LabelledBatch(self.examples.x(self.plan[k]), self.examples.y(self.plan[k]), fresh=True)
 
     def plan_epoch(self, epoch: int) -> list[np.ndarray]:
         """The examples of every batch of an epoch."""
@@ -154,10 +150,8 @@ class Reader:
         while chunk := list(islice(remaining, CHUNK)):
             encode = self.encode_words if self.task == "tag" else self.encode_texts
             cut += encode(chunk, ids, lengths, lines, answers, unseen)
-        as_array: Any = lambda values, dtype: np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)  # noqa: E731
-        answered = as_array(answers, np.int32 if self.labels.names else np.float64)
-        parts = as_array(ids, np.int32), as_array(lengths, np.int32), answered, as_array(lines, np.int64)
-        return Examples(*parts, self.labels.paired, self.task == "tag", len(self.labels.names), unseen, cut)
+        arrays = np.asarray(ids), np.asarray(lengths), np.asarray(answers), np.asarray(lines)
+        return Examples(*arrays, self.labels.paired, self.task == "tag", len(self.labels.names), unseen, cut)
 
     def encode_texts(self, chunk: list[Example], ids: array, lengths: array, lines: array, answers: array, unseen: dict[str, int]) -> int:
         """-> the number of texts that were too long"""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
@@ -52,13 +51,12 @@ class LabelledDataset:
     def has_held_out(self) -> bool:
         return len(self.held_out) > 0
 
-    def unknown_rate(self) -> float:
-        """The fraction of the training tokens that are <unk>."""
-        t = self.tokenizer
-        return float(t.counts[t.unknown] / max(1, t.counts.sum())) if t.unknown is not None else 0.0
-
     def forget(self) -> None:
         """Nothing: the ids are in memory."""
+
+    def held_out_tokens(self) -> int:
+        """The number of held-out tokens, the ends of line included."""
+        return len(self.held_out.ids)
 
 
 class Part:
@@ -69,16 +67,20 @@ class Part:
         self.files, self.last, self.held_out = files, last, held_out
 
     def __iter__(self) -> Iterator[Example]:
-        for file in self.files:
-            for example in file:
-                if self.held_out is None or (corpus.digest(key(example)) <= self.last) == self.held_out:
-                    yield example
+        return filter(self.has, chain(*self.files))
+
+    def has(self, example: Example) -> bool:
+        """Whether an example of the files belongs to this part."""
+        return self.held_out is None or (corpus.digest(key(example)) <= self.last) == self.held_out
 
     def numbers(self) -> np.ndarray:
-        """The answers as numbers.  Raises InputError for one that is none."""
+        """The answers as numbers.  Raises InputError for one in the files, of this part or not, that is none."""
         values = array("d")
         for file in self.files:
-            values.extend(number(example, file.name) for example in file)
+            for example in file:
+                value = number(example, file.name)
+                if self.has(example):
+                    values.append(value)
         return np.array(values)
 
     def lines(self) -> Iterator[str]:
@@ -97,11 +99,11 @@ def columns_of(settings: Settings) -> tuple[str, ...] | None:
     return None if asked is None else tuple(asked.split(","))
 
 
-def open_files(paths: tuple[str, ...], settings: Settings, **more: Any) -> list[Labelled]:
+def open_files(paths: tuple[str, ...], settings: Settings) -> list[Labelled]:
     """The files of a run.  Raises InputError if their formats differ in the number of texts."""
     if not paths:
         return [shipped(settings, SHIPPED[settings.task])]
-    files = [Labelled(path, settings.task, columns_of(settings), settings.encoding, **more) for path in paths]
+    files = [Labelled(path, settings.task, columns_of(settings), settings.encoding) for path in paths]
     check_same_texts(files)
     return files
 
@@ -130,15 +132,16 @@ def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> Lab
     train, valid = parts(s)
     labels = read_labels(train, s)
     if tokenizer is None:
-        min_count = s.min_count
-        tokenizer = saved.fit(s.tokenizer, Text(lambda: blocks(train.lines()), 1), s.vocab_size, min_count, s.lowercase)
+        tokenizer = saved.fit(s.tokenizer, Text(lambda: blocks(train.lines()), 1), s.vocab_size, s.min_count, s.lowercase)
     if s.task == "regress":
         valid.numbers()
     lexicon = Lexicon(tokenizer, reads_forms(s, tokenizer))
-    if s.task_config().__dict__.get("positive") not in (None, *labels.names):
+    if s.get("positive") not in (None, *labels.names):
         shown = ", ".join(map(quoted, labels.names[:10])) + ", ..." * (len(labels.names) > 10)
-        raise InputError(f"--positive {s.task_config().positive!r} is not a label; the labels: {shown}")
+        raise InputError(f"--positive {s.get('positive')!r} is not a label; the labels: {shown}")
     reader = partial(Reader, s.task, lexicon, labels, s.seq_len)
+    train_digest, _ = digest(train)
+    valid_digest, held_out = digest(valid)
     return LabelledDataset(
         train.files,
         tokenizer,
@@ -146,9 +149,9 @@ def read_labelled(settings: Settings, tokenizer: Tokenizer | None = None) -> Lab
         labels,
         reader().encode(train),
         reader().encode(valid),
-        {"train": digest(train), "valid": digest(valid)},
+        {"train": train_digest, "valid": valid_digest},
         duplicates(train, valid),
-        sum(1 for _ in valid),
+        held_out,
         rare_words(train, tokenizer) if s.task == "tag" else (),
     )
 
@@ -170,8 +173,7 @@ def read_labels(train: Part, s: Settings) -> Labels:
     """The labels of the training part, or mean and deviation of its numbers.  Raises InputError if there is nothing to learn."""
     name, paired = train.files[0].name, train.files[0].paired
     if s.task == "regress":
-        train.numbers()  # those of a held-out part of the same files too
-        values = np.array([float(example.answers[0]) for example in train])
+        values = train.numbers()
         check_numbers(values, name)
         return Labels((), (), float(values.mean()), float(values.std()), paired, len(values))
     counts: Counter[str] = Counter()
@@ -223,12 +225,13 @@ def blocks(lines: Iterator[str], size: int = 1 << 20) -> Iterator[str]:
         yield "".join(block)
 
 
-def digest(part: Part) -> str:
-    """The SHA-256 of texts and answers, in order."""
-    sha = hashlib.sha256()
+def digest(part: Part) -> tuple[str, int]:
+    """The SHA-256 of texts and answers, in order, and the number of examples."""
+    sha, n = hashlib.sha256(), 0
     for example in part:
         sha.update("\t".join((*example.texts, *example.answers, "\n")).encode("utf-8", "surrogatepass"))
-    return sha.hexdigest()
+        n += 1
+    return sha.hexdigest(), n
 
 
 def duplicates(train: Part, valid: Part) -> int:

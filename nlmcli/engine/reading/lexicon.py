@@ -67,13 +67,15 @@ class Lexicon:
 
     def word_ids(self, word: str, is_first: bool) -> list[int]:
         """The ids of a word of a sentence, at least one."""
-        return self.word(word) if isinstance(self.tokenizer, Whitespace) else self.piece_ids(word if is_first else f" {word}")
+        return self.word(word if is_first or isinstance(self.tokenizer, Whitespace) else f" {word}")
 
     def word(self, word: str) -> list[int]:
-        """The ids of a word, at least one."""
+        """The ids of a word, at least one; of tokenizers without words those of its pieces."""
         known = self.ids.get(word)
         if known is None:
-            known = self.ids[word] = [self.token(piece) for piece in self.tokenizer.pieces(word)] or [self.tokenizer.unknown or 0]
+            t = self.tokenizer
+            ids = [self.token(piece) for piece in t.pieces(word)] if isinstance(t, Whitespace) else t.encode(word).tolist()
+            known = self.ids[word] = ids or [t.unknown or 0]
         return known
 
     def token(self, piece: str) -> int:
@@ -86,10 +88,3 @@ class Lexicon:
         self.new.append(piece)
         self.add_form(piece)
         return len(self.tokenizer) + len(self.new) - 1
-
-    def piece_ids(self, word: str) -> list[int]:
-        """The ids of a word that may be several pieces."""
-        known = self.ids.get(word)
-        if known is None:
-            known = self.ids[word] = self.tokenizer.encode(word).tolist() or [self.tokenizer.unknown or 0]
-        return known

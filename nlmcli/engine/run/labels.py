@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-MAX_DIGITS = 12  # significant digits of an answer that is a number
-
 
 @dataclass(frozen=True)
 class Labels:
     """names: the labels, the commonest first, with their counts in the training part; empty for numbers.
 
-    mean, deviation: of the numbers.  paired: two texts an example.  expected: columns of the file, for prediction.
+    mean, deviation: of the numbers.  paired: two texts an example.  examples: their number.
     """
 
     names: tuple[str, ...] = ()

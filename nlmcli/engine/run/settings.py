@@ -167,16 +167,18 @@ def options() -> dict[str, OptionField]:
         if duplicates := merged.keys() & more:
             raise LookupError(f"two options are named {dashed(duplicates.pop())}; rename the field of one Config")
         merged |= more
-    return {name: replace(each, by_task=defaults_by_task(name)) for name, each in merged.items()}
+    differing = defaults_by_task()
+    return {name: replace(each, by_task=differing.get(name, {})) for name, each in merged.items()}
 
 
-def defaults_by_task(name: str) -> dict[str, str]:
-    """Defaults that differ by task: each in words, with the tasks that have it."""
-    tasks: dict[str, list[str]] = {}
+def defaults_by_task() -> dict[str, dict[str, str]]:
+    """The options whose defaults differ by task: each default in words, with the tasks that have it."""
+    differing: dict[str, dict[str, str]] = {}
     for task, Task in HEADS.members().items():
-        if name in Task.defaults:
-            tasks.setdefault(str(Task.defaults[name]), []).append(task)
-    return {text: ", ".join(names) for text, names in tasks.items()}
+        for name, value in Task.defaults.items():
+            tasks = differing.setdefault(name, {})
+            tasks[str(value)] = f"{tasks[str(value)]}, {task}" if str(value) in tasks else task
+    return differing
 
 
 def member_options(own: OptionField, registry: Registry[Any]) -> dict[str, OptionField]:

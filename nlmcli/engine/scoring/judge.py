@@ -42,15 +42,12 @@ class Judgement:
         assert self.accuracy
         return "accuracy", self.accuracy.accuracy
 
-    @property
-    def count(self) -> int:
-        return self.accuracy.count if self.accuracy else self.correlation.count if self.correlation else 0
-
 
 def outputs(model: TaskModel, examples: Examples) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The numbers of the examples in a batch, and the answers of the head, batch by batch, shortest texts first."""
     for members in examples.batches(BATCH):
-        yield members, model.model.predict(model.P, examples.x(members), examples.read(members))
+        x = examples.x(members)
+        yield members, model.model.predict(model.P, x, examples.read(members) if examples.tags else x >= 0)
 
 
 def judge(model: TaskModel, examples: Examples, is_known: np.ndarray | None = None) -> Judgement:
@@ -92,9 +89,9 @@ def judge_spans(
     names: tuple[str, ...], order: list[Any], gold: list[np.ndarray], said: list[np.ndarray], examples: Examples
 ) -> SpanCounter:
     """Spans, text by text."""
-    counter = SpanCounter()
+    counter, counts = SpanCounter(), word_counts(examples)
     for members, is_tag, said_tag in zip(order, gold, said, strict=True):
-        ends = np.cumsum(word_counts(examples)[members])[:-1]
+        ends = np.cumsum(counts[members])[:-1]
         for one, other in zip(np.split(is_tag, ends), np.split(said_tag, ends), strict=True):
             counter.add([names[i] for i in one], [names[i] for i in other])
     return counter

@@ -104,7 +104,7 @@ class Counting:
             vocabulary=len(self.dataset.tokenizer),
             train_tokens=self.tokens,
             valid_tokens=len(self.dataset.held_out),
-            unknown_rate=self.dataset.unknown_rate(),
+            unknown_rate=self.dataset.tokenizer.unknown_rate(),
             steps=1,
             tokens_per_step=self.tokens,
             threads=1,

@@ -5,9 +5,11 @@ from typing import Any
 
 from nlmcli.engine.run.saved import Saved, load, read
 from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.errors import InputError
+from nlmcli.models import MODELS
 from nlmcli.nn.params import Params
-from nlmcli.options import dashed, option_fields
+from nlmcli.options import dashed
 
 FREE = ("dropout",)  # options of a model that do not change its parameters
 OF_TOKENIZER = ("tokenizer", "vocab_size", "min_count", "lowercase")
@@ -22,8 +24,7 @@ def starting_run(s: Settings, resumed: Path | None) -> Saved | None:
 
 def copy_encoder(source: Saved, P: Params) -> None:
     """Copy the parameters that both have: those of the encoder, without the head."""
-    model = source.model
-    shapes = model.encoder.shapes() if hasattr(model, "encoder") else model.encoder_shapes()
+    shapes = source.model.encoder_shapes()
     is_same_task = set(P.shapes) == set(source.P.shapes)
     for name, shape in P.shapes.items():
         if (name in shapes and shapes[name] == shape) or (is_same_task and source.P.shapes[name] == shape):
@@ -39,11 +40,11 @@ def with_init(given: dict[str, Any]) -> dict[str, Any]:
         return given
     run = load(Path(given["init"]))
     s = run.settings
-    if not hasattr(run.model, "shapes") or s.model == "ngram":
+    if not MODELS.get(s.model).neural:
         raise InputError(f"--init {given['init']}: model {s.model} is count-based and has no encoder; give a run of a neural model")
-    sizes = {name: getattr(s.model_config(), name) for name in option_fields(type(s.model_config())) if name not in FREE}
+    sizes = {name: value for name, value in vars(s.model_config()).items() if name not in FREE}
     brought = {"model": s.model, **sizes, **{name: s.get(name) for name in OF_TOKENIZER}}
-    if hasattr(run.model, "encoder"):
+    if isinstance(run, TaskModel):
         brought |= {"bidirectional": s.task_config().bidirectional, "subwords": run.model.encoder.buckets > 0}
     elif given.get("task", "generate") != "generate":
         brought |= {"bidirectional": False}

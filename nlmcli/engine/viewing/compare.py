@@ -39,12 +39,12 @@ def compare(paths: tuple[Path, ...] = ()) -> list[Run]:
     return sorted(map(read, folders), key=lambda run: sort_key(run))
 
 
-def sort_key(run: Run) -> tuple[bool, float]:
+def sort_key(run: Run) -> tuple[int, float]:
     """Bits per character, ascending: nats per token depend on the tokenizer. Runs of other tasks follow, by their own figure,
     descending; runs without validation come last."""
     if run.figure:
-        return False, 1e9 - run.figure[1]
-    return run.bits_per_character is None, run.bits_per_character or 0.0
+        return 1, -run.figure[1]
+    return (2, 0.0) if run.bits_per_character is None else (0, run.bits_per_character)
 
 
 def read(folder: Path) -> Run:

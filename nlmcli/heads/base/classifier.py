@@ -4,21 +4,31 @@ linear: a = x W + b;   tanh: a = tanh(x Wt + bt) W + b
 L > 2: p = softmax(a), loss -ln p[label];   L = 2: ŷ = σ(a) of one logit, loss -y ln ŷ - (1-y) ln(1-ŷ)
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nlmcli.heads.base.head import Head
+from nlmcli.heads.base import head
 from nlmcli.nn.activations import softmax, tanh, tanh_backward
 from nlmcli.nn.cross_entropy import softmax_nll
 from nlmcli.nn.linear import linear, linear_backward
 from nlmcli.nn.params import Params
 from nlmcli.nn.sigmoid_cross_entropy import each_sigmoid_cross_entropy
+from nlmcli.options import option
 
 CLASSIFIERS = ("linear", "tanh")
+CLASSIFIER = "The head: linear, x W + b, or tanh, tanh(x Wt + bt) W + b."
+BALANCE = "Every label weighs as much as another in the loss, however rare it is."
 
 
-class Classifier(Head):
+@dataclass(frozen=True)
+class Config(head.Config):
+    classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
+    balance: bool = option(False, BALANCE)
+
+
+class Classifier(head.Head):
     """A head whose answers are labels. A subclass reads x (N, width) from h.  config.classifier: linear or tanh."""
 
     def classifier_shapes(self, width: int, kind: str) -> dict[str, tuple[int, ...]]:
@@ -66,6 +76,11 @@ class Classifier(Head):
             p = 1 / (1 + np.exp(-a.astype(np.float64)))
             return np.concatenate([1 - p, p], axis=1)
         return softmax(a)[0]
+
+    def sampled(self, p: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The first label at which the sum of the probabilities exceeds u.  p (N,L), u (N,) in [0,1) -> (N,)"""
+        cumulative = np.cumsum(p, axis=1)
+        return np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.L - 1)
 
 
 def add(G: Params, **gradients: np.ndarray) -> None:

@@ -112,7 +112,7 @@ class Encoder:
             rows = np.where(u < forms.hidden[words], forms.unknown, rows)
         counts = forms.starts[words + 1] - forms.starts[words]
         starts = np.concatenate([[0], np.cumsum(counts)])
-        grams = forms.grams[np.repeat(forms.starts[words] - starts[:-1], counts) + np.arange(starts[-1])]
+        grams = grams_of(words, forms.starts, forms.grams)
         e = P.E[rows]
         add_grams(P.S, starts, grams, e)
         return e, (rows, starts, grams)

@@ -11,14 +11,12 @@ import numpy as np
 from nlmcli.heads.base.encoder import Encoder
 from nlmcli.models.base import State
 from nlmcli.nn.dropout import dropout, dropout_backward
-from nlmcli.nn.params import Params, Shapes
+from nlmcli.nn.params import Params, Shapes, matrices
 from nlmcli.options import option
 
 BIDIRECTIONAL = "The encoder reads forward and backward, with the same embeddings."
 SUBWORDS = "Add embeddings of the forms of words: their shape, lowercase, first and last letters; for word tokenizers."
 COLUMNS = "Columns of the file: ANSWER,TEXT[,TEXT], by number, name or JSON key; for tag TAG,TOKEN."
-
-
 DEFAULTS = {"model": "lstm", "dropout": 0.3, "seq_len": 512, "optimizer": "adamw"}  # of tasks on labelled texts
 
 
@@ -32,7 +30,7 @@ class Config:
 
 
 class Task:
-    """A task. A subclass that learns from labelled texts defines `head_shapes`, `loss`, `answers` and `sampled`."""
+    """A task. A subclass that learns from labelled texts defines `head_shapes`, `loss`, `answers` and `draw`."""
 
     Config: ClassVar[type]
     labelled: ClassVar[bool] = True  # learns from labelled texts; else from running text
@@ -90,6 +88,10 @@ class Head(Task):
             raise LookupError(f"encoder and head both have a parameter {taken.pop()}")
         return encoder | head
 
+    def encoder_shapes(self) -> Shapes:
+        """name -> shape of the encoder's parameters."""
+        return self.encoder.shapes()
+
     def initialize(self, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
         """Initial parameters. The head's output is a tenth of W ~ N(0, 1/fan_in), so that the first answers are nearly uniform."""
         P = Params(self.shapes(), dtype=dtype)
@@ -105,7 +107,7 @@ class Head(Task):
 
     def matrices(self) -> list[str]:
         """The names of the parameters that weight decay shrinks."""
-        return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
+        return matrices(self.shapes())
 
     def start(self, batch: int, dtype: Any = np.float32) -> State:
         """Nothing: every text is encoded from the initial state of the model."""

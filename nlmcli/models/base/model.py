@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nlmcli.nn.cross_entropy import BLOCK, head_draw, head_gradient, head_score
-from nlmcli.nn.params import Params, Shapes
+from nlmcli.nn.params import Params, Shapes, matrices
 from nlmcli.options import option
 
 State = tuple[np.ndarray, ...]  # what a model carries over from the text so far; axis 1 of every array is the batch
@@ -110,8 +110,8 @@ class Model:
         return head_draw(h.reshape(-1, h.shape[-1]), *self.head(P), targets, u)
 
     def matrices(self) -> list[str]:
-        """The names of the parameters that weight decay shrinks: matrices and stacks of them (capital letters), no biases, no gains."""
-        return [name for name, shape in self.shapes().items() if len(shape) > 1 and name[0].isupper()]
+        """The names of the parameters that weight decay shrinks."""
+        return matrices(self.shapes())
 
     def table(self, P: Params) -> np.ndarray:
         """The parameters of which a step reads only some rows: the embeddings."""

@@ -6,11 +6,11 @@ are not derivatives; a line whose value is None is a heading. Listing the names 
 
 from __future__ import annotations
 
-import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nlmcli.errors import InputError, suggest
+from nlmcli.registry import module_names
 
 if TYPE_CHECKING:
     from nlmcli.engine.checking.examples.base.numeric import Line
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """The names of all examples, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return module_names(__name__)
 
 
 def example(name: str) -> list[Line]:
