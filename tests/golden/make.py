@@ -318,6 +318,14 @@ def sigmoid_cross_entropy():
     return {"y": numbers(y), "loss": numbers(loss), **given_and_gradients({"a": a})}
 
 
+def smoothed_cross_entropy():
+    torch.manual_seed(15)
+    z, targets = rounded(9, 4), torch.randint(0, 4, (9,))
+    loss = torch.nn.functional.cross_entropy(z, targets, label_smoothing=0.1)
+    loss.backward()
+    return {"targets": numbers(targets), "loss": numbers(loss), **given_and_gradients({"z": z})}
+
+
 def squared_error():
     torch.manual_seed(12)
     y_hat, y = rounded(9), rounded(9)
@@ -414,6 +422,7 @@ if __name__ == "__main__":
     np.savez(FOLDER / "gpt2_tied.npz", **gpt2(2, tie=True))
     np.savez(FOLDER / "gpt2_untied.npz", **gpt2(1, tie=False))
     np.savez(FOLDER / "sigmoid_cross_entropy.npz", **sigmoid_cross_entropy())
+    np.savez(FOLDER / "smoothed_cross_entropy.npz", **smoothed_cross_entropy())
     np.savez(FOLDER / "squared_error.npz", **squared_error())
     np.savez(FOLDER / "classify.npz", **labelled((T, 2, 4, 5), labels=3, tags=False))
     np.savez(FOLDER / "tag.npz", **labelled((4, T, 2, 5), labels=4, tags=True))

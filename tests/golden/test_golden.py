@@ -203,6 +203,13 @@ def test_sigmoid_cross_entropy(dtype, tolerance):
 
 
 @PRECISIONS
+def test_smoothed_cross_entropy(dtype, tolerance):
+    gold, pair = golden("smoothed_cross_entropy"), all_pairs()["smoothed_cross_entropy"]
+    loss, cache = pair.forward(gold["z"].astype(dtype), gold["targets"], 0.1)
+    assert_close({"loss": loss, "dz": pair.backward(1.0, cache)[0]}, gold, tolerance)
+
+
+@PRECISIONS
 def test_squared_error(dtype, tolerance):
     gold, pair = golden("squared_error"), all_pairs()["squared_error"]
     loss, cache = pair.forward(gold["y_hat"].astype(dtype), gold["y"].astype(dtype))
@@ -216,7 +223,8 @@ def head_of(task, model, gold, paired=False):
     Architecture, Task = MODELS.get(model), HEADS.get(task)
     config = Architecture.Config(embed=theta["E"].shape[1], **({"context": 1} if paired else {"hidden": theta["Wh"].shape[1]}))
     encoder = Encoder(Architecture(config, 1, newline=0), len(theta["E"]), newline=1, bidirectional=not paired)
-    return Task(Task.Config(bidirectional=not paired), encoder, len(theta["b"]), paired)
+    given = {"classifier": "linear", "label_smoothing": 0.0} if task == "tag" else {}
+    return Task(Task.Config(bidirectional=not paired, **given), encoder, len(theta["b"]), paired)
 
 
 def check_head(head, P, gold, tolerance):

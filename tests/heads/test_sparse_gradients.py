@@ -6,7 +6,7 @@ import pytest
 from nlmcli.engine.gradient.team import Team, shards_of
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.heads import HEADS
-from nlmcli.heads.base.encoder import Encoder, Forms
+from nlmcli.heads.base.encoder import Encoder, Forms, pair_rows
 from nlmcli.models import MODELS
 from nlmcli.nn.philox import Philox
 
@@ -21,10 +21,10 @@ def forms():
     return Forms(word, 2 * np.arange(V + NEW + 1), rng.integers(0, BUCKETS, 2 * (V + NEW)), 0, hidden)
 
 
-def head_of(task, subwords):
+def head_of(task, subwords, bigrams):
     model = MODELS.get("gru")(MODELS.get("gru").Config(embed=4, hidden=5, dropout=0.2), 1, newline=0)
-    encoder = Encoder(model, V, 1, True, BUCKETS if subwords else 0, forms() if subwords else None)
-    return HEADS.get(task)(HEADS.get(task).Config(bidirectional=True, subwords=subwords), encoder, 3, p=0.2)
+    encoder = Encoder(model, V, 1, True, BUCKETS if subwords else 0, forms() if subwords else None, 500 if bigrams else 0)
+    return HEADS.get(task)(HEADS.get(task).Config(bidirectional=True, subwords=subwords, bigrams=bigrams), encoder, 3, p=0.2)
 
 
 def batch_of(head, lengths, rng):
@@ -42,10 +42,10 @@ def expected(head, P, batch, key):
     return G.flat
 
 
-@pytest.mark.parametrize("subwords", [False, True])
+@pytest.mark.parametrize(("subwords", "bigrams"), [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("task", ["classify", "tag"])
-def test_only_the_rows_that_a_batch_reads_have_a_gradient(task, subwords):
-    head, rng = head_of(task, subwords), np.random.default_rng(1)
+def test_only_the_rows_that_a_batch_reads_have_a_gradient(task, subwords, bigrams):
+    head, rng = head_of(task, subwords, bigrams), np.random.default_rng(1)
     P = head.initialize(rng, np.float64)
     G, team = P.zeros_like(), Team(head, 2)
     for step, texts in enumerate((6, 5, 60, 6, 4)):  # 60 texts have more words than the table of words has rows
@@ -55,3 +55,25 @@ def test_only_the_rows_that_a_batch_reads_have_a_gradient(task, subwords):
         np.testing.assert_allclose(G.flat, sum_of_shards, rtol=1e-8, atol=1e-12)
         assert norm == pytest.approx(np.linalg.norm(sum_of_shards))
         assert np.count_nonzero(head.table(G).any(axis=1)) < len(head.table(G))
+
+
+def test_a_position_reads_its_word_its_form_and_the_pair_with_the_word_before():
+    head, rng = head_of("classify", True, True), np.random.default_rng(1)
+    encoder, known = head.encoder, head.encoder.forms
+    P = head.initialize(rng, np.float64)
+    x = batch_of(head, [9, 4, 7], rng).x
+    words, before, index = encoder.distinct(x)
+    e, _ = encoder.embed(P, words, before, None)
+    for t, b in zip(*np.nonzero(x >= 0), strict=True):
+        last = -1 if t <= 1 else known.word[x[t - 1, b]]  # the end of line that begins a text is no word
+        features = known.grams[known.starts[x[t, b]] : known.starts[x[t, b] + 1]]
+        pair = BUCKETS + pair_rows(np.array([last]), np.array([known.word[x[t, b]]]), 500)
+        expected = P.E[known.word[x[t, b]]] + P.S[features].sum(0) + P.S[pair[0]]
+        np.testing.assert_allclose(e[index[t, b]], expected, rtol=1e-12)
+
+
+def test_pairs_spread_over_the_rows_and_depend_on_the_order():
+    before, word = np.divmod(np.arange(10_000), 100)
+    rows = pair_rows(before, word, 1 << 17)
+    assert len(np.unique(rows)) > 9_000 and rows.min() >= 0 and rows.max() < 1 << 17
+    assert (pair_rows(word, before, 1 << 17) == rows).sum() < 200

@@ -134,11 +134,11 @@ def check_head(task: str, name: str, dtype: str = "float64", tolerance: float | 
 def head_variants(Task: Any) -> list[dict[str, Any]]:
     """The variants of a task's head that are checked."""
     has = {field.name for field in fields(Task.Config)}
-    variants: list[dict[str, Any]] = [{"bidirectional": False}, {"bidirectional": True, "dropout": 0.3, "subwords": True}]
+    variants: list[dict[str, Any]] = [{"bidirectional": False}, {"bidirectional": True, "dropout": 0.3, "subwords": True, "bigrams": True}]
     if "classifier" in has:
-        variants[1] |= {"classifier": "tanh", "labels": 2, "weights": np.array([0.5, 1.5])}
+        variants[1] |= {"classifier": "tanh", "labels": 2, "weights": np.array([0.5, 1.5]), "label_smoothing": 0.1}
     if Task.pairs:
-        variants.append({"bidirectional": True, "paired": True})
+        variants.append({"bidirectional": True, "paired": True, "bigrams": True})
     return variants
 
 
@@ -168,17 +168,18 @@ def check_small_head(
 
 
 def small_encoder(name: str, config: Any, dropout: float) -> Encoder:
-    """A small encoder; if it reads the forms of words, two of its words are outside the vocabulary."""
+    """A small encoder, with seven rows for pairs of words; if it reads the forms of words, two of its words are outside the vocabulary."""
     Architecture = MODELS.get(name)
     sizes = {**SMALL, "dropout": dropout}
     model: Any = Architecture(
         Architecture.Config(**{f.name: sizes[f.name] for f in fields(Architecture.Config) if f.name in sizes}), 1, newline=0
     )
+    pairs = 7 if config.bigrams else 0
     if not config.subwords:
-        return Encoder(model, VOCABULARY, 1, config.bidirectional)
+        return Encoder(model, VOCABULARY, 1, config.bidirectional, pairs=pairs)
     word, starts = np.array([*range(VOCABULARY), 0, 0]), np.arange(0, 2 * VOCABULARY + 5, 2)
     forms = Forms(word, starts, np.arange(starts[-1]) % 5, 0, np.full(len(word), 0.2))
-    return Encoder(model, VOCABULARY, 1, config.bidirectional, 5, forms)
+    return Encoder(model, VOCABULARY, 1, config.bidirectional, 5, forms, pairs)
 
 
 def check_run(lm: LanguageModel, dtype: str = "float64", tolerance: float | None = None) -> list[Row]:

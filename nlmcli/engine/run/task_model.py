@@ -10,7 +10,7 @@ from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.heads import HEADS
-from nlmcli.heads.base.encoder import Encoder
+from nlmcli.heads.base.encoder import PAIRS, Encoder
 from nlmcli.heads.base.head import Head
 from nlmcli.models import MODELS
 from nlmcli.text.tokenizer import Tokenizer
@@ -52,7 +52,8 @@ def build_head(settings: Settings, tokenizer: Tokenizer, labels: Labels) -> Head
     config, model_config = settings.task_config(), settings.model_config()
     model = MODELS.get(settings.model)(model_config, 1, newline=0)
     buckets = BUCKETS if reads_forms(settings, tokenizer) else 0
-    encoder = Encoder(model, len(tokenizer), tokenizer.newline, config.bidirectional, buckets)
+    pairs = PAIRS if config.bigrams else 0
+    encoder = Encoder(model, len(tokenizer), tokenizer.newline, config.bidirectional, buckets, pairs=pairs)
     weights = labels.weights(getattr(config, "balance", False)) if labels.names else None
     Task: Any = HEADS.get(settings.task)
     return Task(config, encoder, max(1, len(labels.names)), labels.paired, model_config.dropout, weights)

@@ -45,7 +45,8 @@ def with_init(given: dict[str, Any]) -> dict[str, Any]:
     sizes = {name: value for name, value in vars(s.model_config()).items() if name not in FREE}
     brought = {"model": s.model, **sizes, **{name: s.get(name) for name in OF_TOKENIZER}}
     if isinstance(run, TaskModel):
-        brought |= {"bidirectional": s.task_config().bidirectional, "subwords": run.model.encoder.buckets > 0}
+        task = s.task_config()
+        brought |= {"bidirectional": task.bidirectional, "bigrams": task.bigrams, "subwords": run.model.encoder.buckets > 0}
     elif given.get("task", "generate") != "generate":
         brought |= {"bidirectional": False}
     for name, value in brought.items():

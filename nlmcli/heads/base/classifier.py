@@ -2,6 +2,7 @@
 
 linear: a = x W + b;   tanh: a = tanh(x Wt + bt) W + b
 L > 2: p = softmax(a), loss -ln p[label];   L = 2: ŷ = σ(a) of one logit, loss -y ln ŷ - (1-y) ln(1-ŷ)
+with label smoothing ε: a target is its label with 1-ε, and every label with ε/L
 """
 
 from dataclasses import dataclass
@@ -11,20 +12,22 @@ import numpy as np
 
 from nlmcli.heads.base import head
 from nlmcli.nn.activations import softmax, tanh, tanh_backward
-from nlmcli.nn.cross_entropy import softmax_nll
 from nlmcli.nn.linear import linear, linear_backward
 from nlmcli.nn.params import Params
 from nlmcli.nn.sigmoid_cross_entropy import each_sigmoid_cross_entropy
+from nlmcli.nn.smoothed_cross_entropy import each_smoothed_cross_entropy
 from nlmcli.options import option
 
 CLASSIFIERS = ("linear", "tanh")
 CLASSIFIER = "The head: linear, x W + b, or tanh, tanh(x Wt + bt) W + b."
+SMOOTHING = "Label smoothing ε: in training a target is its label with 1 - ε, and every label with ε / L."
 BALANCE = "Every label weighs as much as another in the loss, however rare it is."
 
 
 @dataclass(frozen=True)
 class Config(head.Config):
     classifier: str | None = option(None, CLASSIFIER, "NAME", choices=lambda: CLASSIFIERS, default_text="linear; of pairs: tanh")
+    label_smoothing: float = option(0.0, SMOOTHING, "X", least=0, below=1)
     balance: bool = option(False, BALANCE)
 
 
@@ -59,13 +62,12 @@ class Classifier(head.Head):
     def classify(self, P: Params, x: np.ndarray, y: np.ndarray, scale: float, G: Params) -> tuple[float, np.ndarray]:
         """The loss of labels y (N,), and dx for L = scale · Σ w[y] loss.  x (N, width) -> Σ w[y] loss, dx"""
         a, cache = self.logits(P, x)
-        weights = self.weights[y].astype(a.dtype)
+        weights, epsilon = self.weights[y].astype(a.dtype), self.config.label_smoothing
         if self.L == 2:
-            losses, da = each_sigmoid_cross_entropy(a[:, 0], y)
+            losses, da = each_sigmoid_cross_entropy(a[:, 0], (1 - epsilon) * y + epsilon / 2)
             da = da[:, None]
         else:
-            losses, da = np.empty(len(a), a.dtype), a
-            softmax_nll(da, y, a.dtype.type(1), losses)
+            losses, da = each_smoothed_cross_entropy(a, y, epsilon)
         dx = self.logits_backward(da * (a.dtype.type(scale) * weights)[:, None], cache, G)
         return float((losses * weights).sum(dtype=np.float64)), dx
 

@@ -16,6 +16,7 @@ from nlmcli.options import option
 
 BIDIRECTIONAL = "The encoder reads forward and backward, with the same embeddings."
 SUBWORDS = "Add embeddings of the forms of words: their shape, lowercase, first and last letters; for word tokenizers."
+BIGRAMS = "Add embeddings of pairs of neighboring tokens, which see what is said together without a recurrence."
 COLUMNS = "Columns of the file: ANSWER,TEXT[,TEXT], by number, name or JSON key; for tag TAG,TOKEN."
 DEFAULTS = {"model": "lstm", "dropout": 0.3, "seq_len": 512, "optimizer": "adamw"}  # of tasks on labelled texts
 
@@ -26,6 +27,7 @@ class Config:
 
     bidirectional: bool = option(False, BIDIRECTIONAL)
     subwords: bool | None = option(False, SUBWORDS)
+    bigrams: bool = option(False, BIGRAMS)
     columns: str | None = option(None, COLUMNS, "A,B", default_text="label,text; tag: last,1; CoNLL-U: 4,2")
 
 
@@ -115,7 +117,7 @@ class Head(Task):
 
     def table(self, P: Params) -> np.ndarray:
         """The embeddings, of words and below them of their forms."""
-        return P.stacked("E", "S") if self.encoder.buckets else P.E
+        return P.stacked("E", "S") if self.encoder.reads_features else P.E
 
     def embedded_ids(self, x: np.ndarray, state: State) -> list[np.ndarray]:
         """The rows of the table that a step may read."""

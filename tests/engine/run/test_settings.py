@@ -18,8 +18,8 @@ from nlmcli.models import MODELS
 ALL_OPTIONS = {
     "corpus": ["a.txt", "b.txt"], "valid": "c.txt", "valid-fraction": 0.2, "by": "line", "encoding": "latin-1",
     "tokenizer": "char", "vocab-size": 50, "min-count": 3, "lowercase": True,
-    "task": "classify", "bidirectional": True, "subwords": True, "columns": "2,1", "classifier": "tanh", "balance": True,
-    "positive": "a", "init": "runs/a",
+    "task": "classify", "bidirectional": True, "subwords": True, "bigrams": True, "columns": "2,1", "classifier": "tanh",
+    "label-smoothing": 0.2, "balance": True, "positive": "a", "init": "runs/a",
     "model": "transformer", "embed": 8, "hidden": 9, "layers": 2, "heads": 4, "context": 7, "add-k": 0.5, "tie": False, "dropout": 0.1,
     "batch-size": 3, "seq-len": 5, "optimizer": "adamw", "lr": 0.01, "beta": 0.2, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6,
     "weight-decay": 0.3, "gamma": 0.1, "curvature-every": 5,
