@@ -16,6 +16,7 @@ POSITIVE = "Of two labels, the one that precision, recall and F1 are about."
 
 @dataclass(frozen=True)
 class Config(classifier.Config):
+    bigrams: bool | None = option(None, head.BIGRAMS, default_text="on for model additive")
     positive: str | None = option(None, POSITIVE, "LABEL", default_text="the rarer one")
 
 
@@ -23,7 +24,7 @@ class Classify(Classifier):
     """P(label | text)."""
 
     Config = Config
-    defaults = head.DEFAULTS
+    defaults = head.DEFAULTS | {"model": "additive", "dropout": 0.6}
 
     def head_shapes(self):
         kind = self.config.classifier or ("tanh" if self.paired else "linear")

@@ -22,6 +22,7 @@ class Additive(base.Model):
 
     Config = Config
     lr_scale = 11.0
+    reads_order = False  # only by what falls out of the context
 
     def shapes(self):
         D = self.config.embed

@@ -45,8 +45,12 @@ def with_init(given: dict[str, Any]) -> dict[str, Any]:
     sizes = {name: value for name, value in vars(s.model_config()).items() if name not in FREE}
     brought = {"model": s.model, **sizes, **{name: s.get(name) for name in OF_TOKENIZER}}
     if isinstance(run, TaskModel):
-        task = s.task_config()
-        brought |= {"bidirectional": task.bidirectional, "bigrams": task.bigrams, "subwords": run.model.encoder.buckets > 0}
+        encoder = run.model.encoder
+        brought |= {
+            "bidirectional": s.task_config().bidirectional,
+            "bigrams": encoder.pairs > 0,
+            "subwords": encoder.buckets > 0,
+        }
     elif given.get("task", "generate") != "generate":
         brought |= {"bidirectional": False}
     for name, value in brought.items():

@@ -18,7 +18,7 @@ from nlmcli.nn.reverse import reverse
 from nlmcli.nn.subwords import add_gradients, add_grams, grams_of
 
 BACK = "_back"  # suffix of the parameters that read from the end
-PAIRS = 1 << 17  # rows of the table of pairs of words
+PAIRS = 1 << 16  # rows of the table of pairs of words
 UNKNOWN_WEIGHT = 1.0  # in training a word that occurs c times is <unk> with probability a / (a + c)        Kiperwasser & Goldberg 2016
 
 

@@ -16,7 +16,7 @@ from nlmcli.options import option
 
 BIDIRECTIONAL = "The encoder reads forward and backward, with the same embeddings."
 SUBWORDS = "Add embeddings of the forms of words: their shape, lowercase, first and last letters; for word tokenizers."
-BIGRAMS = "Add embeddings of pairs of neighboring tokens, which see what is said together without a recurrence."
+BIGRAMS = "Add embeddings of pairs of neighboring tokens, for models that do not see the order of words."
 COLUMNS = "Columns of the file: ANSWER,TEXT[,TEXT], by number, name or JSON key; for tag TAG,TOKEN."
 DEFAULTS = {"model": "lstm", "dropout": 0.3, "seq_len": 512, "optimizer": "adamw"}  # of tasks on labelled texts
 
@@ -27,7 +27,7 @@ class Config:
 
     bidirectional: bool = option(False, BIDIRECTIONAL)
     subwords: bool | None = option(False, SUBWORDS)
-    bigrams: bool = option(False, BIGRAMS)
+    bigrams: bool | None = option(False, BIGRAMS)
     columns: str | None = option(None, COLUMNS, "A,B", default_text="label,text; tag: last,1; CoNLL-U: 4,2")
 
 
