@@ -21,7 +21,7 @@ from pathlib import Path
 
 LSTM = {"model": "lstm", "embed": 64, "hidden": 128, "dropout": 0.3, "bidirectional": True}
 CASES = {
-    "tag": {"task": "tag", "batch_size": 16, "subwords": False, **LSTM},
+    "tag": {"task": "tag", "batch_size": 16, "subwords": False, "classifier": "linear", "label_smoothing": 0.0, **LSTM},
     "classify": {"task": "classify", "batch_size": 32, **LSTM},
 }
 WARM_UP = 10  # steps before those that are timed
