@@ -16,7 +16,7 @@ POSITIVE = "Of two labels, the one that precision, recall and F1 are about."
 
 @dataclass(frozen=True)
 class Config(classifier.Config):
-    bigrams: bool | None = option(None, head.BIGRAMS, default_text="on for model additive")
+    bigrams: bool | None = option(None, head.BIGRAMS, default_text="on for single texts and additive")
     positive: str | None = option(None, POSITIVE, "LABEL", default_text="the rarer one")
 
 
@@ -24,7 +24,7 @@ class Classify(Classifier):
     """P(label | text)."""
 
     Config = Config
-    defaults = head.DEFAULTS | {"model": "additive", "dropout": 0.6}
+    defaults = head.DEFAULTS | {"model": "additive"}
 
     def head_shapes(self):
         kind = self.config.classifier or ("tanh" if self.paired else "linear")

@@ -47,10 +47,10 @@ def reads_forms(settings: Settings, tokenizer: Tokenizer) -> bool:
     return has_words if asked is None else asked
 
 
-def reads_pairs(settings: Settings) -> bool:
-    """Whether pairs of neighboring words have embeddings too."""
+def reads_pairs(settings: Settings, labels: Labels) -> bool:
+    """Whether pairs of neighboring words have embeddings too. Two texts are compared by their words, which pairs would blur."""
     asked = settings.task_config().bigrams
-    return not MODELS.get(settings.model).reads_order if asked is None else asked
+    return not (MODELS.get(settings.model).reads_order or labels.paired) if asked is None else asked
 
 
 def build_head(settings: Settings, tokenizer: Tokenizer, labels: Labels) -> Head:
@@ -58,7 +58,7 @@ def build_head(settings: Settings, tokenizer: Tokenizer, labels: Labels) -> Head
     config, model_config = settings.task_config(), settings.model_config()
     model = MODELS.get(settings.model)(model_config, 1, newline=0)
     buckets = BUCKETS if reads_forms(settings, tokenizer) else 0
-    pairs = PAIRS if reads_pairs(settings) else 0
+    pairs = PAIRS if reads_pairs(settings, labels) else 0
     encoder = Encoder(model, len(tokenizer), tokenizer.newline, config.bidirectional, buckets, pairs=pairs)
     weights = labels.weights(getattr(config, "balance", False)) if labels.names else None
     Task: Any = HEADS.get(settings.task)
