@@ -56,8 +56,8 @@ class Encoder:
 
         buckets, pairs: the rows of S for the features of words and for pairs of words; 0 if they are not read.
         """
-        self.pairs = pairs
-        self.model, self.V, self.newline, self.buckets, self.forms = model, vocabulary, newline, buckets, forms
+        self.model, self.V, self.newline = model, vocabulary, newline
+        self.buckets, self.forms, self.pairs = buckets, forms, pairs
         self.directions = ["", BACK] if bidirectional else [""]
         self.names = [name for name in model.encoder_shapes() if name != "E"]
 
@@ -115,6 +115,8 @@ class Encoder:
 
     def rows_read(self, x: np.ndarray) -> np.ndarray:
         """The rows of [E; S] that may be read for x, some several times: whether a word is <unk> is not known before."""
+        if not self.reads_features:
+            return x[x >= 0]
         words, before, _ = self.distinct(x)
         rows, _, grams = self.rows_of(words, before)
         unknown = [] if self.forms is None else [self.forms.unknown]
