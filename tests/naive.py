@@ -624,3 +624,26 @@ def spans(tags):
         found += [(at + m.start(), at + m.end(), kind) for m in re.finditer("S|[BI]I*E?|E", prefixes)]
         at += len(prefixes)
     return found
+
+
+def to_bfloat16(x):
+    """The nearest of the numbers whose lower 16 bits are 0, of two equally near ones the even one; denormals become 0.  x float32"""
+    bits = np.array(x, np.float32).view(np.uint32).astype(np.int64)
+    below, rest, sign, magnitude = bits // 2**16 * 2**16, bits % 2**16, bits // 2**31 * 2**31, bits % 2**31
+    is_odd = below // 2**16 % 2 == 1
+    up = (rest > 2**15) | ((rest == 2**15) & is_odd)
+    nearest = below + 2**16 * up
+    nearest = np.where(magnitude < 0x00800000, sign, nearest)
+    nearest = np.where(magnitude > 0x7F800000, below | 0x400000, nearest)  # NaN
+    return nearest.astype(np.uint32).view(np.float32)
+
+
+def bf16_product(A, B, start):
+    """start + A B, A and B rounded: pair by pair, the second term of each first; each sum is rounded once, to float32."""
+    A, B, out = to_bfloat16(A), to_bfloat16(B), np.array(start, np.float32)
+    K = A.shape[1]
+    for k in range(0, K, 2):
+        for j in (k + 1, k):
+            if j < K:
+                out = out + A[:, j, None] * B[j]  # a product of two numbers of 8 bits is exact
+    return out

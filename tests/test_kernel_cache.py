@@ -144,7 +144,7 @@ def test_a_kernel_that_calls_a_missing_kernel_is_ignored(package, tmp_path):
             [sys.executable, "-c", MULTIPLY_SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
         )
         assert process.returncode == 0, process.stderr
-        return list(tmp_path.rglob("matmul.pack_panels*"))
+        return list(tmp_path.rglob("matmul.copy_panels*"))
 
     files = multiply()
     for path in files:

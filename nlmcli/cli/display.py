@@ -20,6 +20,7 @@ from nlmcli.optim import OPTIMIZERS
 REFRESH_RATE = 4  # per second
 SHOWN_LABELS = 12
 SHOWN_UNSEEN = 5
+WORTHWHILE = 1.15  # the gain from which on bf16 is recommended
 PIPE_WIDTH = 80  # cells of a line that is not printed to a terminal
 READING = {"stream": "read as one stream", "line": "read line by line"}
 
@@ -71,6 +72,8 @@ class Display:
             if record.step_seconds and self.run.steps:
                 left = report.duration(record.step_seconds * (self.run.steps - (self.run.resumed or 0)))
                 self.print(f"estimated time {left} plus evaluations, at {self.run.tokens_per_step / record.step_seconds:,.0f} tokens/s")
+            if (record.bf16 or 0) >= WORTHWHILE:
+                self.print(f"--precision bf16 makes a step {record.bf16:.1f} times as fast on this CPU (measured)")
             if self.live:
                 self.live.start()
         elif isinstance(record, Evaluated) and not self.quiet:
@@ -90,7 +93,10 @@ class Display:
             self.print(f"{self.run_length(r)}, {report.number_of(r.threads, 'thread')}")
             free = f" of {r.memory_free / 1e6:,.0f} MB free" if r.memory_free else ""
             memory = f"; memory: {r.memory / 1e6:,.1f} MB{free}" if r.memory else ""
-            self.print(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule} schedule{memory}")
+            products = "" if s.precision == "float32" else f", products in {s.precision}"
+            self.print(f"{s.optimizer}, learning rate {r.lr:g}, {s.schedule} schedule{products}{memory}")
+        if r.emulated:
+            self.print("this CPU has no bfloat16 products: they are computed in float32, with the same bits, and are not faster")
         report.message(report.printable(f"run: {r.run}"))
         if r.resumed is not None:
             self.print(f"resuming after step {r.resumed:,}")

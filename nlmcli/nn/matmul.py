@@ -15,6 +15,10 @@ any row stride, and must not overlap an input. In a kernel, an RNN's time step i
     for t in range(T):
         multiply_packed(h[t], panels, out=h[t + 1], accumulate=True)        # h_{t+1} += h_t Wh
 
+A thread may choose to have the inputs of its float32 products rounded to bfloat16 (precision.py): `multiply` and
+`multiply_packed` then compute the same sums from pairs of numbers (bf16.py), unless K is small. Panels are of the
+precision in which they were packed.
+
 From the outside in: `multiply` and `multiply_packed` cut K and N into blocks of B that stay in the
 second-level cache; `multiply_block` cuts a block into tiles; `tile` (simd.py, which explains it) computes one
 tile of out in registers.
@@ -23,11 +27,14 @@ tile of out in registers.
 import numpy as np
 from numba import types
 
-from nlmcli.nn.kernel import kernel
+from nlmcli.nn.bf16 import LANE, PER_LANE, SMALLEST, lanes_of, pairs_across, pairs_of
+from nlmcli.nn.kernel import kernel, kernel_overload
+from nlmcli.nn.precision import PRECISIONS, thread_precision
 from nlmcli.nn.simd import (
     FROM_BIAS,
     FROM_OUT,
     FROM_ZERO,
+    PAIRED,
     PANEL_BYTES,
     ROWS,
     VECTOR_BYTES,
@@ -42,6 +49,7 @@ DEPTH = 384  # rows of B in a block
 BLOCK_BYTES = 320 * 1024  # a block of B
 STRIP = 96  # rows of A that are multiplied by all panels of a block before the next rows are
 
+BF16 = PRECISIONS.index("bf16")
 REALS = types.float32, types.float64
 
 
@@ -55,23 +63,41 @@ def output_type(real, ndim):
     return types.Array(real, ndim, "A")
 
 
+LANE_TYPES = (*REALS, *([types.uint32] if PAIRED else []))  # of what the tile multiplies; uint32: pairs of bfloat16
+SUMS = {real: real for real in REALS} | {types.uint32: types.float32}
+
 PACK = [(input_type(real, 2), output_type(real, 3)) for real in REALS]
+COPY = [(input_type(lane, 2), output_type(lane, 3)) for lane in LANE_TYPES]
+MULTIPLY_TILES = [
+    (input_type(lane, 2), input_type(lane, 3), output_type(SUMS[lane], 2), types.intp, input_type(SUMS[lane], 1)) for lane in LANE_TYPES
+]
 MULTIPLY_PACKED = [(input_type(r, 2), input_type(r, 3), output_type(r, 2), types.intp, input_type(r, 1)) for r in REALS]
 MULTIPLY = [(input_type(r, 2), input_type(r, 2), output_type(r, 2), types.intp, input_type(r, 1)) for r in REALS]
 
 
 @kernel
-def panel_shape(K, N, itemsize):
-    """The shape of the panels of a (K, N) matrix: number of panels that cover N columns, K rows, width of a panel."""
-    width = PANEL_BYTES // itemsize
-    return (N + width - 1) // width, K, width
+def in_pairs(itemsize, K):
+    """Whether this thread rounds the inputs of a product over K terms to pairs of bfloat16."""
+    return itemsize == 4 and K > SMALLEST and thread_precision() == BF16
 
 
 @kernel
-def check_panels(panels, K, N):
-    """Raises ValueError unless these can be the panels of a (K, N) matrix."""
-    if panels.shape != panel_shape(K, N, panels.itemsize):
-        raise ValueError("the panels do not have the shape of B's: panel_shape(K, N, itemsize)")
+def panel_shape(K, N, itemsize):
+    """The shape of the panels of a (K, N) matrix: number of panels that cover N columns, rows (K, or lanes of K numbers), width."""
+    return shape_in_lanes(lanes_of(K) if in_pairs(itemsize, K) else K, N, itemsize)
+
+
+@kernel
+def shape_in_lanes(rows, N, itemsize):
+    width = PANEL_BYTES // itemsize
+    return (N + width - 1) // width, rows, width
+
+
+@kernel
+def check_panels(panels, rows, N):
+    """Raises ValueError unless these can be the panels of a matrix of N columns, with so many rows."""
+    if panels.shape != shape_in_lanes(rows, N, panels.itemsize):
+        raise ValueError("the panels do not have the shape of B's: panel_shape(K, N, itemsize), in the same precision")
     if panels.size > 0 and (panels.strides[1] != PANEL_BYTES or panels.strides[2] != panels.itemsize):
         raise ValueError("panels must be contiguous from row to row")
 
@@ -91,10 +117,9 @@ def check_product(A, K, N, out, start, bias):
         raise ValueError("bias must be contiguous, with one number for each column of B")
 
 
-def pack_panels(B, panels):
+def copy_panels(B, panels):
     """panels[p, k, c] = B[k, p * width + c]."""
     K, N = B.shape
-    check_panels(panels, K, N)
     width, lanes = panels.shape[2], VECTOR_BYTES // B.itemsize
     rows_contiguous = B.strides[1] == B.itemsize
     blocked = K // lanes * lanes if B.strides[0] == B.itemsize else 0  # rows that transpose_block can handle
@@ -126,8 +151,8 @@ def multiply_block(A, panels, out, start, bias):
                 tile(A, top + first, panels, p, out, p * width, last - first, columns, start, bias)
 
 
-pack_by_name = compile_once(pack_panels, PACK)
-block_by_name = compile_once(multiply_block, MULTIPLY_PACKED)
+copy_by_name = compile_once(copy_panels, COPY)
+block_by_name = compile_once(multiply_block, MULTIPLY_TILES)
 
 
 @kernel
@@ -146,43 +171,113 @@ def multiply_strips(A, panels, out, start, bias):
     strip = np.empty((1, K, width), A.dtype)
     for top in range(0, M, width):
         rows = A[top : top + width]
-        pack_by_name(rows.T, strip)
+        copy_by_name(rows.T, strip)
         block_by_name(strip[0, :, : rows.shape[0]].T, panels, out[top : top + width], start, bias)
+
+
+@kernel
+def multiply_lanes(A, panels, out, start, bias):
+    """out = start + A B block by block; A and the panels hold numbers of one kind: reals, or pairs."""
+    K, width = A.shape[1], panels.shape[2]
+    count = max(1, BLOCK_BYTES // (max(1, min(K, DEPTH)) * PANEL_BYTES))  # panels in a block
+    if K <= DEPTH and panels.shape[0] <= count:
+        multiply_strips(A, panels, out, start, bias)
+        return
+    for p in range(0, panels.shape[0], count):
+        columns = slice(p * width, (p + count) * width)
+        for k in range(0, max(1, K), DEPTH):
+            block = panels[p : p + count, k : k + DEPTH]
+            multiply_strips(A[:, k : k + DEPTH], block, out[:, columns], FROM_OUT if k > 0 else start, bias[columns])
+
+
+@kernel
+def multiply_packing(A, B, pairs, out, start, bias):
+    """multiply_lanes, packing B block by block.  pairs: whether A holds pairs of numbers, which B is to be rounded to."""
+    K, N, width = A.shape[1], B.shape[1], PANEL_BYTES // B.itemsize
+    depth, per_row = max(1, min(K, DEPTH)), PER_LANE if pairs else 1
+    count = max(1, min((N + width - 1) // width, BLOCK_BYTES // (depth * PANEL_BYTES)))  # panels in a block
+    buffer = np.empty((count, depth, width), B.dtype)
+    for j in range(0, N, count * width):
+        columns = slice(j, j + count * width)
+        for k in range(0, max(1, K), DEPTH):
+            part = B[k * per_row : (k + DEPTH) * per_row, columns]
+            block = buffer[: (part.shape[1] + width - 1) // width, : min(DEPTH, K - k)]
+            if pairs:
+                pack_pairs(part, block)
+            else:
+                copy_by_name(part, block)
+            multiply_strips(A[:, k : k + DEPTH], block.view(A.dtype), out[:, columns], FROM_OUT if k > 0 else start, bias[columns])
+
+
+def multiply_packing_pairs(A, B, out, start, bias):
+    """multiply_packing after rounding A; no double is ever rounded."""
+    multiply_packing(pairs_of(A), B, True, out, start, bias)
+
+
+def multiply_pairs(A, panels, out, start, bias):
+    """multiply_lanes for panels of pairs, after rounding A; no double is ever rounded."""
+    multiply_lanes(pairs_of(A), panels.view(LANE), out, start, bias)
+
+
+def pack_pairs(B, panels):
+    """panels[p, k, c] = the numbers of B[:, p * width + c] in pairs; no double is ever rounded."""
+    N, width = B.shape[1], panels.shape[2]
+    if B.strides[1] != B.itemsize and B.strides[0] == B.itemsize:
+        copy_by_name(pairs_of(B.T).T, panels.view(LANE))
+        return
+    rows = B if B.strides[1] == B.itemsize else B.copy()
+    for p in range(panels.shape[0]):
+        pairs_across(rows, p * width, min(width, N - p * width), panels[p].view(LANE))
+
+
+@kernel_overload(multiply_pairs)
+def multiply_pairs_of(A, panels, out, start, bias):
+    return multiply_pairs if A.dtype == types.float32 else lambda A, panels, out, start, bias: None
+
+
+@kernel_overload(multiply_packing_pairs)
+def multiply_packing_pairs_of(A, B, out, start, bias):
+    return multiply_packing_pairs if A.dtype == types.float32 else lambda A, B, out, start, bias: None
+
+
+@kernel_overload(pack_pairs)
+def pack_pairs_of(B, panels):
+    return pack_pairs if B.dtype == types.float32 else lambda B, panels: None
+
+
+def pack_panels(B, panels):
+    """panels[p, k, c] = B[k, p * width + c], or the same in pairs."""
+    K, N = B.shape
+    pairs = in_pairs(B.itemsize, K)
+    check_panels(panels, lanes_of(K) if pairs else K, N)
+    if pairs:
+        pack_pairs(B, panels)
+    else:
+        copy_by_name(B, panels)
 
 
 def multiply_panels(A, panels, out, start, bias):
     """out = start + A B, B in panels."""
     K, N = A.shape[1], out.shape[1]
-    check_panels(panels, K, N)
+    pairs = in_pairs(A.itemsize, K)
+    check_panels(panels, lanes_of(K) if pairs else K, N)
     check_product(A, K, N, out, start, bias)
-    width = panels.shape[2]
-    count = max(1, BLOCK_BYTES // (max(1, min(K, DEPTH)) * PANEL_BYTES))  # panels in a block
-    for p in range(0, panels.shape[0], count):
-        columns = slice(p * width, (p + count) * width)
-        for k in range(0, max(1, K), DEPTH):
-            block = panels[p : p + count, k : k + DEPTH]
-            begin = FROM_OUT if k > 0 else start
-            multiply_strips(A[:, k : k + DEPTH], block, out[:, columns], begin, bias[columns])
+    if pairs:
+        multiply_pairs(A, panels, out, start, bias)
+    else:
+        multiply_lanes(A, panels, out, start, bias)
 
 
 def multiply_blocks(A, B, out, start, bias):
     """out = start + A B, packing B block by block."""
-    K, N = B.shape
-    check_product(A, K, N, out, start, bias)
-    depth = max(1, min(K, DEPTH))
-    total, _, width = panel_shape(depth, N, A.itemsize)
-    count = max(1, min(total, BLOCK_BYTES // (depth * PANEL_BYTES)))  # panels in a block
-    buffer = np.empty((count, depth, width), A.dtype)
-    for j in range(0, N, count * width):
-        columns = slice(j, j + count * width)
-        for k in range(0, max(1, K), DEPTH):
-            part = B[k : k + DEPTH, columns]
-            block = buffer[: panel_shape(depth, part.shape[1], A.itemsize)[0], : part.shape[0]]
-            pack_by_name(part, block)
-            begin = FROM_OUT if k > 0 else start
-            multiply_strips(A[:, k : k + DEPTH], block, out[:, columns], begin, bias[columns])
+    check_product(A, B.shape[0], B.shape[1], out, start, bias)
+    if in_pairs(A.itemsize, B.shape[0]):
+        multiply_packing_pairs(A, B, out, start, bias)
+    else:
+        multiply_packing(A, B, False, out, start, bias)
 
 
+pack_by_name = compile_once(pack_panels, PACK)
 panels_by_name = compile_once(multiply_panels, MULTIPLY_PACKED)
 blocks_by_name = compile_once(multiply_blocks, MULTIPLY)
 

@@ -1,6 +1,6 @@
 """out[i:i+m, j:j+n] = start + A[i:i+m] @ panel[:, :n]: the register tile, in LLVM vector code for this CPU.
 
-This is the only file that uses LLVM. What it does, for readers who know NumPy and have never seen a kernel:
+What it does, for readers who know NumPy and have never seen a kernel:
 
 **Registers.** A CPU does arithmetic on registers, not on memory. A vector register holds several numbers side
 by side, its lanes (16 float32 with AVX-512, 8 with AVX2, 4 with SSE and NEON), and one instruction multiplies
@@ -40,6 +40,16 @@ it may not reorder the sum (`reassoc`), as a dot product in lanes would require,
 do not occur. Rows may therefore be split among calls, tiles or threads: the bits are the same. Since a chain can
 stop and resume from the value it stored, K may be split too. A CPU without fma rounds twice: different bits, but
 just as reproducible.
+
+**Pairs.** A number rounded to bfloat16 takes half a lane, and CPUs with AVX512_BF16 have an instruction that multiplies
+both halves of all lanes, in the time of one multiply-add: c += a[1] * b[1], then c += a[0] * b[0]. Here A and the
+panels hold (A[i, 2k], A[i, 2k+1]) and (B[2k, j], B[2k+1, j]) in each 32-bit lane (bf16.py makes them), and a step adds two
+outer products. That is all that changes. Registers, panels, masks and strides are those of float32, there are half as
+many steps, half as much memory is read, and the sums are float32 from the first to the last. The chain is
+
+    s = fma(A[i, 1], B[1, j], s);  s = fma(A[i, 0], B[0, j], s);  s = fma(A[i, 3], B[3, j], s);  ...
+
+so the bits still do not depend on how the work is split, if K is split between pairs.
 """
 
 import inspect
@@ -72,7 +82,10 @@ def tile_shape(features):
 
 
 # Numba's list of features, not the host's: NUMBA_CPU_NAME with NUMBA_CPU_FEATURES can select a smaller CPU.
-VECTOR_BYTES, ROWS, VECTORS = tile_shape(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+VECTOR_BYTES, ROWS, VECTORS = tile_shape(FEATURES)
+# Whether a lane may hold a pair of bfloat16. LLVM aborts the process if a CPU without the instruction is to get it.
+PAIRED = not JIT or ("+avx512bf16" in FEATURES and VECTOR_BYTES == 64)
 PANEL_BYTES = VECTOR_BYTES * VECTORS  # one row of a panel: 48 float32 or 24 float64 with AVX-512
 
 AHEAD = 96  # steps k that leave time to prefetch the memory that the next tile writes
@@ -88,7 +101,7 @@ class Lanes:
         self.scalar, self.size, self.count = scalar, size, VECTOR_BYTES // size
         self.vector = ir.VectorType(scalar, self.count)
         self.mask = ir.VectorType(ir.IntType(1), self.count)
-        self.name = f"v{self.count}f{8 * size}"  # LLVM's suffix for the vector type
+        self.name = self.tile_name = f"v{self.count}f{8 * size}"  # LLVM's suffix for the vector type
 
     def splat(self, builder, x, vector):
         """The vector (x, x, ..., x)."""
@@ -134,7 +147,22 @@ class Lanes:
         return builder.fadd(builder.fmul(a, b, flags=CONTRACT), c, flags=CONTRACT)
 
 
-LANES = {types.float32: Lanes(ir.FloatType(), 4), types.float64: Lanes(ir.DoubleType(), 8)}
+class Pairs(Lanes):
+    """A pair of bfloat16 in each 32-bit lane, which are moved as if they were float32; the sums are float32."""
+
+    def __init__(self):
+        super().__init__(ir.FloatType(), 4)
+        self.tile_name = "pairs"
+
+    def multiply_add(self, builder, a, b, c):
+        """fma(a[0], b[0], fma(a[1], b[1], c)) in each lane, one instruction (VDPBF16PS)."""
+        words = ir.VectorType(INT32, self.count)
+        function_type = ir.FunctionType(self.vector, [self.vector, words, words])
+        dot = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.avx512bf16.dpbf16ps.512")
+        return builder.call(dot, [c, builder.bitcast(a, words), builder.bitcast(b, words)])
+
+
+LANES = {types.float32: Lanes(ir.FloatType(), 4), types.float64: Lanes(ir.DoubleType(), 8), types.uint32: Pairs()}
 
 
 def counted_loop(builder, count, values, body):
@@ -197,7 +225,7 @@ def tile_function(module, lanes):
     fixed_tile unpacks the arguments. The sums start with the values at `source`, whose rows are `source_step`
     apart: the tile of `out` itself, or one row of zeros or of a bias with a step of 0.
     """
-    name = f"nlm_tile_{lanes.name}"
+    name = f"nlm_tile_{lanes.tile_name}"
     if name in module.globals:
         return module.globals[name]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 11), name)
@@ -237,7 +265,19 @@ def vector_code(reference):
 def tile_reference(A, i, panels, p, out, j, rows, columns, start, bias):
     part = out[i : i + rows, j : j + columns]
     initial = (0, part, bias[j : j + columns])[start]
-    part[...] = initial + A[i : i + rows] @ panels[p, :, :columns]
+    if A.dtype == np.uint32:
+        part[...] = initial
+        add_pairs(A[i : i + rows], panels[p, :, :columns], part)
+    else:
+        part[...] = initial + A[i : i + rows] @ panels[p, :, :columns]
+
+
+def add_pairs(A, B, out):
+    """out += A B in pairs, in the order and with the bits of the instruction, but for denormals.  A (M,K), B (K,N) uint32"""
+    for k in range(A.shape[1]):
+        for half in (lambda pair: pair & 0xFFFF0000, lambda pair: pair << 16):
+            a, b = (np.ascontiguousarray(half(x)).view(np.float32) for x in (A[:, k], B[k]))
+            out += a[:, None] * b
 
 
 @vector_code(tile_reference)

@@ -27,9 +27,12 @@ ODD = [{}, {"--temperature": 5e-324}, {"--repetition-penalty": 5e-324}, {"--temp
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The folders of small runs: characters, lines of words, a Transformer, counts without smoothing."""
+    """The folders of small runs: characters, lines of words, a Transformer, counts without smoothing.
+
+    Their text has no letter n, so that none of them writes nan.
+    """
     room = tmp_path_factory.mktemp("extremes")
-    (room / "ants.txt").write_text("the blue ants hated the red ants .\na cat sat on the mat .\n" * 12)
+    (room / "cats.txt").write_text("the blue cats hated the red cats .\na cat sat by the mat .\n" * 12)
     small = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "8"]
     made = {
         "chars": ["--tokenizer", "char", "--hidden", "5", *small],
@@ -38,7 +41,7 @@ def runs(tmp_path_factory):
         "counts": ["--model", "ngram", "--tokenizer", "char", "--context", "3", "--add-k", "0"],
     }
     for name, options in made.items():
-        assert main(["train", str(room / "ants.txt"), "--out", str(room / name), "--quiet", *options]) == 0
+        assert main(["train", str(room / "cats.txt"), "--out", str(room / name), "--quiet", *options]) == 0
     return [room / name for name in made]
 
 
@@ -112,8 +115,8 @@ COMMANDS = {
     "help": ["--help"],
     "train help": ["train", "--help"],
     "presets": ["train", "--presets"],
-    "tokenize": ["tokenize", "ants.txt", "--top", "5"],
-    "train": ["train", "ants.txt", "--out", "new", "--embed", "4", "--hidden", "5", "--steps", "4", "--batch-size", "4", "--seq-len", "8"],
+    "tokenize": ["tokenize", "cats.txt", "--top", "5"],
+    "train": ["train", "cats.txt", "--out", "new", "--embed", "4", "--hidden", "5", "--steps", "4", "--batch-size", "4", "--seq-len", "8"],
     "eval": ["eval", "--run", "{run}", "--text", "naïve ␣ 中文 ants", "--tokens"],
     "generate": ["generate", "--run", "{run}", "--prompt", "naïve 中文", "--seed", "1", "--length", "9"],
     "probs": ["generate", "--run", "{run}", "--probs", "3"],
@@ -125,7 +128,7 @@ COMMANDS = {
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    (tmp_path / "ants.txt").write_text("the blue ants hated the red ants .\na cat sat on the mat .\n" * 12)
+    (tmp_path / "cats.txt").write_text("the blue cats hated the red cats .\na cat sat by the mat .\n" * 12)
     return tmp_path
 
 

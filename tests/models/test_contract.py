@@ -18,6 +18,7 @@ from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.models import MODELS, neural_names
 from nlmcli.models.base import Model
 from nlmcli.nn.philox import Philox
+from nlmcli.nn.precision import PRECISIONS
 
 pytestmark = pytest.mark.parametrize("name", neural_names())
 
@@ -175,12 +176,12 @@ def ties(name):
     return (True, False) if "tie" in {field.name for field in fields(MODELS.get(name).Config)} else (False,)
 
 
-def team_gradients(name, sizes, vocabulary, threads, dtype, **given):
+def team_gradients(name, sizes, vocabulary, threads, dtype, precision="float32", **given):
     """A model, its parameters, and (batch, loss, G, |G|) of several batches of one Team, with the state carried over."""
     Architecture, dropout = MODELS.get(name), given.get("dropout")
     model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
     P = model.initialize(np.random.default_rng(3), dtype)
-    team, G, rng, results, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
+    team, G, rng, results, states = Team(model, threads, precision), P.zeros_like(), np.random.default_rng(4), [], []
     for step, (steps, batch_size) in enumerate(BATCHES):
         x, y = rng.integers(0, vocabulary, (2, steps, batch_size))
         y[0, 0] = -1 if y.size > 1 else y[0, 0]
@@ -207,13 +208,24 @@ def test_shard_gradients_sum_to_the_gradient_of_the_batch(name, sizes, monkeypat
             assert norm == pytest.approx(np.linalg.norm(G.flat), rel=1e-6)
 
 
-@pytest.mark.parametrize(("vocabulary", "embed"), [(7, 5), (60, 5), (1200, 70)])
-def test_the_bits_of_shard_gradients_do_not_depend_on_the_number_of_threads(name, sizes, vocabulary, embed):
+@pytest.mark.parametrize(
+    ("vocabulary", "embed", "precision"), [(7, 5, "float32"), (60, 5, "bf16"), (1200, 70, "float32"), (1200, 70, "bf16")]
+)
+def test_the_bits_of_shard_gradients_do_not_depend_on_the_number_of_threads(name, sizes, vocabulary, embed, precision):
     for tie in ties(name):
-        given = {"dropout": 0.3, "embed": embed, "tie": tie}
+        given = {"dropout": 0.3, "embed": embed, "tie": tie, "precision": precision}
         runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, **given)[2] for threads in (1, 2, 4)]
         bits = [[(loss, gradient.tobytes(), norm) for _, loss, gradient, norm in results] for results in runs]
         assert bits[0] == bits[1] == bits[2]
+
+
+def test_the_gradient_in_bf16_is_that_of_float32_with_rounded_inputs(name, sizes):
+    """Neither equal nor far away: a relative distance of some 2⁻⁸."""
+    given = {"embed": 70, "hidden": 70}
+    (*_, exact), (*_, rounded) = (team_gradients(name, sizes, 60, 1, np.float32, precision, **given) for precision in PRECISIONS)
+    for (_, loss, G, _), (_, rounded_loss, rounded_G, _) in zip(exact, rounded, strict=True):
+        assert rounded_loss == pytest.approx(loss, rel=1e-3)
+        assert 1e-6 < np.linalg.norm(rounded_G - G) / np.linalg.norm(G) < 0.03
 
 
 def test_it_can_memorize_twenty_characters(name, training, tmp_path):

@@ -1,9 +1,6 @@
 """nlmcli.nn.matmul against NumPy in float64; with NUMBA_DISABLE_JIT=1, the same tests run without kernels."""
 
-import os
 import platform
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -214,20 +211,9 @@ if __name__ == "__main__":
 """
 
 
-def run(script, folder, **environment):
-    """The words that a script prints in a separate process."""
-    path = os.pathsep.join([os.getcwd(), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path, **environment}
-    file = folder / "caller.py"
-    file.write_text(script)
-    done = subprocess.run([sys.executable, file], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
 @compiled_only
-def test_a_kernel_that_multiplies_is_cached_for_other_processes(tmp_path):
-    first, second = run(CALLER, tmp_path), run(CALLER, tmp_path)
+def test_a_kernel_that_multiplies_is_cached_for_other_processes(run_script):
+    first, second = run_script(CALLER), run_script(CALLER)
     assert first == ["31.0", "0"]
     assert second == ["31.0", "1"]
 
@@ -252,5 +238,5 @@ print(simd.VECTOR_BYTES)
 @compiled_only
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="uses x86 features")
 @pytest.mark.parametrize("features, size", [("+sse4.2", "16"), ("+avx,+avx2,+fma", "32")])
-def test_narrower_vectors(tmp_path, features, size):
-    assert run(NARROW, tmp_path, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == [size]
+def test_narrower_vectors(run_script, features, size):
+    assert run_script(NARROW, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == [size]

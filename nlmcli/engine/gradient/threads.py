@@ -15,6 +15,7 @@ import numpy as np
 
 from nlmcli.engine.run.container import processors
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.precision import products_in
 from nlmcli.nn.simd import atomic_load, yield_core
 
 SPINS = 20000  # of about 10 ns each, before a thread sleeps
@@ -33,10 +34,10 @@ def available_threads() -> int:
 
 
 class ThreadPool:
-    """n threads, one of which is the caller. The workers live as long as the process."""
+    """n threads, one of which is the caller. The workers live as long as the process.  precision: of the products in its jobs"""
 
-    def __init__(self, n: int):
-        self.n = n
+    def __init__(self, n: int, precision: str = "float32"):
+        self.n, self.precision = n, precision
         self.jobs: Sequence[Job] = []
         self.errors: list[BaseException] = []
         self.calls = np.zeros(n, np.int64)  # the last call of `run` that each worker has completed; [0]: that the caller has started
@@ -63,14 +64,14 @@ class ThreadPool:
 
     def run_share(self, r: int) -> None:
         """Run every n-th job, from job r on."""
-        with quiet():
+        with quiet(), products_in(self.precision):
             for job in self.jobs[r :: self.n]:
                 job()
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run all jobs in parallel and return when all are done. Raises the exception of a job that failed."""
         if self.n == 1 or len(jobs) == 1:
-            with quiet():
+            with quiet(), products_in(self.precision):
                 for job in jobs:
                     job()
             return

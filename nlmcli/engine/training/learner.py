@@ -26,7 +26,7 @@ class Learner:
         self.is_random, self.schedule = lm.model.is_random, Schedule(s.schedule, s.warmup)
         Optimizer = OPTIMIZERS.get(s.optimizer)
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
-        self.team = Team(lm.model, threads)
+        self.team = Team(lm.model, threads, s.precision)
         self.states: list[State] = []
 
     def update(self, batch: Batch, step: int, lr: float) -> tuple[float, float]:
@@ -51,6 +51,16 @@ class Learner:
         self.team.gradient(P, G, sampled, self.states, key)
         n = sampled.targets
         self.team.workers.over(G.flat.size, lambda part: self.optimizer.measure(G.flat, n, part))
+
+    def gain_of_bf16(self, batch: Batch, seconds: float) -> float:
+        """How many times as fast a step that takes so many seconds would be in bf16: measured on the second step that changes nothing."""
+        workers = self.team.workers
+        usual, workers.precision = workers.precision, "bf16"
+        try:
+            self.warm_up(batch)
+            return seconds / self.warm_up(batch)
+        finally:
+            workers.precision = usual
 
     def warm_up(self, batch: Batch) -> float:
         """Take a step that changes nothing, so that every kernel is compiled or loaded from the cache.  -> seconds"""

@@ -40,14 +40,19 @@ class Started:
     memory_free: int | None = None  # available bytes; None if the system does not report it
     resumed: int | None = None  # the step from which a run is resumed
     labelled: Labelled | None = None
+    emulated: bool = False  # whether the run is in bf16 on a CPU without it
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """The kernels are compiled.  seconds: close to 0 if they came from the cache.  step_seconds: measured duration of a step."""
+    """The kernels are compiled.  seconds: close to 0 if they came from the cache.  step_seconds: measured duration of a step.
+
+    bf16: how many times as fast a step in bf16 was; None if it was not tried.
+    """
 
     seconds: float
     step_seconds: float | None = None
+    bf16: float | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from nlmcli.engine.training.runs import check_unused, run_name, suggested_prompt
 from nlmcli.engine.training.validate import validate
 from nlmcli.errors import InputError
 from nlmcli.heads import HEADS
+from nlmcli.nn.bf16 import IN_HARDWARE
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.options import check_at_least
 
@@ -45,6 +46,7 @@ REPORTED_STEPS = 20  # the reported training loss is the mean over this many las
 SAVE_SECONDS = 30  # longest time between two checkpoints
 MAX_ROLLBACKS = 3  # more of them, and the run has diverged
 RECENT_STEPS, MAX_LOSS_RATIO = 10, 2.0  # roll back if the mean loss of recent steps exceeds this multiple of that of guessing
+TRIED_FROM_STEPS = 200  # steps of a run for which it is worthwhile to try bf16
 FORGET = 256  # steps between two releases of the memory of a mapped text
 
 
@@ -111,7 +113,8 @@ class Training:
         write_config(self.folder, self.settings)
         yield self.started_record()
         compile_seconds = self.learner.warm_up(self.batches.batch(0))
-        yield Compiled(compile_seconds, self.learner.warm_up(self.batches.batch(0)))
+        step_seconds = self.learner.warm_up(self.batches.batch(0))
+        yield Compiled(compile_seconds, step_seconds, self.gain_of_bf16(step_seconds))
         self.start_time = time.perf_counter() - self.progress.seconds
         self.open_metrics(self.progress.step if self.is_resumed else -1)
         try:
@@ -125,6 +128,13 @@ class Training:
             self.metrics.file.close()
             release(self.folder)
         yield self.finished_record(compile_seconds)
+
+    def gain_of_bf16(self, step_seconds: float) -> float | None:
+        """How many times as fast a step would be in bf16; None if the CPU lacks it, or the run has it, cannot change or is too short."""
+        is_short = self.length.steps is not None and self.length.steps < TRIED_FROM_STEPS
+        if not IN_HARDWARE or self.settings.precision == "bf16" or self.is_resumed or is_short:
+            return None
+        return self.learner.gain_of_bf16(self.batches.batch(0), step_seconds)
 
     def loop(self) -> Iterator[Record]:
         """Train until the run is finished or stopped; yield steps, evaluations and rollbacks."""
@@ -260,6 +270,7 @@ class Training:
             prompt=suggested_prompt(dataset.texts, self.settings) if isinstance(dataset, Dataset) else "",
             memory=required_memory(self.settings, self.lm.P.flat.size),
             memory_free=memory.free(),
+            emulated=self.settings.precision == "bf16" and not IN_HARDWARE,
             resumed=self.progress.step if self.is_resumed else None,
             labelled=labelled_record(self.settings, dataset) if isinstance(dataset, LabelledDataset) else None,
         )

@@ -63,6 +63,26 @@ def test_a_run_can_be_resumed_repeatedly(training):
     assert saved_state(run.folder) == saved_state(whole.folder)
 
 
+@pytest.mark.parametrize("model", ["lstm", "transformer"])
+def test_a_run_is_resumed_in_its_precision(model, training):
+    options = {"steps": STEPS, "embed": 40, "hidden": 40}
+    whole, stopped, exact = (training(model, **options, precision=precision) for precision in ("bf16", "bf16", "float32"))
+    run_to_end(whole)
+    run_to_end(exact)
+    stop_after(stopped, 5)
+    resumed = Training.resumed(stopped.folder, {})
+    run_to_end(resumed)
+    assert saved_state(resumed.folder) == saved_state(whole.folder)
+    assert saved_state(resumed.folder)[0] != saved_state(exact.folder)[0]
+
+
+def test_the_precision_of_a_run_cannot_be_changed(training):
+    stopped = training("rnn", steps=STEPS, precision="bf16")
+    stop_after(stopped, 5)
+    with pytest.raises(InputError, match=r"leave out --precision float32 \(the run's is bf16\)"):
+        Training.resumed(stopped.folder, {"precision": "float32"})
+
+
 def test_plateau_and_patience_are_resumed(training):
     options = {"schedule": "plateau", "lr": 0.2, "steps": 40, "eval_every": 2, "patience": 15}
     whole, stopped = training("rnn", **options), training("rnn", **options)
