@@ -9,7 +9,7 @@ r, z and n; q is the part of n that depends on the state.
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
+from nlmcli.models.base.recurrent import Config, Recurrent, add_recurrent, add_word_table_gradients, packed_for, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import scatter_add_rows
@@ -77,12 +77,12 @@ class GRU(Recurrent):
 def scan(rows, index, Wh, bn, gates, hs):
     """gates[t] = [r; z; q; n] and hs[t+1], from rows[index[t]] and hs[t]."""
     H = bn.size
-    panels = pack(Wh)
+    panels = packed_for(index.shape[0], Wh)
     for t in range(index.shape[0]):
         for b in range(index.shape[1]):
             gate, row = gates[t, b], rows[index[t, b]]
             gate[: 2 * H], gate[2 * H : 3 * H], gate[3 * H :] = row[: 2 * H], bn, row[2 * H :]
-        multiply_packed(hs[t], panels, gates[t][:, : 3 * H], accumulate=True)
+        add_recurrent(hs[t], Wh, panels, gates[t][:, : 3 * H])
         for b in range(index.shape[1]):
             cell(gates[t, b], hs[t, b], hs[t + 1, b])
 

@@ -8,7 +8,7 @@ Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000, with initial bias 
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
+from nlmcli.models.base.recurrent import Config, Recurrent, add_recurrent, add_word_table_gradients, packed_for, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import sigmoid, tanh
 from nlmcli.nn.embedding import scatter_add
@@ -77,11 +77,11 @@ class LSTM(Recurrent):
 @kernel
 def scan(rows, index, Wh, gates, hs, cs):
     """gates[t], hs[t+1], cs[t+1] from rows[index[t]], hs[t] and cs[t]."""
-    panels = pack(Wh)
+    panels = packed_for(index.shape[0], Wh)
     for t in range(index.shape[0]):
         for b in range(index.shape[1]):
             gates[t, b] = rows[index[t, b]]
-        multiply_packed(hs[t], panels, gates[t], accumulate=True)
+        add_recurrent(hs[t], Wh, panels, gates[t])
         for b in range(index.shape[1]):
             cell(gates[t, b], cs[t, b], cs[t + 1, b], hs[t + 1, b])
 

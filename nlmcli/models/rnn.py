@@ -5,7 +5,7 @@ h_t = tanh(e_t We + h_{t-1} Wh + b1);   y_t = h_t U + b2.          Elman 1990
 
 import numpy as np
 
-from nlmcli.models.base.recurrent import Config, Recurrent, add_word_table_gradients, word_table
+from nlmcli.models.base.recurrent import Config, Recurrent, add_recurrent, add_word_table_gradients, packed_for, word_table
 from nlmcli.nn.cross_entropy import small_head
 from nlmcli.nn.elementary import tanh
 from nlmcli.nn.embedding import scatter_add
@@ -65,12 +65,12 @@ class RNN(Recurrent):
 @kernel
 def scan(rows, index, Wh, hs):
     """hs[t+1] = tanh(rows[index[t]] + hs[t] Wh)."""
-    panels = pack(Wh)
+    panels = packed_for(index.shape[0], Wh)
     for t in range(index.shape[0]):
         h = hs[t + 1]
         for b in range(index.shape[1]):
             h[b] = rows[index[t, b]]
-        multiply_packed(hs[t], panels, h, accumulate=True)
+        add_recurrent(hs[t], Wh, panels, h)
         for b in range(index.shape[1]):
             hb = h[b]
             for j in range(hb.size):

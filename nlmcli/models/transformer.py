@@ -14,6 +14,7 @@ A text is read in blocks of `context` tokens: token t has position t mod context
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +24,11 @@ from nlmcli.models import base
 from nlmcli.nn.activations import gelu_and_gradient, gelu_into
 from nlmcli.nn.attention import attend, attend_backward
 from nlmcli.nn.dropout import dropout, dropout_backward, dropout_mask_or_empty
-from nlmcli.nn.embedding import embedding, scatter_add
+from nlmcli.nn.embedding import scatter_add
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.layernorm import add_layernorm_gradients, affine, layernorm, layernorm_backward, normalize
 from nlmcli.nn.linear import add_gradients, add_weight_gradients
 from nlmcli.nn.matmul import multiply
-from nlmcli.nn.params import Params, Shapes
 from nlmcli.options import option
 
 
@@ -133,42 +133,47 @@ class Transformer(base.Model):
         return np.zeros(empty, dtype), np.zeros(empty, dtype), np.zeros((1, batch), np.int64)
 
     def forward(self, P, x, state, rng=None):
-        T, B = x.shape
+        h, saved, cache = self.encoded(P, x, state, rng)
+        return h, self.next_state(saved.qkv, state), cache
+
+    def advance(self, P, x, state):
+        h, saved, _ = self.encoded(P, x, state)
+        K, V, filled = state
+        remember(saved.qkv, filled[0], (), K, V)
+        return h, (K, V, (filled + len(x)) % self.config.context)
+
+    def encoded(self, P, x, state, rng=None):
+        """h (T,B,D), the activations, and the cache of `forward`."""
+        (T, B), W = x.shape, self.layers(P)
         K, V, (filled,) = state
-        ids = np.ascontiguousarray(x.T)
-        position = (filled[:, None] + np.arange(T)) % self.config.context
-        e, e_keep = dropout(embedding(P.E, ids)[0] + embedding(P.Ep, position)[0], self.config.dropout, rng)
-        keep = self.draw_masks(B, T, rng, e.dtype)
-        rows, saved = e.reshape(B * T, -1), self.allocate(B, T, keep, e.dtype)
-        encode(rows, self.layers(P), K, V, filled, keep, saved)
+        rows = np.empty((B * T, self.config.embed), P.E.dtype)
+        embed(P.E, P.Ep, x, filled, rows)
+        rows, e_keep = dropout(rows, self.config.dropout, rng)
+        keep = self.draw_masks(B, T, rng, rows.dtype)
+        saved = self.allocate(B, T, keep, rows.dtype)
+        encode(rows, W, K, V, filled, keep, saved)
         h, norm_cache = layernorm(rows, P.gf, P.bf)
-        cache = ids, position, e_keep, self.layers(P), state, keep, saved, norm_cache
-        return np.ascontiguousarray(h.reshape(B, T, -1).swapaxes(0, 1)), self.next_state(saved.qkv, state), cache
+        cache = x, e_keep, W, state, keep, saved, norm_cache
+        return np.ascontiguousarray(h.reshape(B, T, -1).swapaxes(0, 1)), saved, cache
 
     def backward(self, dh, cache, G):
-        ids, position, e_keep, W, (K, V, (filled,)), keep, saved, norm_cache = cache
-        dh = np.ascontiguousarray(dh.swapaxes(0, 1)).reshape(ids.size, -1)
+        x, e_keep, W, (K, V, (filled,)), keep, saved, norm_cache = cache
+        dh = np.ascontiguousarray(dh.swapaxes(0, 1)).reshape(x.size, -1)
         dx, dgf, dbf = layernorm_backward(dh, norm_cache)
         G.gf += dgf
         G.bf += dbf
         encode_backward(dx, W, K, V, filled, keep, saved, self.layers(G))
-        (de,) = dropout_backward(dx.reshape(*ids.shape, -1), e_keep)
-        scatter_add(G.E, ids, de)
-        scatter_add(G.Ep, position, de)
+        (de,) = dropout_backward(dx, e_keep)
+        scatter_add(G.E, np.ascontiguousarray(x.T), de)
+        scatter_add(G.Ep, (filled[:, None] + np.arange(len(x))) % self.config.context, de)
 
     def next_state(self, qkv, state):
         """The keys and values of each text's current block; none if a block has just ended.  qkv (L,B,T,3D)"""
-        T, D = qkv.shape[2], self.config.embed
-        filled = (state[2] + T) % self.config.context
+        filled = (state[2] + qkv.shape[2]) % self.config.context
         if not filled.any() and not state[2].any():
             return state  # from the start of a block to the start of the next
         K, V, _ = self.start(qkv.shape[1], qkv.dtype)
-        for b, now in enumerate(filled[0]):
-            new = min(T, now)
-            old = now - new
-            for memory, before, part in ((K, state[0], slice(D, 2 * D)), (V, state[1], slice(2 * D, None))):
-                memory[:, b, :old] = before[:, b, :old]
-                memory[:, b, old:now] = qkv[:, b, T - new :, part]
+        remember(qkv, state[2][0], state[:2], K, V)
         return K, V, filled
 
     def layers(self, P):
@@ -183,13 +188,43 @@ class Transformer(base.Model):
         """The arrays that `encode` fills, as views of one array: the system would reclaim many and clear them for the next step."""
         L, D, H, heads, n = self.config.layers, self.config.embed, self.hidden, self.config.heads, self.config.context
         N = B * T
-        one, prob = (L, N, D), (L, B, heads, T, n)
+        prob = (L, B, heads, T, n)
         used = prob if keep.prob.size else (0,)
-        shapes: Shapes = dict(
-            zip(Activations._fields, (one, (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), one, (L, N), (L, N, H)), strict=True)
-        )
-        buffer = Params(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype))
-        return Activations(*(buffer[name if name != "used" or keep.prob.size else "prob"] for name in shapes))
+        shapes = (L, N, D), (L, N), (L, B, T, 3 * D), prob, used, (L, B, T, D), (L, N, D), (L, N), (L, N, H)
+        sizes = list(map(math.prod, shapes))
+        ends = list(accumulate(sizes))
+        buffer = np.empty(ends[-1], dtype)
+        views = (buffer[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True))
+        saved = Activations(*views)
+        return saved if keep.prob.size else saved._replace(used=saved.prob)
+
+
+@kernel
+def embed(E, Ep, x, filled, rows):
+    """rows = E[x] + Ep[position], those of a text together.  x (T,B), filled (B,), rows (B T, D)"""
+    T, n = x.shape[0], Ep.shape[0]
+    for b in range(x.shape[1]):
+        for t in range(T):
+            row, e, position = rows[b * T + t], E[x[t, b]], Ep[(filled[b] + t) % n]
+            for j in range(row.size):
+                row[j] = e[j] + position[j]
+
+
+@kernel
+def remember(qkv, filled, before, K, V):
+    """Write the keys and values of each text's current block to K and V (L,B,n,D).  qkv (L,B,T,3D)
+
+    before: the keys and values of what the blocks already held, (L,B,n,D) each; () if those are K and V.
+    """
+    (L, B, T, _), (n, D) = qkv.shape, K.shape[2:]
+    for b in range(B):
+        now = (filled[b] + T) % n
+        new = min(T, now)
+        old = now - new
+        for l in range(L):
+            if len(before) > 0:
+                K[l, b, :old], V[l, b, :old] = before[0][l, b, :old], before[1][l, b, :old]
+            K[l, b, old:now], V[l, b, old:now] = qkv[l, b, T - new :, D : 2 * D], qkv[l, b, T - new :, 2 * D :]
 
 
 @kernel

@@ -48,6 +48,9 @@ def attend(qkv, past_k, past_v, filled, keep, prob, used, out):
     scale = out.dtype.type(1 / np.sqrt(d))
     for b in range(B):
         start, known = 0, filled[b]
+        if T == 1 and keep.size == 0:
+            attend_from_one(qkv[b, 0], past_k[b], past_v[b], known, scale, prob[b, :, 0], out[b, 0])
+            continue
         while start < T:
             stop = min(T, start + n - known)
             for h in range(heads):
@@ -60,6 +63,38 @@ def attend(qkv, past_k, past_v, filled, keep, prob, used, out):
                     apply_mask(p, keep[b, h, rows], a, known)
                 causal_sum(a, v, past_v[b, :known, columns], out[b, rows, columns])
             start, known = stop, 0
+
+
+@kernel
+def attend_from_one(qkv, past_k, past_v, known, scale, prob, out):
+    """`attend` from one position, as in generation: products of matrices would be of single rows.  qkv (3D,), prob (heads,n)"""
+    D, heads = out.size, prob.shape[0]
+    d = D // heads
+    for h in range(heads):
+        columns, p = slice(h * d, (h + 1) * d), prob[h][: known + 1]
+        q, k, v, o = qkv[columns], qkv[D:][columns], qkv[2 * D :][columns], out[columns]
+        for j in range(known):
+            p[j] = dot(q, past_k[j][columns])
+        p[known] = dot(q, k)
+        softmax_row(p, scale)
+        for i in range(d):
+            o[i] = p[known] * v[i]
+        add_rows(p[:known], past_v, columns, o)
+
+
+@kernel
+def add_rows(p, V, columns, out):
+    """out += Σ_j p_j V_j.  Four rows at a time, which loads and stores out once.  p (n,), V (n or more, D), out (d,)"""
+    whole = p.size // 4 * 4
+    for j in range(0, whole, 4):
+        a, b, c, d = V[j][columns], V[j + 1][columns], V[j + 2][columns], V[j + 3][columns]
+        pa, pb, pc, pd = p[j], p[j + 1], p[j + 2], p[j + 3]
+        for i in range(out.size):
+            out[i] += pa * a[i] + pb * b[i] + pc * c[i] + pd * d[i]
+    for j in range(whole, p.size):
+        row = V[j][columns]
+        for i in range(out.size):
+            out[i] += p[j] * row[i]
 
 
 @kernel
@@ -127,16 +162,21 @@ def row_width(i, m, known):
 @kernel
 def causal_softmax(a, known, scale):
     """p_i = softmax(scale a_i) over the positions that i attends to; 0 in the masked columns that the products computed."""
-    one = a.dtype.type(1)
     for i in range(a.shape[0]):
         row = a[i][: row_width(i, a.shape[0], known)]
         row[known + i + 1 :] = -np.inf
-        top = largest(row)
-        for j in range(row.size):
-            row[j] = exp((row[j] - top) * scale)
-        share = one / total(row)
-        for j in range(row.size):
-            row[j] *= share
+        softmax_row(row, scale)
+
+
+@kernel
+def softmax_row(row, scale):
+    """row = softmax(scale row)."""
+    top = largest(row)
+    for j in range(row.size):
+        row[j] = exp((row[j] - top) * scale)
+    share = row.dtype.type(1) / total(row)
+    for j in range(row.size):
+        row[j] *= share
 
 
 @kernel

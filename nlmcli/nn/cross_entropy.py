@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from nlmcli.nn.draw import draw
 from nlmcli.nn.elementary import exp, largest, square_sum, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_column_sums
@@ -194,17 +195,11 @@ def draw_rows(h, U, b2, targets, u, z, drawn):
         drawn[k] = targets[k]
         if targets[k] < 0:
             continue
-        row, sum_of_row, at = z[k], 0.0, 0
+        row = z[k]
         top = largest(row)
         for v in range(row.size):
             row[v] = exp(row[v] - top)
-        for v in range(row.size):
-            sum_of_row += row[v]
-        below = float(row[0])
-        while below <= u[k] * sum_of_row and at < row.size - 1:
-            at += 1
-            below += row[at]
-        drawn[k] = at
+        drawn[k] = draw(row, u[k])
 
 
 def softmax_cross_entropy(z, targets):

@@ -38,6 +38,8 @@ from nlmcli.nn.simd import (
     PANEL_BYTES,
     ROWS,
     VECTOR_BYTES,
+    VECTORS,
+    WIDE,
     compile_once,
     copy_columns,
     tile,
@@ -191,6 +193,26 @@ def multiply_lanes(A, panels, out, start, bias):
 
 
 @kernel
+def multiply_in_place(A, B, out, start, bias):
+    """out = start + A B for at most a strip of rows of A.  B (K,N) with contiguous rows
+
+    Packing B would take longer than reading it where it lies: the panels are its columns, but for the last that do not fill a vector.
+    """
+    (K, N), lanes, done = B.shape, VECTOR_BYTES // B.itemsize, 0
+    for vectors in (WIDE if A.shape[0] == 1 else VECTORS, VECTORS, 1):
+        panel = vectors * lanes
+        count = (N - done) // panel
+        columns = slice(done, done + count * panel)
+        shape, strides = (count, K, panel), (panel * B.itemsize, B.strides[0], B.itemsize)
+        block_by_name(A, np.lib.stride_tricks.as_strided(B[:, columns], shape, strides), out[:, columns], start, bias[columns])
+        done += count * panel
+    if done < N:
+        last = np.empty((1, K, VECTORS * lanes), B.dtype)
+        copy_by_name(B[:, done:], last)
+        block_by_name(A, last, out[:, done:], start, bias[done:])
+
+
+@kernel
 def multiply_packing(A, B, pairs, out, start, bias):
     """multiply_lanes, packing B block by block.  pairs: whether A holds pairs of numbers, which B is to be rounded to."""
     K, N, width = A.shape[1], B.shape[1], PANEL_BYTES // B.itemsize
@@ -273,6 +295,8 @@ def multiply_blocks(A, B, out, start, bias):
     check_product(A, B.shape[0], B.shape[1], out, start, bias)
     if in_pairs(A.itemsize, B.shape[0]):
         multiply_packing_pairs(A, B, out, start, bias)
+    elif A.shape[0] <= STRIP and B.strides[1] == B.itemsize:
+        multiply_in_place(A, B, out, start, bias)
     else:
         multiply_packing(A, B, False, out, start, bias)
 

@@ -56,6 +56,7 @@ import inspect
 import os
 import platform
 from functools import partial
+from itertools import product
 
 import numpy as np
 from llvmlite import binding as llvm
@@ -88,6 +89,7 @@ VECTOR_BYTES, ROWS, VECTORS = tile_shape(FEATURES)
 PAIRED = not JIT or ("+avx512bf16" in FEATURES and VECTOR_BYTES == 64)
 PANEL_BYTES = VECTOR_BYTES * VECTORS  # one row of a panel: 48 float32 or 24 float64 with AVX-512
 
+WIDE = 4 * VECTORS  # vectors of a tile of one row: as many independent sums as hide the latency, and long stretches of memory
 AHEAD = 96  # steps k that leave time to prefetch the memory that the next tile writes
 
 INT, INT32 = ir.IntType(64), ir.IntType(32)
@@ -192,7 +194,7 @@ def prefetch(builder, address):
 
 def fixed_tile(builder, lanes, rows, vectors, arguments):
     """One case of the tile: load rows x vectors registers, add `depth` outer products, store to `c`."""
-    a, step_i, step_k, panel, depth, source, source_step, c, c_step, _, columns = arguments
+    a, step_i, step_k, panel, panel_step, depth, source, source_step, c, c_step, _, columns = arguments
     edge = lanes.mask_below(builder, builder.sub(columns, INT((vectors - 1) * lanes.count)))
     masks = ([None] * (vectors - 1) + [edge]) * rows
 
@@ -202,7 +204,7 @@ def fixed_tile(builder, lanes, rows, vectors, arguments):
 
     def outer_product(k, values):
         a, *sums = values
-        row = builder.add(panel, builder.mul(k, INT(PANEL_BYTES)))
+        row = builder.add(panel, builder.mul(k, panel_step))
         b = [lanes.load(builder, builder.add(row, INT(VECTOR_BYTES * v))) for v in range(vectors)]
         for i in range(rows):
             a_i = lanes.broadcast(builder, builder.add(a, builder.mul(step_i, INT(i))))
@@ -228,20 +230,19 @@ def tile_function(module, lanes):
     name = f"nlm_tile_{lanes.tile_name}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 11), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 12), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     *_, rows, columns = function.args
     builder = ir.IRBuilder(function.append_basic_block())
     end = function.append_basic_block()
     vectors = builder.sdiv(builder.add(columns, INT(lanes.count - 1)), INT(lanes.count))
-    choice = builder.switch(builder.add(builder.mul(rows, INT(VECTORS + 1)), vectors), end)
-    for r in range(1, ROWS + 1):
-        for v in range(1, VECTORS + 1):
-            builder.position_at_end(function.append_basic_block())
-            choice.add_case(INT(r * (VECTORS + 1) + v), builder.block)
-            fixed_tile(builder, lanes, r, v, function.args)
-            builder.branch(end)
+    choice = builder.switch(builder.add(builder.mul(rows, INT(WIDE + 1)), vectors), end)
+    for r, v in [*product(range(1, ROWS + 1), range(1, VECTORS + 1)), (1, WIDE)]:
+        builder.position_at_end(function.append_basic_block())
+        choice.add_case(INT(r * (WIDE + 1) + v), builder.block)
+        fixed_tile(builder, lanes, r, v, function.args)
+        builder.branch(end)
     builder.position_at_end(end)
     builder.ret_void()
     return function
@@ -286,7 +287,7 @@ def tile(typing, A, i, panels, p, out, j, rows, columns, start, bias):
 
     A (M, K) of any strides, panels (P, K, panel) with contiguous rows, out (M, N) and bias (N,) with unit
     column stride, all of one type; start is FROM_ZERO, FROM_OUT (accumulate into out) or FROM_BIAS
-    (bias[j:j+columns] in every row). rows <= ROWS, columns <= panel; nothing is checked here.
+    (bias[j:j+columns] in every row). rows <= ROWS, columns <= panel or, for one row, WIDE vectors; nothing is checked here.
     """
 
     def generate(context, builder, signature, args):
@@ -294,7 +295,7 @@ def tile(typing, A, i, panels, p, out, j, rows, columns, start, bias):
         arrays = unpack_arrays(context, builder, signature, args, 0, 2, 4, 9)
         (a, a_steps, (_, depth)), (b, b_steps, _), (c, (c_step, _), _), (bias, _, _) = arrays
         i, p, j, rows, columns, start = (args[n] for n in (1, 3, 5, 6, 7, 8))
-        zero_bytes = ir.Constant(ir.ArrayType(ir.IntType(8), PANEL_BYTES), None)
+        zero_bytes = ir.Constant(ir.ArrayType(ir.IntType(8), WIDE * VECTOR_BYTES), None)
         zeros = builder.ptrtoint(cgutils.global_constant(builder, "zeros", zero_bytes), INT)
         column = builder.mul(j, INT(lanes.size))
         c = builder.add(builder.add(c, builder.mul(i, c_step)), column)
@@ -303,7 +304,7 @@ def tile(typing, A, i, panels, p, out, j, rows, columns, start, bias):
         initial = builder.select(from_bias, builder.add(bias, column), zeros)
         builder.call(tile_function(builder.module, lanes), [
             builder.add(a, builder.mul(i, a_steps[0])), *a_steps,
-            builder.add(b, builder.mul(p, b_steps[0])), depth,
+            builder.add(b, builder.mul(p, b_steps[0])), b_steps[1], depth,
             builder.select(accumulating, c, initial), builder.select(accumulating, c_step, INT(0)),
             c, c_step, rows, columns,
         ])  # fmt: skip

@@ -8,6 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -95,6 +96,12 @@ class ThreadPool:
             return
         edges = [size * r // self.n // grain * grain for r in range(self.n)] + [size]
         self.run([part_of(job, *ends) for ends in pairwise(edges)])
+
+
+@cache
+def shared_pool() -> ThreadPool:
+    """One thread per processor, for whatever is not a run of training, which has its own number."""
+    return ThreadPool(available_threads())
 
 
 def quiet() -> np.errstate:

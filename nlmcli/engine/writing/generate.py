@@ -2,19 +2,24 @@
 
 import copy
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
+from nlmcli.engine.gradient.threads import shared_pool
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
 from nlmcli.models.base import State
+from nlmcli.nn.cross_entropy import logits
 from nlmcli.options import check_whole
 from nlmcli.text.corpus import normalized
 from nlmcli.text.tokenizer import Tokenizer, visible
 from nlmcli.text.tokenizers.bpe import Bpe
 from nlmcli.text.tokenizers.char import Char
 
+SHARED_PRODUCT = 1 << 23  # multiplications that take several times as long as waking a thread
 PROMPT_IDS = 256  # the last ids of a prompt that a decoder reads, to space the first new word correctly
 TRAILING_SPACE = "the prompt ends with a space, but the words of this model start with one; leave it out"
 MAX_CHARACTERS, MAX_PIECES = 20, 5  # of an unseen piece that a note shows, and of such pieces that it lists
@@ -39,13 +44,18 @@ class Predictor:
         """Append x (T,B) ids to the texts; sets logits (B,V)."""
         if self.lm.model.window:
             x = self.slide(x, self.lm.model.window)
-        h, self.state, _ = self.lm.model.forward(self.lm.P, x, self.state)
-        self.logits = self.lm.model.logits(self.lm.P, h[-1])
+        h, self.state = self.lm.model.advance(self.lm.P, x, self.state)
+        self.logits = logits_of(self.lm, h[-1])
         if self.lm.tokenizer.unknown is not None:
-            self.unknown_logits = self.logits[:, self.lm.tokenizer.unknown].copy()
-            self.logits[:, self.lm.tokenizer.unknown] = -np.inf  # <unk> is never generated
-            stuck = np.isneginf(self.logits).all(1)  # only <unk> has a probability above 0: possible without smoothing
-            self.logits[np.ix_(stuck, np.arange(self.logits.shape[1]) != self.lm.tokenizer.unknown)] = 0
+            self.exclude(self.lm.tokenizer.unknown)
+
+    def exclude(self, unknown: int) -> None:
+        """Set the logits of <unk>, which is never generated, to -inf."""
+        self.unknown_logits = self.logits[:, unknown].copy()
+        self.logits[:, unknown] = -np.inf
+        if not self.lm.model.neural:  # without smoothing, <unk> may be the only token with a probability above 0
+            stuck = np.isneginf(self.logits).all(1)
+            self.logits[np.ix_(stuck, np.arange(self.logits.shape[1]) != unknown)] = 0
 
     def reorder(self, order: np.ndarray) -> None:
         """Replace text k by text order[k]."""
@@ -64,6 +74,17 @@ class Predictor:
         return self.seen
 
 
+def logits_of(lm: LanguageModel, h: np.ndarray) -> np.ndarray:
+    """z = h U + b2, a large product shared out over threads.  h (B,H) -> (B,V)"""
+    if not lm.model.neural or h.size * len(lm.tokenizer) < SHARED_PRODUCT:
+        return lm.model.logits(lm.P, h)
+    (U, b2), pool = lm.model.head(lm.P), shared_pool()
+    z = np.empty((len(h), U.shape[1]), h.dtype)
+    edges = [U.shape[1] * part // pool.n for part in range(pool.n + 1)]
+    pool.run([partial(logits, h, U[:, a:b], b2[a:b], z[:, a:b]) for a, b in pairwise(edges)])
+    return z
+
+
 def generate(
     lm: LanguageModel, prompt: str = "", length: int = 100, num: int = 1, seed: int | None = None, sampling: Sampling | None = None
 ) -> Iterator[np.ndarray]:
@@ -76,12 +97,10 @@ def generate(
     sampling = sampling or Sampling()
     sampling.check()
     rngs = [np.random.default_rng(None if seed is None else [seed, i]) for i in range(num)]
-    predictor, seen = Predictor(lm, prompt, num), np.repeat(tokens_in(lm, prompt), num, axis=0)
+    predictor, seen, every = Predictor(lm, prompt, num), np.repeat(tokens_in(lm, prompt), num, axis=0), np.arange(num)
     for _ in range(length):
-        cumulative = sampling.probabilities(predictor.logits, seen).cumsum(1)
-        draw = np.array([[rng.random()] for rng in rngs]) * cumulative[:, -1:]
-        x = (cumulative <= draw).sum(1)
-        seen[np.arange(num), x] = True
+        x = sampling.draw(predictor.logits, seen, np.array([rng.random() for rng in rngs]))
+        seen[every, x] = True
         yield x
         predictor.read(x[None])
 
@@ -186,7 +205,10 @@ class Decoder:
 
     def add(self, i: int) -> str:
         """Add an id.  -> the text that is now certain"""
-        self.pending += self.writer.add(i)
+        piece = self.writer.add(i)
+        if not self.stop:
+            return piece
+        self.pending += piece
         at = min((k for s in self.stop if (k := self.pending.find(s)) >= 0), default=None)
         if at is not None:
             self.finished, out, self.pending = True, self.pending[:at], ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmcli.nn.activations import softmax
+from nlmcli.nn.draw import draw_each
 from nlmcli.options import option, option_fields
 
 TEMPERATURE = "Sampling temperature: below 1 more conservative, above 1 more varied; 0: greedy."
@@ -37,6 +38,25 @@ class Sampling:
         for name, each in option_fields(Sampling).items():
             each.option.check(name, each.value(getattr(self, name)))
 
+    @property
+    def has_filter(self) -> bool:
+        """Whether some tokens may be left out."""
+        return not (self.top_k is None and self.top_p is None and self.min_p is None)
+
+    def draw(self, z: np.ndarray, seen: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Tokens (B,) of these probabilities, drawn with u (B,) in [0, 1).  z (B,V) logits, which may be overwritten, seen (B,V)"""
+        if self.is_greedy or self.has_filter or self.repetition_penalty != 1:
+            p = self.probabilities(z, seen)
+            cumulative = p.cumsum(1)
+            return (cumulative <= u[:, None] * cumulative[:, -1:]).sum(1)
+        drawn = np.empty(len(z), np.int64)
+        draw_each(z, self.temperature, u, drawn)
+        return drawn
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.greedy or self.temperature == 0
+
     def probabilities(self, z: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
         """The distribution to sample from.  z (B,V) logits, seen (B,V): tokens already in the text -> p (B,V) float64, rows sum to 1."""
         z = z.astype(np.float64)
@@ -44,7 +64,7 @@ class Sampling:
             if seen is not None and self.repetition_penalty != 1:
                 penalized = np.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty)
                 z = np.where(seen & np.isfinite(z), np.clip(penalized, -HUGE, HUGE), z)
-            if self.greedy or self.temperature == 0:
+            if self.is_greedy:
                 return np.eye(z.shape[1])[z.argmax(1)]
             p, _ = softmax((z - z.max(1, keepdims=True)) / self.temperature)
         if self.top_k is not None:

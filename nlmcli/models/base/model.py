@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlmcli.nn.cross_entropy import BLOCK, head_draw, head_gradient, head_score
+from nlmcli.nn.cross_entropy import BLOCK, head_draw, head_gradient, head_score, logits
 from nlmcli.nn.params import Params, Shapes, matrices
 from nlmcli.options import option
 
@@ -58,6 +58,11 @@ class Model:
     def forward(self, P: Params, x: np.ndarray, state: State, rng: Any = None) -> tuple[np.ndarray, State, Any]:
         """x (T,B) ids -> h (T,B,H), the state after x, cache.  rng: a Philox that draws the dropout masks; None in evaluation."""
         raise NotImplementedError
+
+    def advance(self, P: Params, x: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """h (T,B,H) and the state after x, of `forward`; the state before x is given up, and its memory may be reused."""
+        h, after, _ = self.forward(P, x, state)
+        return h, after
 
     def backward(self, dh: np.ndarray, cache: Any, G: Params) -> None:
         """Add dL/dθ to every G.name of the encoder.  dh (T,B,H).  No gradient flows into the state before x."""
@@ -136,7 +141,11 @@ class Model:
     def logits(self, P: Params, h: np.ndarray) -> np.ndarray:
         """z = h U + b2; softmax(z) is the distribution of the next word.  h (N,H) -> (N,V)"""
         U, b2 = self.head(P)
-        return h @ U + (b2 if b2.size else 0)
+        if U.strides[1] != U.itemsize:  # NumPy reads a transposed view row by row, where a kernel would pack it
+            return h @ U + (b2 if b2.size else 0)
+        z = np.empty((len(h), U.shape[1]), h.dtype)
+        logits(h, U, b2, z)
+        return z
 
     def restore(self, arrays: dict[str, np.ndarray]) -> Params:
         """Parameters from arrays by name.  Raises InputError, worded to follow "has", if they are not this model's."""

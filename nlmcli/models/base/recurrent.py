@@ -17,7 +17,7 @@ from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import embedding, scatter_add, scatter_add_rows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.linear import add_column_sums, linear, linear_backward
-from nlmcli.nn.matmul import multiply
+from nlmcli.nn.matmul import multiply, multiply_packed, pack
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,21 @@ def add_word_table_gradients(da, x, E, We, dE, dWe, db1):
     multiply(drows, We.T, dE, accumulate=True)
     multiply(E.T, drows, dWe, accumulate=True)
     add_column_sums(drows, db1)
+
+
+@kernel
+def packed_for(steps, Wh):
+    """The panels of a matrix that multiplies at every time step; none for a single step, which takes less time than packing."""
+    return pack(Wh) if steps > 1 else np.empty((0, 0, 0), Wh.dtype)
+
+
+@kernel
+def add_recurrent(h, Wh, panels, a):
+    """a += h Wh.  panels: of packed_for"""
+    if panels.size > 0:
+        multiply_packed(h, panels, a, accumulate=True)
+    else:
+        multiply(h, Wh, a, accumulate=True)
 
 
 def position_index(shape):
