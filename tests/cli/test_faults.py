@@ -145,13 +145,13 @@ def test_strings_are_read_as_files_are(nlm, small, room):
 
 
 def test_a_long_line_among_short_ones_takes_no_room_for_64_of_it(training, monkeypatch):
-    from nlmcli.engine.scoring import evaluate
+    from nlmcli.engine.scoring import evaluate, segments
 
     lm, text = training("rnn", by="line").lm, "the ants sat .\n" * 70 + "a cat " * 500 + "\n" + "red ants .\n" * 70
     whole, sizes = evaluate.score_text(lm, text), []
-    score_lines = evaluate.score_lines
-    monkeypatch.setattr(evaluate, "PADDED", 4000)
-    monkeypatch.setattr(evaluate, "score_lines", lambda *a: sizes.append(len(a[1]) * max(map(len, a[1]))) or score_lines(*a))
+    line_segments = segments.line_segments
+    monkeypatch.setattr(segments, "PADDED", 4000)
+    monkeypatch.setattr(evaluate, "line_segments", lambda *a: sizes.append(len(a[0]) * max(map(len, a[0]))) or line_segments(*a))
     parts = evaluate.score_text(lm, text)
     assert max(sizes) <= 4000 and parts.nats == pytest.approx(whole.nats, rel=1e-6) and parts.tokens == whole.tokens
 

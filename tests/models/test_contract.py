@@ -18,7 +18,7 @@ from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.models import MODELS, neural_names
 from nlmcli.models.base import Model
 from nlmcli.nn.philox import Philox
-from nlmcli.nn.precision import PRECISIONS
+from nlmcli.nn.precision import PRECISIONS, products_in
 
 pytestmark = pytest.mark.parametrize("name", neural_names())
 
@@ -181,14 +181,15 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, precision="float32",
     Architecture, dropout = MODELS.get(name), given.get("dropout")
     model = Architecture(Architecture.Config(**sizes(name, **given)), vocabulary, newline=1)
     P = model.initialize(np.random.default_rng(3), dtype)
-    team, G, rng, results, states = Team(model, threads, precision), P.zeros_like(), np.random.default_rng(4), [], []
+    team, G, rng, results, states = Team(model, threads), P.zeros_like(), np.random.default_rng(4), [], []
     for step, (steps, batch_size) in enumerate(BATCHES):
         x, y = rng.integers(0, vocabulary, (2, steps, batch_size))
         y[0, 0] = -1 if y.size > 1 else y[0, 0]
         fresh = step == 0 or batch_size != BATCHES[step - 1][1]
         if fresh:
             states = team.start(batch_size, dtype)
-        loss, norm, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
+        with products_in(precision):
+            loss, norm, states = team.gradient(P, G, Batch(x, y, fresh), states, (7, step) if dropout else None)
         results.append((Batch(x, y, fresh), loss, G.flat.copy(), norm))
     return model, P, results
 

@@ -65,8 +65,8 @@ class Shard:
 class Team:
     """The thread pool of a run, the gradient vectors of the shards, and the head for a large vocabulary."""
 
-    def __init__(self, model: Model, threads: int = 1, precision: str = "float32"):
-        self.model, self.threads, self.workers = model, threads, ThreadPool(threads, precision)
+    def __init__(self, model: Model, threads: int = 1):
+        self.model, self.threads, self.workers = model, threads, ThreadPool(threads)
         self.gradients: list[Params] = []
         self.head = LargeHead(model.V, self.workers)
         self.summed_slices: dict[tuple[bool, bool], list[slice]] = {}

@@ -7,7 +7,7 @@ less time than a step takes, since another process may need the core on a busy m
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from nlmcli.engine.run.container import processors
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.precision import products_in
+from nlmcli.nn.precision import current, products_in
 from nlmcli.nn.simd import atomic_load, yield_core
 
 SPINS = 20000  # of about 10 ns each, before a thread sleeps
@@ -35,11 +35,11 @@ def available_threads() -> int:
 
 
 class ThreadPool:
-    """n threads, one of which is the caller. The workers live as long as the process.  precision: of the products in its jobs"""
+    """n threads, one of which is the caller. The workers live as long as the process."""
 
-    def __init__(self, n: int, precision: str = "float32"):
-        self.n, self.precision = n, precision
-        self.jobs: Sequence[Job] = []
+    def __init__(self, n: int):
+        self.n, self.precision = n, "float32"
+        self.shares: list[Iterable[Job]] = []  # of each thread
         self.errors: list[BaseException] = []
         self.calls = np.zeros(n, np.int64)  # the last call of `run` that each worker has completed; [0]: that the caller has started
         self.start_locks = [threading.Lock() for _ in range(n)]
@@ -64,19 +64,24 @@ class ThreadPool:
             self.done_locks[r].release()
 
     def run_share(self, r: int) -> None:
-        """Run every n-th job, from job r on."""
+        """Run the jobs of thread r."""
         with quiet(), products_in(self.precision):
-            for job in self.jobs[r :: self.n]:
+            for job in self.shares[r]:
                 job()
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Run all jobs in parallel and return when all are done. Raises the exception of a job that failed."""
+    def run(self, jobs: Sequence[Job], as_free: bool = False) -> None:
+        """Run all jobs in parallel, in the caller's precision, and return when all are done. Raises the exception of a job that failed.
+
+        Thread r runs every n-th job, from job r on, which are the same whenever it is called and in its cache;
+        as_free: each job in turn is run by the first thread that is free.
+        """
         if self.n == 1 or len(jobs) == 1:
-            with quiet(), products_in(self.precision):
+            with quiet():
                 for job in jobs:
                     job()
             return
-        self.jobs, self.errors = jobs, []
+        self.shares = [iter(jobs)] * self.n if as_free else [jobs[r :: self.n] for r in range(self.n)]
+        self.errors, self.precision = [], current()
         self.calls[0] += 1
         for r in range(1, self.n):
             self.start_locks[r].release()

@@ -10,6 +10,7 @@ from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
 from nlmcli.models import MODELS
 from nlmcli.models.base import Model, State
+from nlmcli.nn.precision import products_in
 from nlmcli.text.tokenizer import Tokenizer
 
 
@@ -31,7 +32,8 @@ class LanguageModel(Saved):
 
         The rank is the position in the order in which greedy decoding and `--probs` choose: equals by their ids, without <unk>.
         """
-        return self.model.score(self.P, x, targets, state, self.excluded)
+        with products_in(self.settings.precision):
+            return self.model.score(self.P, x, targets, state, self.excluded)
 
     def guessing(self) -> float:
         """The loss of equally probable tokens, in nats."""

@@ -19,6 +19,7 @@ from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 from nlmcli.models.base import State
 from nlmcli.nn.params import Params
+from nlmcli.nn.precision import products_in
 from nlmcli.optim.base.clip import clip_scale
 from nlmcli.optim.sgd import SGD, Config
 from nlmcli.options import Option, check_at_least
@@ -61,7 +62,8 @@ class Dynamic:
 
     def learn(self, batch: Batch, state: State) -> None:
         """θ ← θ - η g, with |g| clipped as in training."""
-        _, norm, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
+        with products_in(self.settings.precision):
+            _, norm, _ = self.team.gradient(self.lm.P, self.G, batch, [state])
         self.steps += 1
         scale = clip_scale(norm, self.settings.clip)
         self.sgd.step(self.lm.P.flat, self.G.flat, scale, self.lr, self.steps)

@@ -11,31 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from nlmcli.engine.reading.batches import PADDING
+from nlmcli.engine.gradient.threads import ThreadPool, shared_pool
 from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
 from nlmcli.engine.reading.texts import Text, Texts, check_available, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.engine.scoring.mixture import Mixture, best_weight, check_compatible
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
+from nlmcli.engine.scoring.segments import CHUNK, TOGETHER, Segment, line_batches, line_segments, scored, stream_segments
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizer import Tokenizer
-
-CHUNK = 2048  # tokens per forward pass
-TOGETHER = 64  # lines per batch
-PADDED = 1 << 18  # tokens per batch of lines, padding included
 
 Predictor = LanguageModel | Mixture | Dynamic
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
-def score_text(lm: Predictor, text: str | Text | Encoded, eos: bool = True) -> Score:
+def score_text(lm: Predictor, text: str | Text | Encoded, eos: bool = True, pool: ThreadPool | None = None) -> Score:
     """The score of a text, read as in training: as one stream, or line by line.  eos: whether line ends are counted.
 
-    Raises InputError for a text without tokens.
+    pool: the threads; None: one per processor.  Raises InputError for a text without tokens.
     """
     text, tally = ensure_encoded(lm, text), Tally(lm.tokenizer, eos)
-    for part in token_scores(lm, text):
+    for part in token_scores(lm, text, pool):
         tally.add(*part)
     return tally.score(text)
 
@@ -47,57 +44,33 @@ def ensure_encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
     return encode(lm.tokenizer, of_string(text) if isinstance(text, str) else text, lm.settings.by)
 
 
-def token_scores(lm: Predictor, text: str | Text | Encoded) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def token_scores(
+    lm: Predictor, text: str | Text | Encoded, pool: ThreadPool | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
-    text, chunk, batch_size = ensure_encoded(lm, text), CHUNK, TOGETHER
-    if isinstance(lm, Dynamic):  # learns from each part before it reads the next
+    text, parts = ensure_encoded(lm, text), list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
+    if isinstance(lm, Dynamic):
         lm.reset()
-        chunk, batch_size = lm.segment, 1
-    if lm.settings.by == "line":
-        lines = text.lines()
-        for batch in line_batches(text.lengths, batch_size):
-            yield score_lines(lm, lines[batch], chunk)
-            text.forget()
-    else:
-        yield from score_stream(lm, text.parts(chunk))
+    for segment, nll, rank in scored(lm, segments_of(lm, text), pool or shared_pool()):
+        parts.append((segment.targets, nll, rank))
+        if segment.is_last:
+            y, nll, rank = (np.concatenate(part) for part in zip(*parts, strict=True))
+            by_text = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
+            yield y.T[y.T >= 0], nll[by_text], rank[by_text]
+            parts.clear()
 
 
-def line_batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
-    """Batches of consecutive lines: at most batch_size of them, and at most PADDED tokens when padded, if more than one line."""
-    start = longest = 0
-    for block in range(0, len(lengths), CHUNK):
-        for k, length in enumerate(lengths[block : block + CHUNK].tolist(), block):
-            longest = max(longest, length)
-            if k > start and (k - start == batch_size or longest * (k + 1 - start) > PADDED):
-                yield slice(start, k)
-                start, longest = k, length
-    if start < len(lengths):
-        yield slice(start, len(lengths))
-
-
-def score_stream(lm: Predictor, parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(ids, nll, rank) of each part of one long text, with the state carried from part to part.  parts: ids (N,)"""
-    state, previous = lm.start(1), lm.tokenizer.newline
-    for y in parts:
-        nll, rank, state = lm.score(np.concatenate([[previous], y[:-1]])[:, None], y[:, None], state)
-        previous = int(y[-1])
-        yield y, nll, rank
-
-
-def score_lines(lm: Predictor, lines: list[np.ndarray], chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ids, nll, rank) of a batch of lines, each read from the initial state; padding is not scored."""
-    T, B = max(map(len, lines)), len(lines)
-    y = np.full((T, B), PADDING)
-    for b, line in enumerate(lines):
-        y[: len(line), b] = line
-    x = np.concatenate([np.full((1, B), lm.tokenizer.newline), np.maximum(y[:-1], 0)])
-    state, scores, steps = lm.start(B), [], max(1, chunk // B)
-    for t in range(0, T, steps):
-        *score, state = lm.score(x[t : t + steps], y[t : t + steps], state)
-        scores.append(score)
-    by_line = np.argsort(np.nonzero(y >= 0)[1], kind="stable")
-    nll, rank = (np.concatenate(parts)[by_line] for parts in zip(*scores, strict=True))
-    return np.concatenate(lines), nll, rank
+def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
+    """The segments of a text; those of a model that learns from each of them before it reads the next are short, one text at a time."""
+    chunk, together = (lm.segment, 1) if isinstance(lm, Dynamic) else (CHUNK, TOGETHER)
+    newline = lm.tokenizer.newline
+    if lm.settings.by != "line":
+        yield from stream_segments(text.parts(chunk), newline)
+        return
+    lines = text.lines()
+    for batch in line_batches(text.lengths, together):
+        yield from line_segments(lines[batch], newline, chunk)
+        text.forget()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.accuracy import Accuracy, accuracy
 from nlmcli.engine.scoring.correlation import Correlation, correlation
 from nlmcli.engine.scoring.spans import SpanCounter, are_spans
+from nlmcli.nn.precision import products_in
 
 BATCH = 64  # texts answered at once
 LEAST = 1e-30  # probability whose logarithm is still finite
@@ -47,7 +48,9 @@ def outputs(model: TaskModel, examples: Examples) -> Iterator[tuple[np.ndarray, 
     """The numbers of the examples in a batch, and the answers of the head, batch by batch, shortest texts first."""
     for members in examples.batches(BATCH):
         x = examples.x(members)
-        yield members, model.model.predict(model.P, x, examples.read(members) if examples.tags else x >= 0)
+        with products_in(model.settings.precision):
+            answers = model.model.predict(model.P, x, examples.read(members) if examples.tags else x >= 0)
+        yield members, answers
 
 
 def judge(model: TaskModel, examples: Examples, is_known: np.ndarray | None = None) -> Judgement:

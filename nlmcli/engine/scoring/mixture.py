@@ -10,6 +10,7 @@ from nlmcli.errors import InputError
 from nlmcli.nn.cross_entropy import blocks
 from nlmcli.nn.elementary import exp, largest, total
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.precision import products_in
 from nlmcli.nn.rank import rank_of
 
 BISECTIONS = 40  # of the interval that contains the best weight
@@ -35,11 +36,17 @@ class Mixture:
     def score(self, x: np.ndarray, targets: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         """nll and rank of the targets that are not padding, in order of time steps, and the states after x.  x, targets (T,B)"""
         pair, real = (self.first, self.second), targets >= 0
-        outputs = [lm.model.forward(lm.P, x, before) for lm, before in zip(pair, state, strict=True)]
+        outputs = []
+        for lm, before in zip(pair, state, strict=True):
+            with products_in(lm.settings.precision):
+                outputs.append(lm.model.forward(lm.P, x, before))
         h, y = [output[0][real] for output in outputs], targets[real]
         log_p, rank = np.empty((2, len(y))), np.empty(len(y), np.int32)
         for rows in blocks(len(y), len(self.tokenizer)):
-            z = [lm.model.logits(lm.P, hidden[rows]) for lm, hidden in zip(pair, h, strict=True)]
+            z = []
+            for lm, hidden in zip(pair, h, strict=True):
+                with products_in(lm.settings.precision):
+                    z.append(lm.model.logits(lm.P, hidden[rows]))
             mix(*z, self.weight, y[rows], self.first.excluded, log_p[:, rows], rank[rows])
         nll = -np.logaddexp(log_p[0] + log_weight(1 - self.weight), log_p[1] + log_weight(self.weight))
         return nll, rank, tuple(output[1] for output in outputs)

@@ -9,6 +9,7 @@ from nlmcli.engine.gradient.team import Team
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.engine.run.saved import Saved
 from nlmcli.models.base import State
+from nlmcli.nn.precision import products_in
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.clip import clip_scale
 from nlmcli.optim.base.schedule import Schedule
@@ -26,7 +27,7 @@ class Learner:
         self.is_random, self.schedule = lm.model.is_random, Schedule(s.schedule, s.warmup)
         Optimizer = OPTIMIZERS.get(s.optimizer)
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
-        self.team = Team(lm.model, threads, s.precision)
+        self.team, self.products = Team(lm.model, threads), products_in(s.precision)
         self.states: list[State] = []
 
     def update(self, batch: Batch, step: int, lr: float) -> tuple[float, float]:
@@ -37,9 +38,10 @@ class Learner:
         elif batch.restarts is not None:
             self.team.restart(self.states, batch.restarts)
         key = (self.seed, step)
-        if self.optimizer.needs_curvature(step + 1):
-            self.update_curvature(batch, key)
-        loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.is_random else None)
+        with self.products:
+            if self.optimizer.needs_curvature(step + 1):
+                self.update_curvature(batch, key)
+            loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.is_random else None)
         scale = clip_scale(norm, self.clip)
         self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, step + 1, part))
         return loss, norm
@@ -54,23 +56,24 @@ class Learner:
 
     def gain_of_bf16(self, batch: Batch, seconds: float) -> float:
         """How many times as fast a step that takes so many seconds would be in bf16: measured on the second step that changes nothing."""
-        workers = self.team.workers
-        usual, workers.precision = workers.precision, "bf16"
+        usual, self.products = self.products, products_in("bf16")
         try:
             self.warm_up(batch)
             return seconds / self.warm_up(batch)
         finally:
-            workers.precision = usual
+            self.products = usual
 
     def warm_up(self, batch: Batch) -> float:
         """Take a step that changes nothing, so that every kernel is compiled or loaded from the cache.  -> seconds"""
         start, key = time.perf_counter(), (self.seed, 0)
         states = self.team.start(batch.x.shape[1])
-        self.team.gradient(self.P, self.G, batch, states, key if self.is_random else None)
+        with self.products:
+            self.team.gradient(self.P, self.G, batch, states, key if self.is_random else None)
+            if self.optimizer.needs_curvature(1):
+                self.team.draw(self.P, batch, states, key)
         dummy, optimizer = np.zeros(1, np.float32), type(self.optimizer)(self.optimizer.config, 1)
         optimizer.step(dummy, dummy, 1.0, 0.0, 1)
         if optimizer.needs_curvature(1):
-            self.team.draw(self.P, batch, states, key)
             optimizer.measure(dummy, 1)
         return time.perf_counter() - start
 

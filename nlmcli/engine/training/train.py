@@ -181,7 +181,7 @@ class Training:
         start, p = time.perf_counter(), self.progress
         train_loss = float(np.mean(p.losses[p.since :]))
         with quiet():
-            v = validate(self.lm, self.dataset.held_out)
+            v = validate(self.lm, self.dataset.held_out, self.learner.team.workers)
         is_best = p.record_evaluation(v.loss, v.bits, v.figure)
         p.peak = self.learner.schedule.peak_after(p.peak, p.step, is_best)
         p.evaluating = time.perf_counter() - start
