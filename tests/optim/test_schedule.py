@@ -51,7 +51,7 @@ def scripted(monkeypatch):
 
     def script(losses):
         remaining = iter(losses)
-        monkeypatch.setattr(evaluate, "score_text", lambda *_: Score(1, 1, 1, 0, next(remaining), 0.0, 0.0, 0.0))
+        monkeypatch.setattr(evaluate, "score_text", lambda *_, **__: Score(1, 1, 1, 0, next(remaining), 0.0, 0.0, 0.0))
 
     return script
 

@@ -34,8 +34,8 @@ def timed(training, clock, monkeypatch):
         run = training(**{"steps": None, "minutes": minutes, "lr": 0.1} | options)
 
         def taking(seconds, function):
-            def timed_function(*arguments):
-                result = function(*arguments)
+            def timed_function(*arguments, **named):
+                result = function(*arguments, **named)
                 clock.now += seconds
                 return result
 
