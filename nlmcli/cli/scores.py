@@ -40,6 +40,8 @@ class ScoredRun:
     def report(self) -> dict[str, Any]:
         """All metrics, by stable names."""
         out = self.result.report()
+        if self.lm.settings.precision != "float32":
+            out["precision"] = self.lm.settings.precision
         if self.mixture:
             out["mix"] = {"run": self.mixture.name, "weight": self.mixture.weight, "fitted": self.mixture.fitted}
         if self.learner:
@@ -61,6 +63,8 @@ def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
         ("line ends", f"{r['line_ends']:,}, {'counted as tokens' if r['line_ends_counted'] else 'read but not counted'}"),
         ("characters", f"{r['characters']:,} ({report.number_of(r['bytes'], 'byte')})"),
     ]
+    if one.lm.settings.precision != "float32":
+        rows.append(("products", f"in {one.lm.settings.precision}, as in training"))
     columns = [("dynamic" if one.learner else "all tokens", r, "")]
     if one.learner:
         columns.insert(0, ("static", one.static.report(), ""))

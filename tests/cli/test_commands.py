@@ -12,6 +12,7 @@ from nlmcli.cli import report, scores, surprisal
 from nlmcli.cli.app import main
 from nlmcli.engine.scoring import dynamic
 from nlmcli.models import neural_names
+from nlmcli.nn.bf16 import IN_HARDWARE
 
 SMALL = ["--embed", "4", "--batch-size", "4", "--seq-len", "8", "--steps", "4", "--tokenizer", "char", "--threads", "1"]
 
@@ -186,6 +187,21 @@ def test_training_output(nlm, corpus):
     code, out, err = nlm("train", corpus, *SMALL, "--hidden", "6", "--quiet")
     assert (code, out, err) == (0, "", "")
     assert "runs/ants-rnn-3" in nlm("train", corpus, *SMALL, "--hidden", "6")[1]
+
+
+def test_the_precision_of_a_run_is_said_and_kept(nlm, document, corpus):
+    wide = [*SMALL, "--embed", "30", "--hidden", "30"]
+    _, _, err = nlm("train", corpus, *wide, "--precision", "bf16", "--out", "rounded")
+    assert ", products in bf16; memory" in err and "--precision bf16 makes" not in err
+    assert ("the same bits, and are not faster" in err) == (not IN_HARDWARE)
+    _, _, err = nlm("train", corpus, *wide, "--out", "exact")
+    assert "bf16" not in err  # a run of four steps is too short to recommend it
+    rounded, exact = (nlm("eval", "--run", run, "--text", "the ants sat")[1] for run in ("rounded", "exact"))
+    assert re.search(r"^products +in bf16, as in training$", rounded, re.M) and "products" not in exact
+    assert document("eval", "--run", "rounded", "--text", "the ants sat")["precision"] == "bf16"
+    code, _, err = nlm("train", "--resume", "--out", "rounded", "--steps", "6", "--precision", "float32")
+    assert code == 2 and "leave out --precision float32 (the run's is bf16)" in err
+    assert ", products in bf16; memory" in nlm("train", "--resume", "--out", "rounded", "--steps", "6")[2]
 
 
 def test_run_with_a_time_limit(nlm, document, corpus, tmp_path):

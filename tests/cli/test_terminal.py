@@ -229,6 +229,13 @@ def test_every_line_fits_into_80_columns(terminal):
     assert out.count("sample: 日本語") == 2 and out.count("* best validation loss so far") == 1
 
 
+@pytest.mark.parametrize("gain, is_said", [(None, False), (1.04, False), (1.62, True)])
+def test_bf16_is_recommended_if_it_was_faster(terminal, gain, is_said):
+    out, display = terminal(STARTED, Compiled(0.1, 0.02, gain))
+    display.stop()
+    assert ("--precision bf16 makes a step 1.6 times as fast on this CPU (measured)\n" in out) == is_said
+
+
 @pytest.mark.parametrize("term, encoding, draws", [("xterm", "utf-8", True), ("dumb", "utf-8", False), ("xterm", "latin-1", False)])
 def test_plain_lines_in_a_terminal_without_control_codes(terminal, monkeypatch, term, encoding, draws):
     monkeypatch.setenv("TERM", term)

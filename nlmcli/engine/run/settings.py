@@ -32,7 +32,7 @@ MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are n
 SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 after each evaluation without improvement."
 MINUTES = "Training length in minutes, including evaluations; linear and cosine schedules then follow the elapsed time."
 STEPS = "ten epochs, but at least 1,000 and at most 5,000 steps, 10,000 on labelled texts"
-PRECISION = "Precision of the matrix products of training: {names}; bf16 rounds their inputs to bfloat16, faster on CPUs that have it."
+PRECISION = "Precision of matrix products: {names}; bf16 rounds their inputs to bfloat16, in half the time on CPUs that have it."
 PATIENCE = "Early stopping: stop after N consecutive evaluations without improvement."
 
 
