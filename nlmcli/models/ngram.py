@@ -17,6 +17,7 @@ V is the number of types in the text, and u is 1/V for each of them; types that 
 u, N the number of tokens (method A, Cleary & Witten 1984). After a context that is not in the text, p = u.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +26,15 @@ from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.ngrams import build_trie, find_node, is_valid_trie, join_texts
+from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts
+from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts
 from nlmcli.nn.params import Params
 from nlmcli.nn.rank import rank_of
 from nlmcli.options import option
 
 BEFORE_START = -1  # the id that precedes the beginning of a text
 ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smoothing)."
+RANKED = 100_000_000  # n-grams whose ranks, 32 bytes for each, are kept in memory
 DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
 
@@ -50,6 +53,13 @@ class Counts(Params):
     def __init__(self, word, count, first, discount):
         self.word, self.count, self.first, self.discount, self.flat = word, count, first, discount, count
         self.shapes = {name: getattr(self, name).shape for name in ("word", "count", "first", "discount")}
+        self.lock, self.known_ranks = threading.Lock(), None
+
+    def ranks(self, compute):
+        """The Ranks of these counts, computed once."""
+        with self.lock:
+            self.known_ranks = self.known_ranks or compute()
+        return self.known_ranks
 
 
 class NGram(base.Model):
@@ -80,12 +90,15 @@ class NGram(base.Model):
             raise InputError(f"no counts of the {n}-grams of {self.V} types")
         return Counts(word, count, first, discount)
 
-    def score(self, P, x, targets, state, excluded=-1):
-        h, state, _ = self.forward(P, x, state)
-        real = targets >= 0
-        p, rank = score_targets(h[real], targets[real], excluded, *self.prediction_arguments(P))
+    def score_rows(self, P, h, targets, excluded=-1):
+        if P.count.size <= RANKED and self.config.add_k != 0:
+            p, rank = np.empty(len(h)), np.empty(len(h), np.int32)
+            longest_only, ranks = self.config.add_k is not None, P.ranks(lambda: rank_ngrams(*self.prediction_arguments(P)))
+            score_by_ranks(np.ascontiguousarray(h), targets, excluded, P.word, P.first, longest_only, ranks, p, rank)
+        else:
+            p, rank = score_targets(h, targets, excluded, *self.prediction_arguments(P))
         with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
-            return -np.log(p), rank, state
+            return -np.log(p), rank
 
     def logits(self, P, h):
         p = self.probabilities(P, h)
@@ -105,8 +118,8 @@ class NGram(base.Model):
         base_p = uniform_over_seen(counts) if longest_only else np.full(self.V, 1 / self.V)
         k = self.config.add_k * np.count_nonzero(counts) if longest_only else 0.0
         if not longest_only or self.config.context == 1:
-            row = np.zeros(self.V)
-            base_p = add_discounted(1.0, P.word, P.count, 0, self.V, P.discount[0], k, row) * base_p + row
+            total, left = mass(counts, 0, self.V, P.discount[0], k)
+            base_p = np.array([interpolated(a, P.discount[0], total, left, p) for a, p in zip(counts, base_p, strict=True)])
         return P.word, P.count, P.first, P.discount, k, longest_only, base_p
 
 
@@ -128,38 +141,23 @@ def uniform_over_seen(counts):
 
 
 @kernel
-def add_discounted(left, word, count, start, stop, D, k, row):
-    """row[w] += left (a - D(a)) / (a(c) + k), a the counts of nodes start to stop.  -> (Σ D(a) + k) / (a(c) + k)"""
-    total = ones = twos = more = 0
-    for i in range(start, stop):
-        total += count[i]
-        ones += count[i] == 1
-        twos += count[i] == 2
-        more += count[i] > 2
-    share = left / (total + k)
-    for i in range(start, stop):
-        row[word[i]] += share * (count[i] - D[min(count[i], 3)])
-    return (D[1] * ones + D[2] * twos + D[3] * more + k) / (total + k)
-
-
-@kernel
 def predict(context, word, count, first, discount, k, longest_only, base_p, row):
-    """p(w|c) of all words: the mass that the longest context leaves goes to the next shorter one, and what all leave to base_p.
+    """p(w|c) of all words: from base_p, by the ends of the context that were seen, from the shortest to the longest.
 
     context (n-1,), base_p (V,) -> row (V,)
     """
-    row[:] = 0
-    left = 1.0
-    for start in range(context.size):
-        if context[start] < 0:  # BEFORE_START
-            continue
-        i = find_node(context[start:], word, first)
-        if i >= 0 and first[i] < first[i + 1]:
-            left *= add_discounted(left, word, count, first[i], first[i + 1], discount[context.size - start], k, row)
-        if longest_only:
-            break
-    for w in range(row.size):
-        row[w] += left * base_p[w]
+    row[:] = base_p
+    nodes, lengths = np.empty(context.size, np.int64), np.empty(context.size, np.int64)
+    for l in range(seen_contexts(context, word, first, longest_only, nodes, lengths)):
+        start, stop, D = first[nodes[l]], first[nodes[l] + 1], discount[lengths[l]]
+        total, left = mass(count, start, stop, D, k)
+        seen = np.empty(stop - start)
+        for j in range(start, stop):
+            seen[j - start] = interpolated(count[j], D, total, left, row[word[j]])
+        for w in range(row.size):
+            row[w] *= left
+        for j in range(start, stop):
+            row[word[j]] = seen[j - start]
 
 
 @kernel

@@ -32,6 +32,11 @@ def reduction(function):
     return kernel(function, fastmath={"contract", "reassoc", "nsz"})
 
 
+def separately_rounded(function):
+    """A kernel whose every multiplication and addition is rounded: its bits are the same in all kernels that it is compiled into."""
+    return kernel(function, fastmath=False)
+
+
 def kernel_overload(function):
     """Decorate choose(type) -> the implementation of `function` inside kernels, for an argument of that type."""
     return overload(function, jit_options=FLAGS)

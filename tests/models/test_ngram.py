@@ -50,6 +50,22 @@ def test_kneser_ney_is_as_published(texts, order):
         assert p.sum() == pytest.approx(1, rel=1e-12) and p.min() > 0
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([None, 0.5, 1.0, 0.0]), st.sampled_from([-1, 0, 1]))
+@settings(max_examples=150, deadline=None)
+def test_scores_are_those_of_the_whole_distribution(seed, order, add_k, excluded):
+    """p and rank by search beside p of all words, sorted: short texts of few types have many equal p."""
+    rng = np.random.default_rng(seed)
+    vocabulary = int(rng.integers(2, 40))
+    texts = [np.minimum(rng.geometric(rng.uniform(0.1, 0.5), int(rng.integers(1, 200))), vocabulary - 1) for _ in range(3)]
+    model, P = counted(texts, order, vocabulary, add_k)
+    x, targets = np.minimum(rng.geometric(0.2, (2, 40, 3)), vocabulary - 1)
+    h = model.forward(P, x, model.start(3))[0].reshape(x.size, order - 1)
+    nll, rank = model.score_rows(P, h, targets.reshape(-1), excluded)
+    for k, (w, p) in enumerate(zip(targets.reshape(-1), model.probabilities(P, h), strict=True)):
+        in_order = [v for v in np.argsort(-p, kind="stable") if v != excluded or v == w]
+        assert math.exp(-nll[k]) == pytest.approx(p[w], rel=1e-14) and rank[k] == in_order.index(w)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_discounts_are_estimated_from_a_longer_text(seed):
     rng = np.random.default_rng(seed)

@@ -15,7 +15,6 @@ from nlmcli.engine.gradient.threads import ThreadPool
 from nlmcli.engine.reading.batches import PADDING
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.models.base import State
-from nlmcli.nn.cross_entropy import head_score
 from nlmcli.nn.precision import products_in
 
 CHUNK = 2048  # tokens in a segment
@@ -68,7 +67,7 @@ def line_batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
 
 def scored(lm: Any, segments: Iterable[Segment], pool: ThreadPool) -> Iterator[tuple[Segment, np.ndarray, np.ndarray]]:
     """Each segment, with nll and rank of its targets that are not padding, by time step.  lm: whatever has start and score"""
-    if isinstance(lm, LanguageModel) and lm.model.neural and pool.n > 1:
+    if isinstance(lm, LanguageModel) and pool.n > 1:
         yield from Pipeline(lm, pool).scored(segments)
         return
     state: Any = None
@@ -94,7 +93,7 @@ class Pipeline:
             if before:
                 real = before.targets >= 0
                 h, targets = self.h[real], before.targets[real]
-                nll, rank = np.empty(len(h), h.dtype), np.empty(len(h), np.int32)
+                nll, rank = np.empty(len(h), h.dtype if h.dtype.kind == "f" else float), np.empty(len(h), np.int32)
                 edges = [len(h) * piece // PIECES for piece in range(PIECES + 1)]
                 jobs += [partial(self.head, h[a:b], targets[a:b], nll[a:b], rank[a:b]) for a, b in pairwise(edges)]
             with products_in(self.lm.settings.precision):
@@ -108,5 +107,4 @@ class Pipeline:
         self.h, self.state = self.lm.model.advance(self.lm.P, segment.x, state)
 
     def head(self, h: np.ndarray, targets: np.ndarray, nll: np.ndarray, rank: np.ndarray) -> None:
-        U, b2 = self.lm.model.head(self.lm.P)
-        nll[:], rank[:] = head_score(h, U, b2, targets, self.lm.excluded)
+        nll[:], rank[:] = self.lm.model.score_rows(self.lm.P, h, targets, self.lm.excluded)

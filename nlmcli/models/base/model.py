@@ -136,7 +136,12 @@ class Model:
         """
         h, state, _ = self.forward(P, x, state)
         real = targets >= 0
-        return *head_score(h[real], *self.head(P), targets[real], excluded), state
+        return *self.score_rows(P, h[real], targets[real], excluded), state
+
+    def score_rows(self, P: Params, h: np.ndarray, targets: np.ndarray, excluded: int = -1) -> tuple[np.ndarray, np.ndarray]:
+        """nll (N,) and rank (N,) of a target after each h, which do not depend on each other.  h (N,H), targets (N,)"""
+        U, b2 = self.head(P)
+        return head_score(h, U, b2, targets, excluded)
 
     def logits(self, P: Params, h: np.ndarray) -> np.ndarray:
         """z = h U + b2; softmax(z) is the distribution of the next word.  h (N,H) -> (N,V)"""
