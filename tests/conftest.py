@@ -27,7 +27,7 @@ SENTENCES = (
     "a cat sat on the mat , and the ants sat on the cat .",
     "their books opened the students .",
 )
-SIZES = {"embed": 5, "hidden": 6, "layers": 2, "heads": 1, "context": 3, "tie": True, "dropout": 0.0}
+SIZES = {"embed": 5, "hidden": 6, "layers": 2, "heads": 1, "context": 3, "dropout": 0.0}
 RUN = {"tokenizer": "char", "batch_size": 4, "seq_len": 8, "steps": 20, "lr": 0.01}
 
 

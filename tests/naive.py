@@ -647,3 +647,12 @@ def bf16_product(A, B, start):
             if j < K:
                 out = out + A[:, j, None] * B[j]  # a product of two numbers of 8 bits is exact
     return out
+
+
+def with_cache(p, h, keys, words, theta, weight):
+    """(1 - λ) p + λ Σ_i softmax_i(θ h · h_i) [w_i = w]; p itself if the cache is empty.  p (V,), h (H,), keys (n,H), words (n,)"""
+    if not len(keys):
+        return np.array(p, float)
+    scores = [math.exp(theta * sum(float(a) * float(b) for a, b in zip(h, key, strict=True))) for key in keys]
+    cache = [sum(s for s, word in zip(scores, words, strict=True) if word == w) / sum(scores) for w in range(len(p))]
+    return np.array([(1 - weight) * float(a) + weight * b for a, b in zip(p, cache, strict=True)])

@@ -50,6 +50,26 @@ DynamicRate = Annotated[float | None, typer.Option(metavar="X", help=r"Learning 
 Segment = Annotated[
     int | None, typer.Option(metavar="N", help=r"Segment length of --dynamic, in tokens. \[default: 20]", show_default=False)
 ]
+Cache = Annotated[
+    int | None,
+    typer.Option(
+        "--cache",
+        metavar="N",
+        help="Neural cache: what followed similar contexts in the last N tokens of the text becomes more probable.",
+        show_default=False,
+    ),
+]
+CacheTheta = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help=r"Sharpness of --cache. \[default: fitted on the held-out text]",
+        show_default=False,
+    ),
+]
+CacheWeight = Annotated[
+    float | None, typer.Option(metavar="X", help=r"Weight of --cache. \[default: fitted on the held-out text]", show_default=False)
+]
 
 
 def eval(
@@ -63,6 +83,9 @@ def eval(
     dynamic: DynamicEvaluation = False,
     dynamic_lr: DynamicRate = None,
     dynamic_segment: Segment = None,
+    cache: Cache = None,
+    cache_theta: CacheTheta = None,
+    cache_weight: CacheWeight = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -75,17 +98,21 @@ def eval(
 
     Example: nlm eval --text "students opened their books." --tokens
     """
-    from nlmcli.engine.scoring.evaluate import evaluate_all, load_mixture
+    from nlmcli.engine.scoring.evaluate import evaluate_all, load_cache, load_mixture
 
     paths: list[Path | None] = [*run] if run else [None]
     models = [load(path, corpus) for path in paths]
     if any(model.settings.task != "generate" for model in models):
-        for_language = {"text": text, "mix": mix, "tokens": tokens, "no_eos": no_eos, "dynamic": dynamic}
+        for_language = {"text": text, "mix": mix, "tokens": tokens, "no_eos": no_eos, "dynamic": dynamic, "cache": cache}
         evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, json, quiet)
         return
     if not dynamic:
         options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
+    if cache is None:
+        options.refuse_without("cache", cache_theta=cache_theta, cache_weight=cache_weight)
     options.refuse_together(dynamic=dynamic, mix=mix)
+    options.refuse_together(cache=cache, mix=mix)
+    options.refuse_together(cache=cache, dynamic=dynamic)
     several = run is not None and len(run) > 1
     if several and (mix or tokens):
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
@@ -94,9 +121,10 @@ def eval(
         raise InputError("--corpus is where the held-out part is read from; leave it out to score a file or --text")
     lms = models
     mixture = load_mixture(lms[0], mix) if mix else None
-    learners = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else None for lm in lms]
+    caches = [load_cache(lm, cache, cache_theta, cache_weight) if cache is not None else None for lm in lms]
+    adaptive = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else caches[k] for k, lm in enumerate(lms)]
     evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
-    scored = [scores.ScoredRun(str(paths[k]), lms[k], each, learners[k], mixture) for k, each in enumerate(evaluations)]
+    scored = [scores.ScoredRun(str(paths[k]), lms[k], each, adaptive[k], mixture) for k, each in enumerate(evaluations)]
     if several:
         report.document({"runs": [one.row() for one in scored]}) if json else scores.print_table(scored, quiet)
         return
@@ -141,7 +169,7 @@ def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: boo
     """Print the probability of every token."""
     from nlmcli.engine.scoring.evaluate import each_token
 
-    token_scores = each_token(one.learner or one.mixture or one.lm, one.result.text, one.result.ids)
+    token_scores = each_token(one.adaptive or one.mixture or one.lm, one.result.text, one.result.ids)
     surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if as_factors else None)
     if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
         blocks = f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it"

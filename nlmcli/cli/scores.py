@@ -25,17 +25,17 @@ UNK_NOTE = "<unk> does not tell which word it replaces, so bits per character an
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """The evaluation of a run on a text.  learner: the model of a dynamic evaluation; mixture: the interpolation with another run."""
+    """The evaluation of a run on a text.  adaptive: under dynamic evaluation or with a cache; mixture: interpolated with another run"""
 
     run: str
     lm: Any
     static: Any
-    learner: Any = None
+    adaptive: Any = None
     mixture: Any = None
 
     @cached_property
     def result(self) -> Any:
-        return self.static.scored_by(self.learner) if self.learner else self.static
+        return self.static.scored_by(self.adaptive) if self.adaptive else self.static
 
     def report(self) -> dict[str, Any]:
         """All metrics, by stable names."""
@@ -44,8 +44,8 @@ class ScoredRun:
             out["precision"] = self.lm.settings.precision
         if self.mixture:
             out["mix"] = {"run": self.mixture.name, "weight": self.mixture.weight, "fitted": self.mixture.fitted}
-        if self.learner:
-            out["dynamic"] = {"lr": self.learner.lr, "segment": self.learner.segment, "static": self.static.score.report()}
+        if self.adaptive:
+            out[self.adaptive.kind] = self.adaptive.report() | {"static": self.static.score.report()}
         return out
 
     def row(self) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
     ]
     if one.lm.settings.precision != "float32":
         rows.append(("products", f"in {one.lm.settings.precision}, as in training"))
-    columns = [("dynamic" if one.learner else "all tokens", r, "")]
-    if one.learner:
+    columns = [(one.adaptive.kind if one.adaptive else "all tokens", r, "")]
+    if one.adaptive:
         columns.insert(0, ("static", one.static.report(), ""))
     if r["unknowns"]:
         columns.append(("without <unk>", r, "_known"))
@@ -85,13 +85,17 @@ def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
 
 
 def method(one: ScoredRun) -> list[tuple[str, str]]:
-    """A line about the mixture or the dynamic evaluation, if it was one."""
+    """A line about the mixture, the dynamic evaluation or the cache, if there was one."""
     if mixture := one.mixture:
         fitted = ", fitted on the run's held-out text" if mixture.fitted else ""
         return [("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{fitted}"))]
-    if learner := one.learner:
-        segments = f"segments of {report.number_of(learner.segment, 'token')}"
-        return [("dynamic", f"{report.number_of(learner.steps, 'step')} with learning rate {learner.lr:g}, {segments}")]
+    adaptive = one.adaptive
+    if adaptive and adaptive.kind == "dynamic":
+        segments = f"segments of {report.number_of(adaptive.segment, 'token')}"
+        return [("dynamic", f"{report.number_of(adaptive.steps, 'step')} with learning rate {adaptive.lr:g}, {segments}")]
+    if adaptive:
+        fitted = ", fitted on the run's held-out text" if adaptive.fitted else ""
+        return [("cache", f"{report.number_of(adaptive.size, 'token')}, θ {adaptive.theta:g}, weight {adaptive.weight:.4f}{fitted}")]
     return []
 
 
@@ -113,7 +117,7 @@ def print_table(scored: Sequence[ScoredRun], quiet: bool) -> None:
     columns.append(("tokens", [f"{r['tokens']:,}" for r in rows]))
     if any(r["unknowns"] for r in rows):
         columns.append(("unknown", [f"{r['unknown_rate']:.2%}" for r in rows]))
-    if scored[0].learner:
+    if scored[0].adaptive:
         columns.append(("static", [cell(one.static.report(), "perplexity", ",.2f") for one in scored]))
     columns += [(name, [cell(r, key, spec) for r in rows]) for name, key, spec in TABLE_METRICS]
     for line in report.columns(zip(*([name, *cells] for name, cells in columns), strict=True), right=range(2, len(columns))):
@@ -128,7 +132,7 @@ def notes(scored: Sequence[ScoredRun], rows: Sequence[dict[str, Any]]) -> Iterat
         yield "the runs held out different texts; give a FILE to score all of them on the same text"
     if not rows[0]["line_ends_counted"]:
         yield "line ends were read but not counted"
-    if scored[0].learner:
-        yield "static: perplexity without --dynamic"
+    if scored[0].adaptive:
+        yield f"static: perplexity without --{scored[0].adaptive.kind}"
     if any(r["unknowns"] for r in rows):
         yield UNK_NOTE

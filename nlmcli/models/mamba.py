@@ -20,7 +20,7 @@ from nlmcli.nn.activations import silu, silu_backward, softplus, softplus_backwa
 from nlmcli.nn.convolution import depthwise_convolution, depthwise_convolution_backward
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import embedding, scatter_add
-from nlmcli.nn.linear import add_column_sums
+from nlmcli.nn.linear import add_column_sums, matmul_backward
 from nlmcli.nn.matmul import matmul
 from nlmcli.nn.rmsnorm import rmsnorm, rmsnorm_backward
 from nlmcli.nn.selective_scan import selective_scan, selective_scan_backward
@@ -152,9 +152,3 @@ def ssm_backward(dy, P, l, cache, G):
     for dY, W, dW in ((dB, P.WB, G.WB), (dC, P.WC, G.WC), (dlow, P.W1, G.W1)):
         matmul_backward(dY.reshape(len(rows), -1), rows, W[l], dW[l], du.reshape(dy.shape))
     return du
-
-
-def matmul_backward(dY, X, W, dW, dX=None):
-    """Y = X W:  dW += Xᵀ dY;  dX = dY Wᵀ, or dX += dY Wᵀ if dX is given."""
-    matmul(X.T, dY, out=dW, accumulate=True)
-    return matmul(dY, W.T, out=dX, accumulate=dX is not None)

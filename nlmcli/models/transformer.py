@@ -38,7 +38,7 @@ class Config(base.Config):
     layers: int = base.layers(4)
     heads: int = option(4, "Attention heads.", "N", least=1)
     context: int = base.context(64)
-    tie: bool = option(True, "Weight tying: one matrix serves as input and output embeddings.")
+    tie: bool = base.tie(True)
 
     def __post_init__(self):
         if self.embed % self.heads:

@@ -148,7 +148,7 @@ def words_between(top, tot, at_target, targets, scale, nll):
 def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, squares, first, last, accumulate):
     """For blocks first to last: z becomes dz;  dU (+)= hᵀ dz;  db2 (+)= Σ_n dz_n;  dh = Σ over these blocks of dz Uᵀ.
 
-    squares (blocks,): Σ g² of each block of dU and db2, computed while it is in the cache; 0 if U is a transposed view.
+    squares (blocks,): Σ g² of each block of dU and db2, computed while it is in the cache; of db2 alone if U is a transposed view.
     """
     dh[:] = 0
     for block in range(first, last):
@@ -172,11 +172,10 @@ def words_backward(h, U, targets, scale, z, factor, dh, dU, db2, squares, first,
 
 @kernel
 def block_squares(dU, db2, start, stop):
-    if dU.strides[1] != dU.itemsize:
-        return 0.0
     s = float(square_sum(db2[start:stop]))
-    for i in range(dU.shape[0]):
-        s += square_sum(dU[i][start:stop])
+    if dU.strides[1] == dU.itemsize:
+        for i in range(dU.shape[0]):
+            s += square_sum(dU[i][start:stop])
     return s
 
 

@@ -7,7 +7,7 @@ Likewise dL/dW = Xᵀ dL/dY, and dL/db sums dL/dY over the rows.
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.matmul import multiply
+from nlmcli.nn.matmul import matmul, multiply
 from nlmcli.nn.pair import pair
 
 
@@ -24,6 +24,12 @@ def linear_backward(dY, cache):
     dX, dW, db = np.empty_like(X), np.zeros_like(W), np.zeros(W.shape[1], W.dtype)
     add_gradients(X, W, dY, dX, dW, db)
     return dX, dW, db
+
+
+def matmul_backward(dY, X, W, dW, dX=None):
+    """Y = X W:  dW += Xᵀ dY;  dX = dY Wᵀ, or dX += dY Wᵀ if dX is given."""
+    matmul(X.T, dY, out=dW, accumulate=True)
+    return matmul(dY, W.T, out=dX, accumulate=dX is not None)
 
 
 @kernel

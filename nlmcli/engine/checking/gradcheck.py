@@ -83,10 +83,8 @@ def check_model(name: str, dtype: str = "float64", tolerance: float | None = Non
     """
     refuse_count_based(name)
     available = {field.name for field in fields(MODELS.get(name).Config)}
-    variants: list[dict[str, float]] = [{"dropout": 0.3}, {}]
-    alternative: dict[str, float] = {option: value for option, value in (("layers", 1), ("tie", False)) if option in available}
-    if alternative:
-        variants.append(alternative)
+    alternatives: list[dict[str, float]] = [{"layers": 1}, {"tie": False}, {"tie": True}]
+    variants = [{"dropout": 0.3}, {}, *(each for each in alternatives if not available.isdisjoint(each))]
     worst: dict[str, Row] = {}
     for variant in variants:
         for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):

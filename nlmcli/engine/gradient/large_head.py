@@ -26,7 +26,7 @@ class LargeHead:
     def gradient(self, h, U, b2, targets, scale, dU, db2) -> tuple[float, float, np.ndarray]:
         """Σ nll over the targets, and dh for L = scale · Σ nll; dU and db2 are overwritten with its gradients.
 
-        h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll, Σ g² of dU and db2 (0 if U is a transposed view), dh (N,H)
+        h (N,H), U (H,V), b2 (V,), targets (N,) -> the sum of nll, Σ g² of dU and db2 (of db2 alone if U is a transposed view), dh (N,H)
         """
         dh, nll, squares = np.empty_like(h), np.empty(len(h), h.dtype), np.empty(self.blocks)
         for rows in blocks(len(h), self.V):

@@ -113,7 +113,7 @@ class Team:
         return loss * scale, math.sqrt(squares), [shard.state for shard in shards]
 
     def large_vocabulary_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> tuple[float, float]:
-        """Encoders per shard, the head for all shards together.  -> Σ nll, Σ g² of the head (0 if it is tied)"""
+        """Encoders per shard, the head for all shards together.  -> Σ nll, Σ g² of the head (without U if it is tied)"""
         self.workers.run([partial(shard.forward, P, summed) for shard in shards])
         h, targets = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("h", "targets"))
         loss, squares, dh = self.head.gradient(h, *self.model.head(P), targets, scale, *self.model.head(G))

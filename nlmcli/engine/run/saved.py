@@ -15,6 +15,8 @@ from nlmcli.nn.params import Params
 from nlmcli.text import tokenizers
 from nlmcli.text.tokenizer import Tokenizer
 
+AVERAGE = "average"  # the array of a checkpoint that holds the average of the parameters, in θ order
+
 
 @dataclass
 class Saved:
@@ -82,8 +84,11 @@ def read(file: Path) -> Saved:
     tokenizer = tokenizers.from_dict(about.pop("tokenizer"))
     Kind: type[Saved] = TaskModel if HEADS.get(settings.task).labelled else LanguageModel
     try:
-        return Kind.restored(arrays, about, settings, tokenizer)
-    except (InputError, KeyError, TypeError) as error:
+        run = Kind.restored(arrays, about, settings, tokenizer)
+        if AVERAGE in arrays:  # what a run with --average is about; the last parameters are for resuming it
+            run.P.flat[:] = arrays[AVERAGE]
+        return run
+    except (InputError, KeyError, TypeError, ValueError) as error:
         missing = error if isinstance(error, InputError) else "no valid labels"
         raise checkpoint.Damaged(f"{file} has {missing}; it is not a valid checkpoint of model {settings.model}") from None
 

@@ -32,6 +32,7 @@ MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are n
 SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 after each evaluation without improvement."
 MINUTES = "Training length in minutes, including evaluations; linear and cosine schedules then follow the elapsed time."
 STEPS = "ten epochs, but at least 1,000 and at most 5,000 steps, 10,000 on labelled texts"
+AVERAGE = "Weight averaging: evaluate and save an exponential moving average of the parameters with this decay, such as 0.999."
 PRECISION = "Precision of matrix products: {names}; bf16 rounds their inputs to bfloat16, in half the time on CPUs that have it."
 PATIENCE = "Early stopping: stop after N consecutive evaluations without improvement."
 
@@ -68,6 +69,7 @@ class Settings:
     minutes: float | None = of_training(None, MINUTES, "X", above=0)
     eval_every: int | None = of_training(None, "Evaluate every N steps; 0: never.", "N", least=0, default_text="ten times per run")
     patience: int | None = of_training(None, PATIENCE, "N", least=1)
+    average: float | None = of_training(None, AVERAGE, "X", least=0, below=1)
     precision: str = of_training("float32", PRECISION, "NAME", choices=lambda: PRECISIONS)
     seed: int = option(1, "Random seed: the same seed gives the same model, bit for bit.", "N", panel="Training", least=0)
 

@@ -30,6 +30,8 @@ RATE, SEGMENT = 0.03, 20  # η; tokens. If a model reads by line, a segment ends
 class Dynamic:
     """A language model that learns from what it has scored, with the interface that evaluation needs: one segment of one text at a time."""
 
+    kind = "dynamic"
+
     def __init__(self, lm: LanguageModel, lr: float = RATE, segment: int = SEGMENT, threads: int = 1):
         """Raises InputError for a model without gradients, or for a learning rate or segment length out of range."""
         if not lm.model.neural:
@@ -41,6 +43,10 @@ class Dynamic:
         self.tokenizer, self.settings, self.about = lm.tokenizer, lm.settings, lm.about
         self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
         self.reset()
+
+    def report(self) -> dict[str, float]:
+        """Its settings, by stable names."""
+        return {"lr": self.lr, "segment": self.segment}
 
     def reset(self) -> None:
         """Restore the trained parameters."""

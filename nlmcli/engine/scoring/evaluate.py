@@ -17,12 +17,13 @@ from nlmcli.engine.reading.texts import Text, Texts, check_available, of_string,
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.engine.scoring.mixture import Mixture, best_weight, check_compatible
+from nlmcli.engine.scoring.neural_cache import Cached, check_neural, fitted_cache
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
 from nlmcli.engine.scoring.segments import CHUNK, TOGETHER, Segment, line_batches, line_segments, scored, stream_segments
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizer import Tokenizer
 
-Predictor = LanguageModel | Mixture | Dynamic
+Predictor = LanguageModel | Mixture | Dynamic | Cached
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
@@ -61,8 +62,8 @@ def token_scores(
 
 
 def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
-    """The segments of a text; those of a model that learns from each of them before it reads the next are short, one text at a time."""
-    chunk, together = (lm.segment, 1) if isinstance(lm, Dynamic) else (CHUNK, TOGETHER)
+    """The segments of a text; of a model that remembers what it has read, one text at a time."""
+    chunk, together = (lm.segment, 1) if isinstance(lm, Dynamic | Cached) else (CHUNK, TOGETHER)
     newline = lm.tokenizer.newline
     if lm.settings.by != "line":
         yield from stream_segments(text.parts(chunk), newline)
@@ -176,3 +177,16 @@ def load_mixture(lm: LanguageModel, spec: str) -> Mixture:
     ids = ensure_encoded(lm, held_out)
     nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, ids)]) for each in (lm, other)]
     return Mixture(lm, other, best_weight(*nlls), name, fitted=True)
+
+
+def load_cache(lm: LanguageModel, size: int, theta: float | None = None, weight: float | None = None) -> Cached:
+    """The model with a neural cache of so many positions; without θ and λ, those that are best on the model's held-out text."""
+    check_neural(lm)
+    if theta is not None and weight is not None:
+        return Cached(lm, size, theta, weight)
+    if theta is not None or weight is not None:
+        raise InputError("give both --cache-theta and --cache-weight, or neither, for the best on the run's held-out text")
+    held_out = held_out_texts(lm).valid
+    if not held_out:
+        raise InputError("the run has no held-out text to fit the cache on; give --cache-theta and --cache-weight")
+    return fitted_cache(lm, size, segments_of(Cached(lm, size, 0.0, 0.0), ensure_encoded(lm, held_out)))

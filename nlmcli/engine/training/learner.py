@@ -1,16 +1,19 @@
 """The trainable side of a run: parameters, and an optimizer that updates them by the gradient of a batch."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from nlmcli.engine.gradient.team import Team
 from nlmcli.engine.reading.batches import Batch
-from nlmcli.engine.run.saved import Saved
+from nlmcli.engine.run.saved import AVERAGE, Saved
 from nlmcli.models.base import State
 from nlmcli.nn.precision import products_in
 from nlmcli.optim import OPTIMIZERS
+from nlmcli.optim.base.average import Average
 from nlmcli.optim.base.clip import clip_scale
 from nlmcli.optim.base.schedule import Schedule
 
@@ -29,6 +32,7 @@ class Learner:
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
         self.team, self.products = Team(lm.model, threads), products_in(s.precision)
         self.states: list[State] = []
+        self.average = None if s.average is None else Average(lm.P.flat, s.average)
 
     def update(self, batch: Batch, step: int, lr: float) -> tuple[float, float]:
         """Update the parameters by the clipped gradient of a batch.  step: counted from 0.  -> loss, |g| before clipping"""
@@ -43,8 +47,27 @@ class Learner:
                 self.update_curvature(batch, key)
             loss, norm, self.states = self.team.gradient(P, G, batch, self.states, key if self.is_random else None)
         scale = clip_scale(norm, self.clip)
-        self.team.workers.over(P.flat.size, lambda part: self.optimizer.step(P.flat, G.flat, scale, lr, step + 1, part))
+        self.team.workers.over(P.flat.size, lambda part: self.update_part(scale, lr, step + 1, part))
         return loss, norm
+
+    def update_part(self, scale: float, lr: float, t: int, part: slice) -> None:
+        """Step t, counted from 1, for a part of the parameters and their average."""
+        self.optimizer.step(self.P.flat, self.G.flat, scale, lr, t, part)
+        if self.average:
+            self.average.follow(self.P.flat, t, part)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """A context in which the parameters are their average, if there is one."""
+        if self.average is None:
+            yield
+            return
+        last = self.P.flat.copy()
+        self.P.flat[:] = self.average.mean
+        try:
+            yield
+        finally:
+            self.P.flat[:] = last
 
     def update_curvature(self, batch: Batch, key: tuple[int, int]) -> None:
         """Pass the optimizer the gradient of this batch for targets sampled from the model's own predictions."""
@@ -80,6 +103,8 @@ class Learner:
     def state_dict(self) -> dict[str, np.ndarray]:
         """The optimizer state and the model states, by name; without the parameters."""
         arrays = {f"optimizer.{name}": memory for name, memory in self.optimizer.memory.items()}
+        if self.average:
+            arrays[AVERAGE] = self.average.mean
         for shard, state in enumerate(self.states):
             arrays |= {f"state.{shard}.{k}": memory for k, memory in enumerate(state)}
         return arrays
@@ -90,6 +115,8 @@ class Learner:
             value[...] = arrays[name]
         for name, memory in self.optimizer.memory.items():
             memory[...] = arrays[f"optimizer.{name}"]
+        if self.average:
+            self.average.mean[:] = arrays[AVERAGE]
         shards = sorted({int(name.split(".")[1]) for name in arrays if name.startswith("state.")})
         self.states = [shard_state(arrays, f"state.{shard}.") for shard in shards]
 

@@ -180,7 +180,7 @@ class Training:
         """Score the held-out text, and of a language model sample a short text."""
         start, p = time.perf_counter(), self.progress
         train_loss = float(np.mean(p.losses[p.since :]))
-        with quiet():
+        with quiet(), self.learner.averaged():
             v = validate(self.lm, self.dataset.held_out, self.learner.team.workers)
         is_best = p.record_evaluation(v.loss, v.bits, v.figure)
         p.peak = self.learner.schedule.peak_after(p.peak, p.step, is_best)
@@ -247,7 +247,10 @@ class Training:
             arrays, self.lm.about["progress"] = p.to_dict()
             arrays |= self.learner.state_dict()
             self.save_time = time.perf_counter()
-        self.lm.save(self.folder / name, arrays)
+            self.lm.save(self.folder / name, arrays)
+        else:
+            with self.learner.averaged():
+                self.lm.save(self.folder / name)
 
     def speed(self) -> float | None:
         """Tokens per second: the median over the steps since the start or resumption; None before the first."""
@@ -298,7 +301,8 @@ class Training:
 
 def required_memory(s: Settings, parameters: int) -> int:
     """The bytes of parameters, gradients and optimizer state.  Raises InputError if fewer are available."""
-    return memory.check(parameters, len(OPTIMIZERS.get(s.optimizer).state_names), len(shards_of(s.batch_size)))
+    vectors = len(OPTIMIZERS.get(s.optimizer).state_names) + (s.average is not None)
+    return memory.check(parameters, vectors, len(shards_of(s.batch_size)))
 
 
 def read(s: Settings, source: Saved | None) -> Dataset | LabelledDataset:

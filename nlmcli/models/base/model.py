@@ -171,6 +171,7 @@ class Model:
 
 hidden = partial(option, help="Hidden units per layer.", metavar="H", least=1)
 layers = partial(option, help="Number of layers.", metavar="L", least=1)
+tie = partial(option, help="Weight tying: one matrix serves as input and output embeddings.")
 context = partial(option, help="Context length in tokens; for an n-gram model, its order n.", metavar="N", least=1)
 
 

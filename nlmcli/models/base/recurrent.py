@@ -1,14 +1,16 @@
 """What simple recurrent networks, LSTM and GRU have in common: embeddings, layers of one recurrent cell, dropout between them.
 
     a_t = x_t Wx + b1;   h_t = cell(a_t, h_{t-1});   the h of one layer are the x of the next
+    y_t = h_t U + b2;   if tied, y_t = h_t Wp Eᵀ + b2, without the projection Wp if h is as wide as E
 
 Trained by truncated back-propagation through time (Williams & Peng 1990): no gradient flows into the state before the
-segment's first step. A cell's file has its equations, its pair of functions and its kernels.
+segment's first step. Tied embeddings: Press & Wolf 2017, Inan et al. 2017.
+A cell's file has its equations, its pair of functions and its kernels.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,14 +18,15 @@ from nlmcli.models import base
 from nlmcli.nn.dropout import dropout, dropout_backward
 from nlmcli.nn.embedding import embedding, scatter_add, scatter_add_rows
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_column_sums, linear, linear_backward
-from nlmcli.nn.matmul import multiply, multiply_packed, pack
+from nlmcli.nn.linear import add_column_sums, linear, linear_backward, matmul_backward
+from nlmcli.nn.matmul import matmul, multiply, multiply_packed, pack
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
     hidden: int = base.hidden(256)
     layers: int = base.layers(1)
+    tie: bool = base.tie(False)
 
 
 class Recurrent(base.Model):
@@ -45,7 +48,17 @@ class Recurrent(base.Model):
         D, H, L, Q = self.config.embed, self.config.hidden, self.config.layers, self.num_gates * self.config.hidden
         above = {"Wx": (L - 1, H, Q)} if L > 1 else {}  # what a layer reads the one below through
         recurrent = {name: (L, *shape) for name, shape in self.recurrent_shapes().items()}
-        return {"E": (self.V, D), "We": (D, Q), **above, **recurrent, "b1": (L, Q), "U": (H, self.V), "b2": (self.V,)}
+        projection = {"Wp": (H, D)} if self.has_projection else {}
+        output = {} if self.config.tie else {"U": (H, self.V)}
+        return {"E": (self.V, D), "We": (D, Q), **above, **recurrent, "b1": (L, Q), **projection, **output, "b2": (self.V,)}
+
+    @property
+    def has_projection(self):
+        """Whether h is projected to the width of the embeddings, which are also the output matrix."""
+        return self.config.tie and self.config.hidden != self.config.embed
+
+    def head(self, P):
+        return P.E.T if self.config.tie else P.U, P.b2
 
     def recurrent_shapes(self):
         """name -> shape, in one layer, of the parameters of the recurrence."""
@@ -61,7 +74,8 @@ class Recurrent(base.Model):
     def forward(self, P, x, state, rng=None):
         p = self.config.dropout
         after = tuple(np.empty_like(memory) for memory in state)
-        layers, y = [], None
+        layers: list[Any] = []
+        y: Any = None
         for l in range(self.config.layers):
             rows, index, input_cache = self.read_words(P, x, rng) if l == 0 else self.read_below(P, l, y)
             (h, *last), cell_cache = self.recur(rows, index, *self.recurrent_parameters(P, l), *(memory[l] for memory in state))
@@ -69,10 +83,16 @@ class Recurrent(base.Model):
                 memory[l] = value
             y, keep = dropout(h, p, rng)
             layers.append((input_cache, cell_cache, keep))
-        return y, after, (x, layers)
+        cache = x, layers, (y, P.Wp) if self.has_projection else None
+        if self.has_projection:
+            y = matmul(y.reshape(x.size, -1), P.Wp).reshape(*x.shape, -1)
+        return y, after, cache
 
     def backward(self, dy, cache, G):
-        x, layers = cache
+        x, layers, projected = cache
+        if projected:
+            y, Wp = projected
+            dy = matmul_backward(dy.reshape(x.size, -1), y.reshape(x.size, -1), Wp, G.Wp).reshape(y.shape)
         for l in reversed(range(len(layers))):
             input_cache, cell_cache, keep = layers[l]
             (dh,) = dropout_backward(dy, keep)
@@ -86,7 +106,7 @@ class Recurrent(base.Model):
 
     @property
     def has_fused_step(self):
-        return self.config.layers == 1
+        return self.config.layers == 1 and not self.config.tie
 
     def fused_step(self, P, x, targets, state, scale, G):
         before = (memory[0] for memory in state)

@@ -24,7 +24,7 @@ ALL_OPTIONS = {
     "batch-size": 3, "seq-len": 5, "optimizer": "adamw", "lr": 0.01, "beta": 0.2, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6,
     "weight-decay": 0.3, "gamma": 0.1, "curvature-every": 5,
     "schedule": "linear", "warmup": 4, "clip": 2.0, "epochs": 1.5, "steps": 6, "minutes": 0.5, "eval-every": 2,
-    "patience": 5, "precision": "bf16", "seed": 11,
+    "patience": 5, "average": 0.99, "precision": "bf16", "seed": 11,
 }  # fmt: skip
 
 
