@@ -114,7 +114,7 @@ class Training:
         yield self.started_record()
         compile_seconds = self.learner.warm_up(self.batches.batch(0))
         step_seconds = self.learner.warm_up(self.batches.batch(0))
-        yield Compiled(compile_seconds, step_seconds, self.gain_of_bf16(step_seconds))
+        yield Compiled(compile_seconds, step_seconds, self.gain_of_bf16())
         self.start_time = time.perf_counter() - self.progress.seconds
         self.open_metrics(self.progress.step if self.is_resumed else -1)
         try:
@@ -129,12 +129,12 @@ class Training:
             release(self.folder)
         yield self.finished_record(compile_seconds)
 
-    def gain_of_bf16(self, step_seconds: float) -> float | None:
+    def gain_of_bf16(self) -> float | None:
         """How many times as fast a step would be in bf16; None if the CPU lacks it, or the run has it, cannot change or is too short."""
         is_short = self.length.steps is not None and self.length.steps < TRIED_FROM_STEPS
         if not IN_HARDWARE or self.settings.precision == "bf16" or self.is_resumed or is_short:
             return None
-        return self.learner.gain_of_bf16(self.batches.batch(0), step_seconds)
+        return self.learner.gain_of_bf16(self.batches.batch(0))
 
     def loop(self) -> Iterator[Record]:
         """Train until the run is finished or stopped; yield steps, evaluations and rollbacks."""
