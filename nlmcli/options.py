@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from nlmcli.errors import InputError, suggest
 from nlmcli.registry import Registry
 
+ADVANCED = "Advanced"  # the help panel of what nobody needs at first; it is listed last
 MAX_VALUE = 10**15  # the largest value of any option; arithmetic fails beyond it
 TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", tuple: "a list of strings"}
 

@@ -93,6 +93,26 @@ def softmax_cross_entropy(Z, targets):
     return math.fsum(losses) / max(1, len(losses))
 
 
+def adaptive_log_p(h, head, tails):
+    """ln p of every word: of the shortlist y[K+w], of cluster i y[i] times a softmax of its own. A bias of shape (0,) is none."""
+    rows = []
+    for vector in h:
+        y = softmax(vector @ head[0] + (head[1] if len(head[1]) else 0))
+        p = list(y[len(tails) :])
+        for i, (R, U, b) in enumerate(tails):
+            read = vector if R is None else vector @ R
+            p += [y[i] * each for each in softmax(read @ U + (b if len(b) else 0))]
+        rows.append([math.log(each) for each in p])
+    return np.array(rows)
+
+
+def adaptive_cross_entropy(h, U, b, R, U1, b1, targets):
+    """The mean of -ln p over the targets that are not padding (below 0), with one cluster."""
+    log_p = adaptive_log_p(h, (U, b), [(R, U1, b1)])
+    losses = [-row[y] for row, y in zip(log_p, targets, strict=True) if y >= 0]
+    return math.fsum(losses) / max(1, len(losses))
+
+
 def linear_cross_entropy(h, U, b2, targets):
     """The same for z = h U + b2."""
     return softmax_cross_entropy(linear(h, U, b2), targets)

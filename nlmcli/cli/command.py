@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from nlmcli.options import OptionField, dashed
+from nlmcli.options import ADVANCED, OptionField, dashed
 
 TYPED = "typed"  # key of the typed options in the context's meta
 
@@ -52,7 +52,7 @@ def parameters(fields: Iterable[OptionField]) -> list[Any]:
 
     def command(**_: Any) -> None: ...
 
-    panels = list(dict.fromkeys(each.option.panel for each in fields))
+    panels = sorted(dict.fromkeys(each.option.panel for each in fields), key=lambda panel: panel == ADVANCED)
     annotations: dict[str, Any] = {each.name: annotated(each) for each in sorted(fields, key=lambda each: panels.index(each.option.panel))}
     params = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for name, a in annotations.items()]
     command.__signature__ = inspect.Signature(params)  # type: ignore[attr-defined]

@@ -90,6 +90,10 @@ class Display:
             self.print("half of the tokens or more are unknown; try --min-count 1 or --tokenizer char")
         self.show_labelled(r.labelled) if r.labelled else self.show_text(r)
         if not self.counting:
+            if r.clusters:
+                self.print(clusters_line(r.clusters))
+            elif s.get("softmax") == "adaptive":
+                self.print("softmax: full, which takes the least time for so small a vocabulary")
             self.print(f"{self.run_length(r)}, {report.number_of(r.threads, 'thread')}")
             free = f" of {r.memory_free / 1e6:,.0f} MB free" if r.memory_free else ""
             memory = f"; memory: {r.memory / 1e6:,.1f} MB{free}" if r.memory else ""
@@ -209,6 +213,14 @@ class Display:
             report.data(f"next: nlm eval --run {report.shell_word(r.run)}")
             return
         report.data(f"next: nlm generate --run {report.shell_word(r.run)} --prompt {report.printable(report.quoted(self.run.prompt))}")
+
+
+def clusters_line(clusters: tuple[tuple[int, float], ...]) -> str:
+    """The parts of an adaptive softmax: "adaptive softmax: 1,000 words (75 % of the tokens), then a cluster of 9,000 (25 %)"."""
+    (words, share), *rest = clusters
+    parts = [f"{size:,} ({part:.0%})" for size, part in rest]
+    kind = "a cluster" if len(rest) == 1 else "clusters"
+    return f"adaptive softmax: {words:,} words ({share:.0%} of the tokens), then {kind} of {', '.join(parts)}"
 
 
 def shown_figure(figure: tuple[str, float]) -> str:

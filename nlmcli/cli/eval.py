@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nlmcli.cli import options, report, scores, surprisal
-from nlmcli.errors import InputError
+from nlmcli.errors import InputError, suggest
 
 Texts = Annotated[
     list[str] | None,
@@ -27,10 +27,10 @@ Corpus = Annotated[
 ]
 GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Score this string instead of files.", show_default=False)]
 Mix = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="RUN:WEIGHT",
-        help="Linear interpolation with another run, which gets this weight; without :WEIGHT, the best one on the held-out text.",
+        help="Linear interpolation with another run of this weight; may be repeated. Without :WEIGHT, the best on the held-out text.",
         show_default=False,
     ),
 ]
@@ -44,9 +44,19 @@ NoEos = Annotated[
     bool, typer.Option("--no-eos", help="Exclude the ends of lines, and their characters, from all metrics; the model still reads them.")
 ]
 DynamicEvaluation = Annotated[
-    bool, typer.Option("--dynamic", help="Dynamic evaluation: keep training on the text, one SGD step after each segment is scored.")
+    bool, typer.Option("--dynamic", help="Dynamic evaluation: keep training on the text, one step after each segment is scored.")
 ]
-DynamicRate = Annotated[float | None, typer.Option(metavar="X", help=r"Learning rate of --dynamic. \[default: 0.03]", show_default=False)]
+DynamicRule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=r"Step of --dynamic: sgd, or rms, which divides a gradient by its root mean square in training. \[default: sgd]",
+        show_default=False,
+    ),
+]
+DynamicRate = Annotated[
+    float | None, typer.Option(metavar="X", help=r"Learning rate of --dynamic. \[default: sgd 0.03, rms 0.001]", show_default=False)
+]
 Segment = Annotated[
     int | None, typer.Option(metavar="N", help=r"Segment length of --dynamic, in tokens. \[default: 20]", show_default=False)
 ]
@@ -81,6 +91,7 @@ def eval(
     tokens: Tokens = False,
     no_eos: NoEos = False,
     dynamic: DynamicEvaluation = False,
+    dynamic_rule: DynamicRule = None,
     dynamic_lr: DynamicRate = None,
     dynamic_segment: Segment = None,
     cache: Cache = None,
@@ -98,7 +109,7 @@ def eval(
 
     Example: nlm eval --text "students opened their books." --tokens
     """
-    from nlmcli.engine.scoring.evaluate import evaluate_all, load_cache, load_mixture
+    from nlmcli.engine.scoring.evaluate import combined, evaluate_all
 
     paths: list[Path | None] = [*run] if run else [None]
     models = [load(path, corpus) for path in paths]
@@ -107,24 +118,21 @@ def eval(
         evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, json, quiet)
         return
     if not dynamic:
-        options.refuse_without("dynamic", dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
+        options.refuse_without("dynamic", dynamic_rule=dynamic_rule, dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     if cache is None:
         options.refuse_without("cache", cache_theta=cache_theta, cache_weight=cache_weight)
-    options.refuse_together(dynamic=dynamic, mix=mix)
-    options.refuse_together(cache=cache, mix=mix)
-    options.refuse_together(cache=cache, dynamic=dynamic)
     several = run is not None and len(run) > 1
     if several and (mix or tokens):
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
     options.announce_compiling(quiet)
     if corpus and (texts or text is not None):
         raise InputError("--corpus is where the held-out part is read from; leave it out to score a file or --text")
-    lms = models
-    mixture = load_mixture(lms[0], mix) if mix else None
-    caches = [load_cache(lm, cache, cache_theta, cache_weight) if cache is not None else None for lm in lms]
-    adaptive = [dynamic_model(lm, dynamic_lr, dynamic_segment) if dynamic else caches[k] for k, lm in enumerate(lms)]
-    evaluations = evaluate_all([mixture] if mixture else lms, tuple(texts or ()), text, eos=not no_eos)
-    scored = [scores.ScoredRun(str(paths[k]), lms[k], each, adaptive[k], mixture) for k, each in enumerate(evaluations)]
+    better: list[Any] = [dynamic_model(lm, dynamic_rule, dynamic_lr, dynamic_segment) if dynamic else None for lm in models]
+    if mix or cache is not None:
+        weights = mix or (), cache, cache_theta, cache_weight
+        better = [combined(lm, learning, *weights) for lm, learning in zip(models, better, strict=True)]
+    evaluations = evaluate_all(models, tuple(texts or ()), text, eos=not no_eos)
+    scored = [scores.ScoredRun(str(path), *each) for path, *each in zip(paths, models, evaluations, better, strict=True)]
     if several:
         report.document({"runs": [one.row() for one in scored]}) if json else scores.print_table(scored, quiet)
         return
@@ -169,16 +177,20 @@ def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: boo
     """Print the probability of every token."""
     from nlmcli.engine.scoring.evaluate import each_token
 
-    token_scores = each_token(one.adaptive or one.mixture or one.lm, one.result.text, one.result.ids)
+    token_scores = each_token(one.better or one.lm, one.result.text, one.result.ids)
     surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if as_factors else None)
     if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
         blocks = f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it"
         report.message(f"{blocks}; nlm generate keeps at least half a block of context")
 
 
-def dynamic_model(lm: Any, lr: float | None, segment: int | None) -> Any:
+def dynamic_model(lm: Any, rule: str | None, lr: float | None, segment: int | None) -> Any:
     """The model of a run, under dynamic evaluation.  Raises InputError for a model that cannot be trained by gradient descent."""
     from nlmcli.engine.gradient.threads import available_threads
-    from nlmcli.engine.scoring.dynamic import RATE, SEGMENT, Dynamic
+    from nlmcli.engine.scoring.dynamic import RATES, SEGMENT, Dynamic
+    from nlmcli.engine.scoring.evaluate import held_out_texts
 
-    return Dynamic(lm, RATE if lr is None else lr, SEGMENT if segment is None else segment, available_threads())
+    if rule not in (None, *RATES):
+        raise InputError(f"unknown --dynamic-rule {rule!r}{suggest(str(rule), list(RATES))}")
+    train = held_out_texts(lm).train if rule == "rms" else None
+    return Dynamic(lm, lr, SEGMENT if segment is None else segment, available_threads(), train)

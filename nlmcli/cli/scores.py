@@ -25,27 +25,45 @@ UNK_NOTE = "<unk> does not tell which word it replaces, so bits per character an
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """The evaluation of a run on a text.  adaptive: under dynamic evaluation or with a cache; mixture: interpolated with another run"""
+    """The evaluation of a run on a text.  better: the same under dynamic evaluation, with a cache or mixed with other runs"""
 
     run: str
     lm: Any
     static: Any
-    adaptive: Any = None
-    mixture: Any = None
+    better: Any = None
 
     @cached_property
     def result(self) -> Any:
-        return self.static.scored_by(self.adaptive) if self.adaptive else self.static
+        return self.static.scored_by(self.better) if self.better else self.static
+
+    @property
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """What makes it better, by the option that asks for it: its settings, by stable names."""
+        better, kinds = self.better, dict[str, dict[str, Any]]()
+        if better is None:
+            return kinds
+        dynamic = better.dynamic if hasattr(better, "members") else better
+        if dynamic:
+            kinds["dynamic"] = dynamic.report()
+        if dynamic is not better:
+            if better.names:
+                kinds["mix"] = better.report()
+            if better.cache:
+                kinds["cache"] = {
+                    "size": better.cache.size,
+                    "theta": better.cache.theta,
+                    "weight": better.weights[-1],
+                    "fitted": better.fitted,
+                }
+        return kinds
 
     def report(self) -> dict[str, Any]:
         """All metrics, by stable names."""
         out = self.result.report()
         if self.lm.settings.precision != "float32":
             out["precision"] = self.lm.settings.precision
-        if self.mixture:
-            out["mix"] = {"run": self.mixture.name, "weight": self.mixture.weight, "fitted": self.mixture.fitted}
-        if self.adaptive:
-            out[self.adaptive.kind] = self.adaptive.report() | {"static": self.static.score.report()}
+        if self.better:
+            out |= self.kinds | {"static": self.static.score.report()}
         return out
 
     def row(self) -> dict[str, Any]:
@@ -65,8 +83,8 @@ def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
     ]
     if one.lm.settings.precision != "float32":
         rows.append(("products", f"in {one.lm.settings.precision}, as in training"))
-    columns = [(one.adaptive.kind if one.adaptive else "all tokens", r, "")]
-    if one.adaptive:
+    columns = [(" + ".join(one.kinds) if one.better else "all tokens", r, "")]
+    if one.better:
         columns.insert(0, ("static", one.static.report(), ""))
     if r["unknowns"]:
         columns.append(("without <unk>", r, "_known"))
@@ -84,19 +102,18 @@ def print_metrics(one: ScoredRun, text: str | None, quiet: bool) -> None:
         report.message(UNK_NOTE)
 
 
-def method(one: ScoredRun) -> list[tuple[str, str]]:
-    """A line about the mixture, the dynamic evaluation or the cache, if there was one."""
-    if mixture := one.mixture:
-        fitted = ", fitted on the run's held-out text" if mixture.fitted else ""
-        return [("mixture", report.printable(f"{1 - mixture.weight:.4f} of the run, {mixture.weight:.4f} of {mixture.name}{fitted}"))]
-    adaptive = one.adaptive
-    if adaptive and adaptive.kind == "dynamic":
-        segments = f"segments of {report.number_of(adaptive.segment, 'token')}"
-        return [("dynamic", f"{report.number_of(adaptive.steps, 'step')} with learning rate {adaptive.lr:g}, {segments}")]
-    if adaptive:
-        fitted = ", fitted on the run's held-out text" if adaptive.fitted else ""
-        return [("cache", f"{report.number_of(adaptive.size, 'token')}, θ {adaptive.theta:g}, weight {adaptive.weight:.4f}{fitted}")]
-    return []
+def method(one: ScoredRun) -> Iterator[tuple[str, str]]:
+    """Lines about dynamic evaluation, mixture and cache, as far as they were asked for."""
+    kinds = one.kinds
+    if dynamic := kinds.get("dynamic"):
+        steps, segments = report.number_of(dynamic["steps"], "step"), f"segments of {report.number_of(dynamic['segment'], 'token')}"
+        yield "dynamic", f"{steps} of {dynamic['rule']} with learning rate {dynamic['lr']:g}, {segments}"
+    fitted = ", fitted on the run's held-out text" if one.better and getattr(one.better, "fitted", False) else ""
+    if mix := kinds.get("mix"):
+        others = ", ".join(f"{each['weight']:.4f} of {each['run']}" for each in mix["runs"])
+        yield "mixture", report.printable(f"{mix['weight']:.4f} of the run, {others}{fitted}")
+    if cache := kinds.get("cache"):
+        yield "cache", f"{report.number_of(cache['size'], 'token')}, θ {cache['theta']:g}, weight {cache['weight']:.4f}{fitted}"
 
 
 def cell(values: dict[str, Any], key: str, spec: str) -> str:
@@ -117,7 +134,7 @@ def print_table(scored: Sequence[ScoredRun], quiet: bool) -> None:
     columns.append(("tokens", [f"{r['tokens']:,}" for r in rows]))
     if any(r["unknowns"] for r in rows):
         columns.append(("unknown", [f"{r['unknown_rate']:.2%}" for r in rows]))
-    if scored[0].adaptive:
+    if scored[0].better:
         columns.append(("static", [cell(one.static.report(), "perplexity", ",.2f") for one in scored]))
     columns += [(name, [cell(r, key, spec) for r in rows]) for name, key, spec in TABLE_METRICS]
     for line in report.columns(zip(*([name, *cells] for name, cells in columns), strict=True), right=range(2, len(columns))):
@@ -132,7 +149,7 @@ def notes(scored: Sequence[ScoredRun], rows: Sequence[dict[str, Any]]) -> Iterat
         yield "the runs held out different texts; give a FILE to score all of them on the same text"
     if not rows[0]["line_ends_counted"]:
         yield "line ends were read but not counted"
-    if scored[0].adaptive:
-        yield f"static: perplexity without --{scored[0].adaptive.kind}"
+    if scored[0].better:
+        yield f"static: perplexity without --{' and --'.join(scored[0].kinds)}"
     if any(r["unknowns"] for r in rows):
         yield UNK_NOTE

@@ -25,8 +25,7 @@ class Additive(base.Model):
     reads_order = False  # only by what falls out of the context
 
     def shapes(self):
-        D = self.config.embed
-        return {"E": (self.V, D), "U": (D, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), **self.output_shapes(self.config.embed)}
 
     def start(self, batch, dtype=np.float32):
         return (np.full((self.config.context - 1, batch), self.newline),)

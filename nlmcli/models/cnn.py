@@ -80,7 +80,7 @@ class CNN(base.Model):
         D, H, L = self.config.embed, self.config.hidden, len(self.config.dilations())
         between = {"Wr": (L - 1, H, H), "br": (L - 1, H)} if L > 1 else {}
         layers = {"W1": (L, 2 * H, 2 * H), "b1": (L, 2 * H), **between, "Ws": (L, H, H), "bs": (H,)}
-        return {"E": (self.V, D), "We": (D, H), "be": (H,), **layers, "U": (H, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), "We": (D, H), "be": (H,), **layers, **self.output_shapes(H)}
 
     def start(self, batch, dtype=np.float32):
         return (np.zeros((self.config.context - 1, batch, self.config.hidden), dtype),)
@@ -97,10 +97,12 @@ class CNN(base.Model):
         (before,) = state
         (s, after), layers_cache = gated_layers(rows.reshape(*x.shape, -1), before, self.config.dilations(), *self.layers(P), keep=keep)
         h, tanh_cache = tanh(s)
-        return h, (after,), (x, input_cache, layers_cache, tanh_cache)
+        y, projection_cache = self.project(P, h)
+        return y, (after,), (x, input_cache, layers_cache, tanh_cache, projection_cache)
 
     def backward(self, dh, cache, G):
-        x, input_cache, layers_cache, tanh_cache = cache
+        x, input_cache, layers_cache, tanh_cache, projection_cache = cache
+        dh = self.project_backward(dh, projection_cache, G)
         (ds,) = tanh_backward(dh, tanh_cache)
         drows, _, *gradients = gated_layers_backward((ds, None), layers_cache)
         for total, gradient in zip(self.layers(G), gradients, strict=True):

@@ -51,7 +51,7 @@ class Mamba(base.Model):
         inputs = {"g": (L, D), "Wx": (L, D, H), "Wz": (L, D, H), "K": (L, WIDTH, H), "bK": (L, H)}
         selection = {"WB": (L, H, N), "WC": (L, H, N), "W1": (L, H, R), "W2": (L, R, H), "b1": (L, H)}
         outputs = {"lnA": (L, N, H), "D": (L, H), "Wo": (L, H, D), "gf": (D,)}
-        return {"E": (self.V, D), **inputs, **selection, **outputs, "U": (D, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), **inputs, **selection, **outputs, **self.output_shapes(D)}
 
     def matrices(self):
         return [name for name in super().matrices() if name != "D"]  # a gain per channel, capitalized as in the paper

@@ -18,26 +18,27 @@ class NPLM(Window):
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
-        return {
-            "E": (self.V, D),
-            "W1": (n * D, H),
-            "b1": (H,),
-            "W2": (H, self.V),
-            "W3": (n * D, self.V),
-            "b2": (self.V,),
-        }
+        output = self.output_shapes(H + n * D) if self.has_joint_output else {"W2": (H, self.V), "W3": (n * D, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), "W1": (n * D, H), "b1": (H,), **output}
+
+    @property
+    def has_joint_output(self):
+        """Whether one matrix reads [tanh(x_t W1 + b1); x_t], the projection to tied embeddings or that of an adaptive softmax."""
+        return self.config.tie or bool(self.cutoffs)
 
     def head(self, P):
-        return P.stacked("W2", "W3"), P.b2  # W2 and W3 are adjacent in θ
+        return super().head(P) if self.has_joint_output else (P.stacked("W2", "W3"), P.b2)  # W2 and W3 are adjacent in θ
 
     def forward(self, P, x, state, rng=None):
         ids, before = context_windows(state[0], x)
         out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
         read, keep = self.drop(out, rng)
-        return read.reshape(*x.shape, -1), (before,), (cache, keep)
+        y, projection_cache = self.project(P, read.reshape(*x.shape, -1))
+        return y, (before,), (cache, keep, projection_cache)
 
     def backward(self, dout, cache, G):
-        window_cache, keep = cache
+        window_cache, keep, projection_cache = cache
+        dout = self.project_backward(dout, projection_cache, G)
         dout = dout.reshape(-1, dout.shape[-1])
         if keep is not None:
             dout = dout.copy()

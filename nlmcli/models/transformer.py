@@ -93,6 +93,7 @@ class Transformer(base.Model):
     Config = Config
     lr_scale = 3.2
     lr_power = 0.0
+    has_output_bias = False
 
     @property
     def window(self):
@@ -104,16 +105,12 @@ class Transformer(base.Model):
 
     def shapes(self):
         D, H, L = self.config.embed, self.hidden, self.config.layers
-        untied = {} if self.config.tie else {"U": (D, self.V)}
         return {
-            "E": (self.V, D), "Ep": (self.config.context, D),
+            **self.embedding_shapes(), "Ep": (self.config.context, D),
             "ga": (L, D), "ba": (L, D), "Wqkv": (L, D, 3 * D), "bqkv": (L, 3 * D), "Wo": (L, D, D), "bo": (L, D),
             "gm": (L, D), "bm": (L, D), "W1": (L, D, H), "b1": (L, H), "W2": (L, H, D), "b2": (L, D),
-            "gf": (D,), "bf": (D,), **untied,
+            "gf": (D,), "bf": (D,), **self.output_shapes(D),
         }  # fmt: skip
-
-    def head(self, P):
-        return P.E.T if self.config.tie else P.U, P.flat[:0]  # no bias
 
     def embedded_ids(self, x, state):
         return [x]

@@ -28,7 +28,7 @@ class Window(base.Model):
 
     def shapes(self):
         n, D, H = self.config.context, self.config.embed, self.config.hidden
-        return {"E": (self.V, D), "W1": (n * D, H), "b1": (H,), "U": (H, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), "W1": (n * D, H), "b1": (H,), **self.output_shapes(H)}
 
     def start(self, batch, dtype=np.float32):
         return (np.full((self.config.context - 1, batch), self.newline),)
@@ -37,10 +37,12 @@ class Window(base.Model):
         ids, before = context_windows(state[0], x)
         out, cache = window(P.E, ids.reshape(x.size, -1), P.W1, P.b1)
         h, keep = dropout(out[:, : self.config.hidden], self.config.dropout, rng)
-        return h.reshape(*x.shape, -1), (before,), (cache, keep)
+        y, projection_cache = self.project(P, h.reshape(*x.shape, -1))
+        return y, (before,), (cache, keep, projection_cache)
 
     def backward(self, dh, cache, G):
-        window_cache, keep = cache
+        window_cache, keep, projection_cache = cache
+        dh = self.project_backward(dh, projection_cache, G)
         (dh,) = dropout_backward(dh.reshape(-1, dh.shape[-1]), keep)
         add_gradients(dh, window_cache, G.E, G.W1, G.b1)
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from nlmcli.nn.kernel import kernel
 from nlmcli.optim.base.optimizer import ALL, Optimizer
-from nlmcli.options import option
+from nlmcli.options import ADVANCED, option
 
 
 @dataclass(frozen=True)
 class Config:
-    beta: float = option(0.1, "β: weight of the newest gradient in the moving average.", "X", least=0, below=1)
+    beta: float = option(0.1, "β: weight of the newest gradient in the moving average.", "X", panel=ADVANCED, least=0, below=1)
 
 
 class Momentum(Optimizer):

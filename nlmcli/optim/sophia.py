@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nlmcli.nn.kernel import kernel
 from nlmcli.optim.base import optimizer
 from nlmcli.optim.base.optimizer import ALL, Optimizer
-from nlmcli.options import option
+from nlmcli.options import ADVANCED, option
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Config:
     beta2: float = optimizer.beta2(0.99)
     epsilon: float = optimizer.epsilon(1e-12)
     weight_decay: float = optimizer.weight_decay(0.2)
-    gamma: float = option(0.05, "γ: the larger, the fewer parameters have their steps clipped to η.", "X", above=0)
-    curvature_every: int = option(10, "Steps between curvature estimates.", "N", least=1)
+    gamma: float = option(0.05, "γ: the larger, the fewer parameters have their steps clipped to η.", "X", panel=ADVANCED, above=0)
+    curvature_every: int = option(10, "Steps between curvature estimates.", "N", panel=ADVANCED, least=1)
 
 
 class Sophia(Optimizer):

@@ -1,4 +1,4 @@
-"""Matrix products compared with NumPy's, one thread each, and with the peak rate of the register tile.
+"""Matrix products compared with NumPy's, one thread each, with the peak rate of the register tile, and with the same in bf16.
 
 `python tests/benchmarks/bench_matmul.py` measures all of them one after another, round by round, and prints a
 table of ratios: a machine's speed drifts, so only measurements of the same round are comparable.
@@ -20,6 +20,7 @@ import pytest  # noqa: E402
 
 from nlmcli.nn.kernel import JIT, kernel  # noqa: E402
 from nlmcli.nn.matmul import multiply, multiply_packed, pack  # noqa: E402
+from nlmcli.nn.precision import products_in  # noqa: E402
 from nlmcli.nn.simd import FROM_ZERO, PANEL_BYTES, ROWS, tile  # noqa: E402
 
 # (M, K, N, transposed factor)
@@ -96,10 +97,20 @@ def repeated(function, times):
     return loop
 
 
+def in_bf16(function):
+    """The function, with its products in bf16."""
+
+    def rounded():
+        with products_in("bf16"):
+            return function()
+
+    return rounded
+
+
 def rates(shape, rounds):
-    """GFLOP/s in each round, one list each for the bare tile, packed, multiply, NumPy."""
+    """GFLOP/s in each round, one list each for the bare tile, packed, multiply, NumPy, and the second and third in bf16."""
     A, B, out = factors(shape)
-    panels, flops = pack(B), 2 * out.size * A.shape[1]
+    panels, pairs, flops = pack(B), in_bf16(lambda: pack(B))(), 2 * out.size * A.shape[1]
     times = max(1, int(5e7 / flops))  # about half a millisecond
     small, width = matrix(ROWS, 128), PANEL_BYTES // 4
     panel, corner, bias = (
@@ -114,6 +125,8 @@ def rates(shape, rounds):
         (lambda: repeat_packed(A, panels, out, times), flops * times),
         (repeated(lambda: multiply(A, B, out), times), flops * times),
         (repeated(lambda: np.matmul(A, B, out=out), times), flops * times),
+        (in_bf16(lambda: repeat_packed(A, pairs, out, times)), flops * times),
+        (in_bf16(repeated(lambda: multiply(A, B, out), times)), flops * times),
     ]
     for function, _ in candidates:
         function()
@@ -128,13 +141,13 @@ def ratio(a, b):
 
 def table(shapes=SHAPES, rounds=15):
     """Print median GFLOP/s and the median ratios over the rounds."""
-    heads = ["tile", "packed", "once", "NumPy", "packed/tile", "packed/NumPy", "once/NumPy"]
-    print(f"{'M x K x N':22}" + "".join(f"{head:>13}" for head in heads))
+    heads = ["tile", "packed", "once", "NumPy", "packed bf16", "once bf16", "packed/tile", "packed/NumPy", "once/NumPy", "packed bf16/32"]
+    print(f"{'M x K x N':22}" + "".join(f"{head:>15}" for head in heads))
     for shape in shapes:
-        bare, packed, once, numpy = all_rates = rates(shape, rounds)
-        speeds = "".join(f"{statistics.median(rate):13.0f}" for rate in all_rates)
-        ratios = ratio(packed, bare), ratio(packed, numpy), ratio(once, numpy)
-        print(f"{label(shape):22}{speeds}" + "".join(f"{x:13.2f}" for x in ratios), flush=True)
+        bare, packed, once, numpy, rounded, _ = all_rates = rates(shape, rounds)
+        speeds = "".join(f"{statistics.median(rate):15.0f}" for rate in all_rates)
+        ratios = ratio(packed, bare), ratio(packed, numpy), ratio(once, numpy), ratio(rounded, packed)
+        print(f"{label(shape):22}{speeds}" + "".join(f"{x:15.2f}" for x in ratios), flush=True)
 
 
 if __name__ == "__main__":

@@ -360,15 +360,15 @@ def test_table_of_several_runs(document, nlm, run, corpus):
 
 def test_dynamic_evaluation(document, nlm, run, corpus):
     static, metrics = document("eval", corpus, "--run", run), document("eval", corpus, "--run", run, "--dynamic")
-    assert set(metrics) == METRICS | {"dynamic"} and metrics["nats"] < static["nats"]
-    assert {key: metrics["dynamic"][key] for key in ("lr", "segment")} == {"lr": 0.03, "segment": 20}
-    assert metrics["dynamic"]["static"] == {key: static[key] for key in METRICS - {"text", "floor_perplexity"}}
+    assert set(metrics) == METRICS | {"dynamic", "static"} and metrics["nats"] < static["nats"]
+    assert {key: metrics["dynamic"][key] for key in ("rule", "lr", "segment")} == {"rule": "sgd", "lr": 0.03, "segment": 20}
+    assert metrics["static"] == {key: static[key] for key in METRICS - {"text", "floor_perplexity"}}
     given = ("--dynamic", "--dynamic-lr", "0.2", "--dynamic-segment", "7")
     other = document("eval", corpus, "--run", run, *given)
     assert (other["dynamic"]["lr"], other["dynamic"]["segment"]) == (0.2, 7) and other["nats"] != metrics["nats"]
     code, out, err = nlm("eval", corpus, "--run", run, *given)
     steps = -(-metrics["tokens"] // 7)
-    assert (code, err) == (0, "") and re.search(f"^dynamic +{steps} steps with learning rate 0.2, segments of 7 tokens$", out, re.M)
+    assert (code, err) == (0, "") and re.search(f"^dynamic +{steps} steps of sgd with learning rate 0.2, segments of 7 tokens$", out, re.M)
     assert re.search(rf"^perplexity +{static['perplexity']:.2f} +{other['perplexity']:.2f}$", out, re.M)
     *each, _ = nlm("eval", corpus, "--run", run, *given, "--tokens", "--json")[1].splitlines()
     assert math.fsum(json.loads(line)["nats"] for line in each) == pytest.approx(other["nats"])
@@ -378,7 +378,10 @@ def test_dynamic_evaluation(document, nlm, run, corpus):
 
 def test_help_has_the_defaults_of_dynamic_evaluation(nlm):
     words = " ".join(nlm("eval", "--help")[1].replace("│", " ").split())
-    assert f"[default: {dynamic.RATE:g}]" in words and f"[default: {dynamic.SEGMENT}]" in words
+    assert (
+        "[default: " + ", ".join(f"{rule} {rate:g}" for rule, rate in dynamic.RATES.items()) + "]" in words
+        and f"[default: {dynamic.SEGMENT}]" in words
+    )
 
 
 def test_eval_of_a_file(document, run, corpus):
@@ -389,16 +392,39 @@ def test_interpolation_of_two_runs(document, nlm, run, corpus):
     document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "counts")
     alone = [document("eval", "--run", each)["nats"] for each in (run, "counts")]
     best = document("eval", "--run", run, "--mix", "counts")
-    assert set(best) == METRICS | {"mix"}
-    assert best["mix"]["run"] == "counts" and best["mix"]["fitted"] and 0 <= best["mix"]["weight"] <= 1
+    assert set(best) == METRICS | {"mix", "static"} and best["static"]["nats"] == alone[0]
+    (other,) = best["mix"]["runs"]
+    assert other["run"] == "counts" and best["mix"]["fitted"] and best["mix"]["weight"] + other["weight"] == pytest.approx(1)
     assert best["nats"] <= min(alone) * (1 + 1e-6)
     for weight in (0.2, 0.5):  # the n-gram model is far better on so small a text
         given = document("eval", "--run", run, "--mix", f"counts:{weight}")
-        assert given["mix"] == {"run": "counts", "weight": weight, "fitted": False}
+        assert given["mix"] == {"weight": 1 - weight, "runs": [{"run": "counts", "weight": weight}], "fitted": False}
         assert min(alone) < given["nats"] < max(alone)
     code, out, _ = nlm("eval", "--run", run, "--mix", "counts", "--tokens", "--text", "the ants")
     assert code == 0 and re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, fitted on the run's held-out text$", out, re.M)
     assert out.startswith("factor ") and "P(text) = product" in out
+
+
+def test_dynamic_evaluation_a_cache_and_two_runs_in_one_go(document, nlm, run, corpus):
+    document("train", corpus, "--model", "ngram", "--tokenizer", "char", "--out", "counts")
+    document("train", corpus, "--model", "window", "--tokenizer", "char", "--steps", "20", "--out", "window")
+    given = ("--run", run, "--dynamic", "--cache", "50", "--mix", "counts", "--mix", "window")
+    all_of_them = document("eval", *given)
+    assert set(all_of_them) == METRICS | {"mix", "dynamic", "cache", "static"}
+    weights = [all_of_them["mix"]["weight"], *(each["weight"] for each in all_of_them["mix"]["runs"]), all_of_them["cache"]["weight"]]
+    assert sum(weights) == pytest.approx(1) and min(weights) >= 0 and len(weights) == 4
+    fewer = [document("eval", "--run", run, *each)["nats"] for each in (("--dynamic",), ("--mix", "counts"), ("--cache", "50"))]
+    assert all_of_them["nats"] < min(fewer)
+    code, out, _ = nlm("eval", *given)
+    assert code == 0 and re.search(r"^ +static +dynamic \+ mix \+ cache$", out, re.M)
+    assert re.search(r"^cache +50 tokens, θ [\d.]+, weight \d\.\d{4}, fitted on the run's held-out text$", out, re.M)
+    assert re.search(r"^mixture +\d\.\d{4} of the run, \d\.\d{4} of counts, \d\.\d{4} of window, fitted", out, re.M)
+    lines = nlm("eval", *given, "--tokens", "--json")[1].splitlines()[:-1]
+    assert math.fsum(json.loads(line)["nats"] for line in lines) == pytest.approx(all_of_them["nats"])
+    code, _, err = nlm("eval", "--run", run, "--mix", "counts:0.2", "--mix", "window")
+    assert code == 2 and "give the weight of each --mix and --cache, or none of them" in err
+    code, _, err = nlm("eval", "--run", run, "--mix", "counts:0.7", "--mix", "window:0.7")
+    assert code == 2 and "add up to 1.4, more than 1" in err
 
 
 # generate

@@ -217,9 +217,9 @@ def test_extreme_temperatures_and_penalties_write_text(nlm, small, temperature, 
 def test_a_colon_in_a_run_s_name_is_part_of_it(nlm, small):
     small("exp:1", "--seed", "2"), small("exp")
     code, out, _ = nlm("eval", "--run", "exp", "--mix", "exp:1", "--json")
-    assert code == 0 and json.loads(out)["mix"]["run"] == "exp:1"
+    assert code == 0 and json.loads(out)["mix"]["runs"][0]["run"] == "exp:1"
     code, out, _ = nlm("eval", "--run", "exp", "--mix", "exp:1:0.25", "--json")
-    assert code == 0 and json.loads(out)["mix"] == {"run": "exp:1", "weight": 0.25, "fitted": False}
+    assert code == 0 and json.loads(out)["mix"] == {"weight": 0.75, "runs": [{"run": "exp:1", "weight": 0.25}], "fitted": False}
 
 
 # what is kept

@@ -72,6 +72,33 @@ def cross_entropy():
     return {"z": numbers(z).astype(np.float32), "targets": numbers(targets), "loss": numbers(loss), "dz": numbers(z.grad)}
 
 
+def adaptive_softmax(words=20, cutoffs=(5, 11), width=8):
+    """torch.nn.AdaptiveLogSoftmaxWithLoss; in nlm, the logits of the clusters precede those of the words."""
+    torch.manual_seed(15)
+    layer = torch.nn.AdaptiveLogSoftmaxWithLoss(width, words, list(cutoffs), div_value=2.0, head_bias=True).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_((0.5 * torch.randn(parameter.shape)).float().double())
+    h, targets = rounded(30, width), torch.randint(0, words, (30,))
+    loss = layer(h, targets).loss
+    loss.backward()
+
+    def letters(of):
+        first = cutoffs[0]
+        weight, bias = of(layer.head.weight), of(layer.head.bias)
+        theta = {"U": np.concatenate([weight[first:], weight[:first]]).T, "b": np.concatenate([bias[first:], bias[:first]])}
+        for i, (reduction, output) in enumerate(layer.tail, 1):
+            theta |= {f"R{i}": of(reduction.weight).T, f"U{i}": of(output.weight).T}
+        return theta
+
+    return {
+        **{f"theta.{name}": value.astype(np.float32) for name, value in letters(numbers).items()},
+        **{f"gradient.{name}": value for name, value in letters(lambda p: numbers(p.grad)).items()},
+        **{"h": numbers(h).astype(np.float32), "dh": numbers(h.grad), "targets": numbers(targets), "loss": numbers(loss)},
+        "log_p": numbers(layer.log_prob(h)),
+    }
+
+
 def embedding():
     torch.manual_seed(4)
     layer = torch.nn.Embedding(V, D).double()
@@ -410,6 +437,7 @@ if __name__ == "__main__":
         np.savez(FOLDER / f"lstm_{layers}.npz", **recurrent(torch.nn.LSTM, layers))
         np.savez(FOLDER / f"gru_{layers}.npz", **recurrent(torch.nn.GRU, layers))
     np.savez(FOLDER / "cross_entropy.npz", **cross_entropy())
+    np.savez(FOLDER / "adaptive_softmax.npz", **adaptive_softmax())
     np.savez(FOLDER / "embedding.npz", **embedding())
     np.savez(FOLDER / "adamw.npz", **adamw())
     np.savez(FOLDER / "depthwise_convolution.npz", **depthwise_convolution())

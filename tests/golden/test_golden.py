@@ -10,6 +10,7 @@ from nlmcli.engine.checking.gradcheck import all_pairs
 from nlmcli.heads import HEADS
 from nlmcli.heads.base.encoder import Encoder
 from nlmcli.models import MODELS, neural_names
+from nlmcli.nn.adaptive_softmax import Tail, adaptive_gradient, adaptive_log_p
 from nlmcli.nn.params import Params
 from nlmcli.optim import OPTIMIZERS
 
@@ -88,6 +89,24 @@ def test_cross_entropy(dtype, tolerance):
     (dz,) = pair.backward(1.0, cache)
     assert loss == pytest.approx(float(gold["loss"]), rel=tolerance)
     np.testing.assert_allclose(dz, gold["dz"], atol=tolerance)
+
+
+@PRECISIONS
+def test_adaptive_softmax(dtype, tolerance):
+    gold = golden("adaptive_softmax")
+    theta, gradients = (
+        {name: np.array(value, dtype, order="C") for name, value in part(gold, prefix).items()} for prefix in ("theta.", "gradient.")
+    )
+    none, cutoffs = np.empty(0, dtype), (5, 11)
+    zeros = {name: np.zeros_like(value) for name, value in theta.items()}
+    (head, tails), (dhead, dtails) = (((of["U"], of["b"]), [Tail(of[f"R{i}"], of[f"U{i}"], none) for i in (1, 2)]) for of in (theta, zeros))
+    h, targets = gold["h"].astype(dtype), gold["targets"]
+    loss, dh = adaptive_gradient(h, head, tails, targets, cutoffs, 1 / len(h), dhead, dtails)
+    assert loss / len(h) == pytest.approx(float(gold["loss"]), rel=tolerance)
+    np.testing.assert_allclose(dh, gold["dh"], atol=tolerance)
+    np.testing.assert_allclose(adaptive_log_p(h, head, tails), gold["log_p"], atol=20 * tolerance)
+    for name, value in zeros.items():
+        np.testing.assert_allclose(value, gradients[name], atol=tolerance)
 
 
 @PRECISIONS

@@ -4,7 +4,6 @@ Comparisons with PyTorch are in tests/golden. Models that are not neural have th
 """
 
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -171,9 +170,9 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, training):
 BATCHES = [(5, 3), (5, 3), (2, 3), (1, 1), (6, 9), (5, 3)]  # (T,B), fewer and more words than in a vocabulary, in sequence
 
 
-def ties(name):
-    """The values of the option tie: True and False if a model has it, else False."""
-    return (True, False) if "tie" in {field.name for field in fields(MODELS.get(name).Config)} else (False,)
+OUTPUTS = [
+    {"tie": tie, **softmax} for tie in (False, True) for softmax in ({}, {"softmax": "adaptive", "cutoffs": "2,4"})
+]  # of every model: tied or not, with clusters or not
 
 
 def team_gradients(name, sizes, vocabulary, threads, dtype, precision="float32", **given):
@@ -197,8 +196,8 @@ def team_gradients(name, sizes, vocabulary, threads, dtype, precision="float32",
 @pytest.mark.parametrize(("vocabulary", "large"), [(7, 1024), (7, 5), (60, 1024), (1200, 1024)])
 def test_shard_gradients_sum_to_the_gradient_of_the_batch(name, sizes, monkeypatch, vocabulary, large):
     monkeypatch.setattr(team, "LARGE", large)
-    for tie in ties(name):
-        model, P, results = team_gradients(name, sizes, vocabulary, 1, np.float64, tie=tie)
+    for output in OUTPUTS:
+        model, P, results = team_gradients(name, sizes, vocabulary, 1, np.float64, **output)
         state = ()
         for batch, loss, gradient, norm in results:
             if batch.fresh:
@@ -213,8 +212,8 @@ def test_shard_gradients_sum_to_the_gradient_of_the_batch(name, sizes, monkeypat
     ("vocabulary", "embed", "precision"), [(7, 5, "float32"), (60, 5, "bf16"), (1200, 70, "float32"), (1200, 70, "bf16")]
 )
 def test_the_bits_of_shard_gradients_do_not_depend_on_the_number_of_threads(name, sizes, vocabulary, embed, precision):
-    for tie in ties(name):
-        given = {"dropout": 0.3, "embed": embed, "tie": tie, "precision": precision}
+    for output in OUTPUTS:
+        given = {"dropout": 0.3, "embed": embed, "precision": precision, **output}
         runs = [team_gradients(name, sizes, vocabulary, threads, np.float32, **given)[2] for threads in (1, 2, 4)]
         bits = [[(loss, gradient.tobytes(), norm) for _, loss, gradient, norm in results] for results in runs]
         assert bits[0] == bits[1] == bits[2]
@@ -262,6 +261,27 @@ def test_every_parameter_not_listed_as_dead_has_a_gradient(name, small):
             assert by_row.max() < 1e-12 * largest, f"{letter} is listed as dead, but has a gradient"
         else:
             assert by_row.min() > 1e-12 * largest, f"{letter} has rows without a gradient: {np.flatnonzero(by_row == 0)}"
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_an_adaptive_softmax_scores_draws_and_predicts_by_the_same_probabilities(name, sizes, tie):
+    Architecture = MODELS.get(name)
+    model = Architecture(Architecture.Config(**sizes(name, tie=tie, softmax="adaptive", cutoffs="2,4")), V, newline=1)
+    rng = np.random.default_rng(3)
+    P = model.initialize(rng, np.float64)
+    P.flat += 0.3 * rng.standard_normal(P.flat.size)
+    x, y = rng.integers(0, V, (2, T, B))
+    state = model.start(B, np.float64)
+    nll, rank, _ = model.score(P, x, y, state)
+    h = model.forward(P, x, state)[0].reshape(T * B, -1)
+    log_p, rows, targets = model.logits(P, h), np.arange(T * B), y.reshape(-1)
+    np.testing.assert_allclose(np.exp(log_p).sum(1), 1, rtol=1e-12)
+    np.testing.assert_allclose(nll, -log_p[rows, targets], rtol=1e-12)
+    np.testing.assert_array_equal(rank, (log_p > log_p[rows, targets, None]).sum(1))
+    total, _ = model.step(P, x, targets, state, 1.0, P.zeros_like())
+    assert total == pytest.approx(nll.sum(), rel=1e-12)
+    drawn = model.draw(P, x, targets, state, None, np.zeros(T * B))
+    np.testing.assert_array_equal(drawn, 0)  # u = 0 draws the first word
 
 
 @pytest.mark.parametrize("vocabulary", [28, 2000])

@@ -35,7 +35,7 @@ class Toy(base.Model):
     Config = Config
 
     def shapes(self):
-        return {"E": (self.V, self.config.embed), "U": (self.config.embed, self.V), "b2": (self.V,)}
+        return {**self.embedding_shapes(), **self.output_shapes(self.config.embed)}
 
     def start(self, batch, dtype="float32"):
         return ()
@@ -65,7 +65,7 @@ def test_a_file_in_models_is_all_it_takes(process, package, corpus):
 
     done = nlm("gradcheck", "--model", "toy", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [row["name"] for row in json.loads(done.stdout)["rows"]] == ["E", "U", "b2"]
+    assert {row["name"] for row in json.loads(done.stdout)["rows"]} == {"E", "U", "b2", "R1", "U1", "R2", "U2", "C"}
 
     sizes = ("--tokenizer", "char", "--embed", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 30, "--lr", 0.05)
     done = nlm("train", corpus, "--model", "toy", *sizes, "--out", "run", "--json")
@@ -109,7 +109,7 @@ def test_a_config_field_is_an_option_everywhere(process, package, corpus, tmp_pa
     rejected = nlm("train", corpus, "--model", "toy", "--loudness", 100)
     assert (rejected.returncode, rejected.stderr) == (2, "nlm: --loudness 100.0 is too large; give a number below 100\n")
     rejected = nlm("train", corpus, "--model", "rnn", "--loudness", 1)
-    assert rejected.returncode == 2 and "model rnn has no --loudness; its options: --embed, --dropout, --hidden" in rejected.stderr
+    assert rejected.returncode == 2 and "model rnn has no --loudness; its options: --embed, --dropout, --tie, " in rejected.stderr
     (tmp_path / "toy.yaml").write_text("model: toy\nloudness: very\n")
     rejected = nlm("train", corpus, "--config", "toy.yaml")
     assert rejected.returncode == 2 and "option 'loudness' must be a number, not 'very'" in rejected.stderr

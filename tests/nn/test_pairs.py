@@ -13,7 +13,18 @@ from nlmcli.nn.philox import Philox
 
 PAIRS = all_pairs()
 DEFINITIONS = (
-    *("attention", "depthwise_convolution", "dilated_convolution", "embedding", "from_tables", "gate", "gelu", "layernorm", "linear"),
+    *(
+        "adaptive_cross_entropy",
+        "attention",
+        "depthwise_convolution",
+        "dilated_convolution",
+        "embedding",
+        "from_tables",
+        "gate",
+        "gelu",
+        "layernorm",
+        "linear",
+    ),
     *("linear_cross_entropy", "rmsnorm", "silu", "softmax", "softmax_cross_entropy", "softplus", "tanh"),
 )
 SIZE = st.integers(1, 9)

@@ -79,12 +79,14 @@ def check_model(name: str, dtype: str = "float64", tolerance: float | None = Non
     """A row for each parameter of a small model, on a batch with padding, from a state that is not the initial one.
 
     Checks several variants, which may run different code: with and without dropout, with one and two layers, with tied and
-    untied embeddings. Each row is that of the largest error.
+    untied embeddings, with clusters of an adaptive softmax, with each kind of dropout. Each row is that of the largest error.
     """
     refuse_count_based(name)
     available = {field.name for field in fields(MODELS.get(name).Config)}
-    alternatives: list[dict[str, float]] = [{"layers": 1}, {"tie": False}, {"tie": True}]
-    variants = [{"dropout": 0.3}, {}, *(each for each in alternatives if not available.isdisjoint(each))]
+    clusters = {"softmax": "adaptive", "cutoffs": "2,4"}
+    dropouts = {"dropout": 0.3, "dropout_kind": "variational", "dropout_words": 0.3, "dropout_recurrent": 0.3}
+    variants: list[dict[str, Any]] = [{"dropout": 0.3}, {"tie": False}, {"tie": True}, {"tie": False, **clusters}]
+    variants += [{"tie": True, **clusters, **dropouts}, *([{"layers": 1}] if "layers" in available else [])]
     worst: dict[str, Row] = {}
     for variant in variants:
         for row in check_small(name, {**SMALL, **variant}, dtype, tolerance):

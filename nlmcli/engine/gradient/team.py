@@ -68,7 +68,7 @@ class Team:
     def __init__(self, model: Model, threads: int = 1):
         self.model, self.threads, self.workers = model, threads, ThreadPool(threads)
         self.gradients: list[Params] = []
-        self.head = LargeHead(model.V, self.workers)
+        self.head = LargeHead(self.workers)
         self.summed_slices: dict[tuple[bool, bool], list[slice]] = {}
         self.touched: list[np.ndarray] | None = []  # rows of its table that may be nonzero; None: all of them
 
@@ -98,7 +98,7 @@ class Team:
         inputs = zip(columns, states, self.gradients, rngs, strict=False)
         shards = [Shard(self.model, batch, *each) for each in inputs]
         scale = 1 / max(1, batch.targets)
-        large, tied = self.model.V >= LARGE, self.is_tied(G)
+        large, tied = self.model.V >= LARGE or bool(self.model.cutoffs), self.is_tied(G)
         sparse = large if tied else batch.x.size <= len(self.model.table(G))
         summed = self.summed(G, sparse, large)
         self.zero_grad(G, shards, sparse)
@@ -116,7 +116,7 @@ class Team:
         """Encoders per shard, the head for all shards together.  -> Σ nll, Σ g² of the head (without U if it is tied)"""
         self.workers.run([partial(shard.forward, P, summed) for shard in shards])
         h, targets = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("h", "targets"))
-        loss, squares, dh = self.head.gradient(h, *self.model.head(P), targets, scale, *self.model.head(G))
+        loss, squares, dh = self.head.gradient(h, self.model, P, G, targets, scale)
         ends = np.cumsum([len(shard.h) for shard in shards])
         self.workers.run([partial(shard.backward, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
         return loss, squares
@@ -132,7 +132,8 @@ class Team:
             table = self.model.table(G)
             excluded = {name for name, value in G.items() if sparse and np.may_share_memory(value, table)}
             if large:
-                excluded |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in self.model.head(G))}
+                output = self.model.output_arrays(G)
+                excluded |= {name for name, value in G.items() if any(np.may_share_memory(value, u) for u in output)}
             self.summed_slices[sparse, large] = G.slices(name for name in G.shapes if name not in excluded)
         return self.summed_slices[sparse, large]
 
@@ -162,7 +163,7 @@ class Team:
             for ids in shard.words:
                 move_rows(table, self.model.table(shard.G), ids.reshape(-1))
         if tied:
-            return self.sum_gradients(G, [], G.slices(["E"]))
+            return self.sum_gradients(G, [], G.slices(name for name in ("C", "E") if name in G.shapes))
         seen = np.zeros(len(table), np.bool_)
         return sum(row_squares(table, ids.reshape(-1), seen) for ids in self.touched or ())
 

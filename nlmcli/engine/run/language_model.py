@@ -1,7 +1,7 @@
 """A trained language model with everything needed to use it: parameters, tokenizer, settings; the contents of a checkpoint."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
 from nlmcli.models import MODELS
 from nlmcli.models.base import Model, State
+from nlmcli.models.base.clusters import best_cutoffs
 from nlmcli.nn.precision import products_in
 from nlmcli.text.tokenizer import Tokenizer
 
@@ -43,6 +44,18 @@ class LanguageModel(Saved):
     def excluded(self) -> int:
         """The id of <unk>, which is never generated; -1 if the tokenizer has none."""
         return -1 if self.tokenizer.unknown is None else self.tokenizer.unknown
+
+
+def with_cutoffs(s: Settings, tokenizer: Tokenizer) -> Settings:
+    """The settings with the cutoffs of an adaptive softmax, chosen by how often each word occurs; a full one if no cluster pays."""
+    if s.get("softmax") != "adaptive" or s.get("cutoffs"):
+        return s
+    config = s.model_config()
+    probe = MODELS.get(s.model)(replace(config, cutoffs="1", tie=False), max(2, len(tokenizer)), tokenizer.newline)
+    width = config.embed if config.tie else probe.shapes()["U"][0]
+    chosen = best_cutoffs(tokenizer.counts, width, not config.tie, s.batch_size * s.seq_len)
+    found = {"softmax": "adaptive", "cutoffs": ",".join(map(str, chosen))} if chosen else {"softmax": "full"}
+    return replace(s, config={**s.config, **found})
 
 
 def build(settings: Settings, tokenizer: Tokenizer) -> Model:

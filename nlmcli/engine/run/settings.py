@@ -10,7 +10,7 @@ from nlmcli.models import MODELS, neural_names
 from nlmcli.nn.precision import PRECISIONS
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.optim.base.schedule import DECAYS
-from nlmcli.options import OptionField, dashed, long_name, option, option_fields
+from nlmcli.options import ADVANCED, OptionField, dashed, long_name, option, option_fields
 from nlmcli.registry import Registry
 from nlmcli.text.tokenizers import TOKENIZERS
 
@@ -69,8 +69,8 @@ class Settings:
     minutes: float | None = of_training(None, MINUTES, "X", above=0)
     eval_every: int | None = of_training(None, "Evaluate every N steps; 0: never.", "N", least=0, default_text="ten times per run")
     patience: int | None = of_training(None, PATIENCE, "N", least=1)
-    average: float | None = of_training(None, AVERAGE, "X", least=0, below=1)
-    precision: str = of_training("float32", PRECISION, "NAME", choices=lambda: PRECISIONS)
+    average: float | None = option(None, AVERAGE, "X", panel=ADVANCED, gradient=True, least=0, below=1)
+    precision: str = option("float32", PRECISION, "NAME", panel=ADVANCED, gradient=True, choices=lambda: PRECISIONS)
     seed: int = option(1, "Random seed: the same seed gives the same model, bit for bit.", "N", panel="Training", least=0)
 
     config: dict[str, Any] = field(default_factory=dict)  # the given options of task, model and optimizer
@@ -101,6 +101,8 @@ class Settings:
         self.model_config(), self.optimizer_config(), self.task_config()
         if HEADS.get(self.task).labelled and not MODELS.get(self.model).neural:
             raise InputError(f"model {self.model} has no encoder that task {self.task} could read; give one of {', '.join(neural_names())}")
+        if HEADS.get(self.task).labelled and self.get("softmax") == "adaptive":
+            raise InputError(f"--softmax adaptive is an output layer over the vocabulary, and task {self.task} has none; leave it out")
         if not MODELS.get(self.model).neural:
             self.refuse_gradient_options()
 
@@ -192,7 +194,8 @@ def member_options(own: OptionField, registry: Registry[Any]) -> dict[str, Optio
     for member, Class in registry.members().items():
         for name, each in option_fields(Class.Config).items():
             known = merged.get(name, each)
-            shared = replace(known.option if known.option.help else each.option, panel=own.option.panel)
+            shared = known.option if known.option.help else each.option
+            shared = replace(shared, panel=shared.panel or own.option.panel)
             members = known.members | {member: each.default_text() or ("off" if each.kind is bool else "none")}
             lacking = tuple(other for other in registry.names() if other not in members)
             merged[name] = replace(known, option=shared, optional=True, default=None, owner=own.name, members=members, lacking=lacking)

@@ -1,6 +1,6 @@
 """A trained model of a task on labelled texts: encoder and head with their parameters, tokenizer, labels and settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def reads_pairs(settings: Settings, labels: Labels) -> bool:
 def build_head(settings: Settings, tokenizer: Tokenizer, labels: Labels) -> Head:
     """The untrained encoder and head of the settings, for this vocabulary and these labels."""
     config, model_config = settings.task_config(), settings.model_config()
-    model = MODELS.get(settings.model)(model_config, 1, newline=0)
+    model = MODELS.get(settings.model)(replace(model_config, softmax="full", cutoffs=None), 1, newline=0)
     buckets = BUCKETS if reads_forms(settings, tokenizer) else 0
     pairs = PAIRS if reads_pairs(settings, labels) else 0
     encoder = Encoder(model, len(tokenizer), tokenizer.newline, config.bidirectional, buckets, pairs=pairs)

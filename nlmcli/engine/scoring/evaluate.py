@@ -2,12 +2,12 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
 from nlmcli.engine.reading.texts import Text, Texts, check_available, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring.dynamic import Dynamic
-from nlmcli.engine.scoring.mixture import Mixture, best_weight, check_compatible
-from nlmcli.engine.scoring.neural_cache import Cached, check_neural, fitted_cache
+from nlmcli.engine.scoring.mixture import Mixture, check_compatible, fitted
+from nlmcli.engine.scoring.neural_cache import Cache
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
 from nlmcli.engine.scoring.segments import CHUNK, TOGETHER, Segment, line_batches, line_segments, scored, stream_segments
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizer import Tokenizer
 
-Predictor = LanguageModel | Mixture | Dynamic | Cached
+Predictor = LanguageModel | Mixture | Dynamic
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
@@ -50,7 +50,7 @@ def token_scores(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
     text, parts = ensure_encoded(lm, text), list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
-    if isinstance(lm, Dynamic):
+    if isinstance(lm, Dynamic | Mixture):
         lm.reset()
     for segment, nll, rank in scored(lm, segments_of(lm, text), pool or shared_pool()):
         parts.append((segment.targets, nll, rank))
@@ -63,7 +63,9 @@ def token_scores(
 
 def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
     """The segments of a text; of a model that remembers what it has read, one text at a time."""
-    chunk, together = (lm.segment, 1) if isinstance(lm, Dynamic | Cached) else (CHUNK, TOGETHER)
+    chunk, together = CHUNK, TOGETHER
+    if isinstance(lm, Dynamic) or (isinstance(lm, Mixture) and lm.one_at_a_time):
+        chunk, together = lm.segment, 1
     newline = lm.tokenizer.newline
     if lm.settings.by != "line":
         yield from stream_segments(text.parts(chunk), newline)
@@ -160,33 +162,49 @@ def each_token(lm: Predictor, text: str, ids: Encoded | None = None) -> Iterator
             yield {"token": token, "piece": piece, "p": math.exp(-nats), "nats": nats, "bits": bits, "rank": rank + 1}
 
 
-def load_mixture(lm: LanguageModel, spec: str) -> Mixture:
-    """The model mixed with another one.  spec: RUN:WEIGHT, or RUN for the weight that is best on the model's held-out text."""
-    name, weight = spec, None
-    if not Path(spec).exists():  # otherwise the colon belongs to the path
-        path, colon, number = spec.rpartition(":")
+def combined(
+    lm: LanguageModel,
+    dynamic: Dynamic | None = None,
+    mix: Sequence[str] = (),
+    cache: int | None = None,
+    theta: float | None = None,
+    weight: float | None = None,
+) -> Mixture:
+    """The model, or the same under dynamic evaluation, mixed with other runs and a neural cache of so many positions.
+
+    mix: RUN:WEIGHT, or RUN.  theta, weight: θ and λ of the cache. Without weights, those that are best on the model's held-out text.
+    """
+    members: list[LanguageModel | Dynamic] = [lm if dynamic is None else dynamic]
+    parsed = [named_weight(spec) for spec in mix]
+    names, weights = [name for name, _ in parsed], [given for _, given in parsed]
+    if cache is not None:
+        if (theta is None) != (weight is None):
+            raise InputError("give both --cache-theta and --cache-weight, or neither, for the best on the run's held-out text")
+        Cache(cache, theta or 0.0).check(lm)
+        weights.append(weight)
+    for name in names:
+        members.append(LanguageModel.load(Path(name)))
+        check_compatible(lm, cast(LanguageModel, members[-1]))
+    known = [each for each in weights if each is not None]
+    if len(known) == len(weights):
+        return Mixture(members, [1 - sum(known), *known], names, None if cache is None else Cache(cache, theta or 0.0))
+    if known:
+        raise InputError("give the weight of each --mix and --cache, or none of them, for the best on the run's held-out text")
+    held_out = held_out_texts(lm).valid
+    if not held_out:
+        weight_options = [
+            *(f"--mix {name}:0.1" for name in names),
+            *(["--cache-theta 0.3 --cache-weight 0.1"] if cache is not None else []),
+        ]
+        raise InputError(f"the run has no held-out text to fit weights on; give them, such as {' '.join(weight_options)}")
+    unfitted = Mixture(members, [1.0, *[0.0] * len(weights)], names, None if cache is None else Cache(cache, 0.0))
+    return fitted(members, names, cache, segments_of(unfitted, ensure_encoded(lm, held_out)))
+
+
+def named_weight(spec: str) -> tuple[str, float | None]:
+    """RUN:WEIGHT, or RUN for a weight to be fitted; a colon in the name of a run that exists belongs to it."""
+    path, colon, number = spec.rpartition(":")
+    if colon and not Path(spec).exists():
         with contextlib.suppress(ValueError):
-            name, weight = (path, float(number)) if colon else (name, weight)
-    other = LanguageModel.load(Path(name))
-    if weight is not None:
-        return Mixture(lm, other, weight, name)
-    check_compatible(lm, other)
-    held_out = held_out_texts(lm).valid
-    if not held_out:
-        raise InputError(f"the run has no held-out text to fit the weight on; give a weight: --mix {name}:0.5")
-    ids = ensure_encoded(lm, held_out)
-    nlls = [np.concatenate([nll for _, nll, _ in token_scores(each, ids)]) for each in (lm, other)]
-    return Mixture(lm, other, best_weight(*nlls), name, fitted=True)
-
-
-def load_cache(lm: LanguageModel, size: int, theta: float | None = None, weight: float | None = None) -> Cached:
-    """The model with a neural cache of so many positions; without θ and λ, those that are best on the model's held-out text."""
-    check_neural(lm)
-    if theta is not None and weight is not None:
-        return Cached(lm, size, theta, weight)
-    if theta is not None or weight is not None:
-        raise InputError("give both --cache-theta and --cache-weight, or neither, for the best on the run's held-out text")
-    held_out = held_out_texts(lm).valid
-    if not held_out:
-        raise InputError("the run has no held-out text to fit the cache on; give --cache-theta and --cache-weight")
-    return fitted_cache(lm, size, segments_of(Cached(lm, size, 0.0, 0.0), ensure_encoded(lm, held_out)))
+            return path, float(number)
+    return spec, None

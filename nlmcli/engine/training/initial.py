@@ -12,6 +12,7 @@ from nlmcli.nn.params import Params
 from nlmcli.options import dashed
 
 FREE = ("dropout",)  # options of a model that do not change its parameters
+OF_OUTPUT = ("softmax", "cutoffs")  # options of a model that do not change its encoder
 OF_TOKENIZER = ("tokenizer", "vocab_size", "min_count", "lowercase")
 
 
@@ -51,7 +52,9 @@ def with_init(given: dict[str, Any]) -> dict[str, Any]:
             "bigrams": encoder.pairs > 0,
             "subwords": encoder.buckets > 0,
         }
-    elif given.get("task", "generate") != "generate":
+    if given.get("task", "generate") != "generate":
+        brought = {name: value for name, value in brought.items() if name not in OF_OUTPUT}
+    if not isinstance(run, TaskModel) and given.get("task", "generate") != "generate":
         brought |= {"bidirectional": False}
     for name, value in brought.items():
         if given.get(name) not in (None, value):

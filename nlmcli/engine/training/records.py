@@ -40,6 +40,7 @@ class Started:
     memory_free: int | None = None  # available bytes; None if the system does not report it
     resumed: int | None = None  # the step from which a run is resumed
     labelled: Labelled | None = None
+    clusters: tuple[tuple[int, float], ...] = ()  # of an adaptive softmax: words and share of the tokens, the shortlist first
     emulated: bool = False  # whether the run is in bf16 on a CPU without it
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,7 +17,7 @@ from nlmcli.engine.reading.dataset import Dataset, read_dataset
 from nlmcli.engine.reading.labelled_dataset import LabelledDataset, read_labelled
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.config import write_config
-from nlmcli.engine.run.language_model import LanguageModel, build
+from nlmcli.engine.run.language_model import LanguageModel, build, with_cutoffs
 from nlmcli.engine.run.ownership import claimed, release
 from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
@@ -66,6 +67,7 @@ class Training:
                 check_unused(self.folder)
             source = starting_run(settings, self.folder if is_resumed else None)
             self.dataset = read(settings, source)
+            settings = with_cutoffs(settings, self.dataset.tokenizer)
             self.batches = self.dataset.batches(settings)
             self.length = length_of(settings, self.batches.steps_per_epoch)
             self.settings = settings
@@ -273,6 +275,7 @@ class Training:
             prompt=suggested_prompt(dataset.texts, self.settings) if isinstance(dataset, Dataset) else "",
             memory=required_memory(self.settings, self.lm.P.flat.size),
             memory_free=memory.free(),
+            clusters=clusters_of(self.lm),
             emulated=self.settings.precision == "bf16" and not IN_HARDWARE,
             resumed=self.progress.step if self.is_resumed else None,
             labelled=labelled_record(self.settings, dataset) if isinstance(dataset, LabelledDataset) else None,
@@ -297,6 +300,14 @@ class Training:
             interrupted=not self.is_finished(),
             diverged=self.has_diverged(),
         )
+
+
+def clusters_of(lm: Saved) -> tuple[tuple[int, float], ...]:
+    """The number of words in each part of an adaptive softmax and their share of the training text; empty if it is not adaptive."""
+    if not lm.model.cutoffs:
+        return ()
+    counts, parts = lm.tokenizer.counts, pairwise((0, *lm.model.ends()))
+    return tuple((end - start, float(counts[start:end].sum() / max(1, counts.sum()))) for start, end in parts)
 
 
 def required_memory(s: Settings, parameters: int) -> int:

@@ -12,6 +12,7 @@ from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
 from nlmcli.models.base import State
+from nlmcli.nn.adaptive_softmax import adaptive_draw_one
 from nlmcli.nn.cross_entropy import logits
 from nlmcli.options import check_whole
 from nlmcli.text.corpus import normalized
@@ -33,6 +34,7 @@ class Predictor:
 
     def __init__(self, lm: LanguageModel, prompt: str, batch: int = 1):
         self.lm = lm
+        self.known: np.ndarray | None = None
         self.state: State = lm.model.start(batch, lm.P.flat.dtype)
         self.seen = np.empty((0, batch), np.int64)  # the ids in the window
         self.read(np.full((1, batch), lm.tokenizer.newline))
@@ -41,26 +43,41 @@ class Predictor:
             self.read(np.repeat(ids[:, None], batch, axis=1))
 
     def read(self, x: np.ndarray) -> None:
-        """Append x (T,B) ids to the texts; sets logits (B,V)."""
+        """Append x (T,B) ids to the texts."""
         if self.lm.model.window:
             x = self.slide(x, self.lm.model.window)
         h, self.state = self.lm.model.advance(self.lm.P, x, self.state)
-        self.logits = logits_of(self.lm, h[-1])
-        if self.lm.tokenizer.unknown is not None:
-            self.exclude(self.lm.tokenizer.unknown)
+        self.h, self.known = h[-1], None
 
-    def exclude(self, unknown: int) -> None:
+    @property
+    def logits(self) -> np.ndarray:
+        """Of the next token (B,V); computed when they are needed."""
+        if self.known is None:
+            self.known = logits_of(self.lm, self.h)
+            if self.lm.tokenizer.unknown is not None:
+                self.exclude(self.known, self.lm.tokenizer.unknown)
+        return self.known
+
+    def exclude(self, logits: np.ndarray, unknown: int) -> None:
         """Set the logits of <unk>, which is never generated, to -inf."""
-        self.unknown_logits = self.logits[:, unknown].copy()
-        self.logits[:, unknown] = -np.inf
+        self.unknown_logits = logits[:, unknown].copy()
+        logits[:, unknown] = -np.inf
         if not self.lm.model.neural:  # without smoothing, <unk> may be the only token with a probability above 0
-            stuck = np.isneginf(self.logits).all(1)
-            self.logits[np.ix_(stuck, np.arange(self.logits.shape[1]) != unknown)] = 0
+            stuck = np.isneginf(logits).all(1)
+            logits[np.ix_(stuck, np.arange(logits.shape[1]) != unknown)] = 0
+
+    def draw(self, sampling: Sampling, seen: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The next token of each text (B,), drawn with u (B,) in [0, 1).  seen (B,V): whether each token occurs in the text"""
+        lm = self.lm
+        if lm.model.cutoffs and sampling.is_plain and lm.excluded < lm.model.cutoffs[0]:  # only the clusters that are drawn are computed
+            return adaptive_draw_one(self.h, lm.model.head(lm.P), lm.model.tails(lm.P), lm.model.cutoffs, lm.excluded, u)
+        return sampling.draw(self.logits, seen, u)
 
     def reorder(self, order: np.ndarray) -> None:
         """Replace text k by text order[k]."""
         self.state = tuple(memory[:, order] for memory in self.state)
-        self.logits, self.seen = self.logits[order], self.seen[:, order]
+        self.h, self.seen = self.h[order], self.seen[:, order]
+        self.known = None if self.known is None else self.known[order]
 
     def slide(self, x: np.ndarray, window: int) -> np.ndarray:
         """The ids to read to append x: x itself or, if the window is full, the new window from the initial state."""
@@ -76,7 +93,7 @@ class Predictor:
 
 def logits_of(lm: LanguageModel, h: np.ndarray) -> np.ndarray:
     """z = h U + b2, a large product shared out over threads.  h (B,H) -> (B,V)"""
-    if not lm.model.neural or h.size * len(lm.tokenizer) < SHARED_PRODUCT:
+    if not lm.model.neural or lm.model.cutoffs or h.size * len(lm.tokenizer) < SHARED_PRODUCT:
         return lm.model.logits(lm.P, h)
     (U, b2), pool = lm.model.head(lm.P), shared_pool()
     z = np.empty((len(h), U.shape[1]), h.dtype)
@@ -99,7 +116,7 @@ def generate(
     rngs = [np.random.default_rng(None if seed is None else [seed, i]) for i in range(num)]
     predictor, seen, every = Predictor(lm, prompt, num), np.repeat(tokens_in(lm, prompt), num, axis=0), np.arange(num)
     for _ in range(length):
-        x = sampling.draw(predictor.logits, seen, np.array([rng.random() for rng in rngs]))
+        x = predictor.draw(sampling, seen, np.array([rng.random() for rng in rngs]))
         seen[every, x] = True
         yield x
         predictor.read(x[None])
@@ -125,7 +142,8 @@ def unknown_probability(lm: LanguageModel, prompt: str) -> float:
     if lm.tokenizer.unknown is None:
         return 0.0
     predictor = Predictor(lm, readable(lm, prompt)[0])
-    others, unknown = np.logaddexp.reduce(predictor.logits[0].astype(np.float64)), float(predictor.unknown_logits[0])
+    others = np.logaddexp.reduce(predictor.logits[0].astype(np.float64))
+    unknown = float(predictor.unknown_logits[0])
     return float(np.exp(unknown - np.logaddexp(others, unknown)))
 
 

@@ -39,6 +39,11 @@ class Sampling:
             each.option.check(name, each.value(getattr(self, name)))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether tokens are sampled from the model's own distribution."""
+        return not (self.is_greedy or self.has_filter) and self.temperature == 1 and self.repetition_penalty == 1
+
+    @property
     def has_filter(self) -> bool:
         """Whether some tokens may be left out."""
         return not (self.top_k is None and self.top_p is None and self.min_p is None)

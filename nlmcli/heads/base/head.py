@@ -50,6 +50,7 @@ class Head(Task):
     pairs: ClassVar[bool] = True  # may read pairs of texts
     lr_scale = 0.6
     V: ClassVar[int] = 0  # no output over the vocabulary
+    cutoffs: ClassVar[tuple[int, ...]] = ()
 
     def __init__(self, config: Any, encoder: Encoder, labels: int = 1, paired: bool = False, p: float = 0.0, weights: Any = None):
         """labels: L.  paired: two texts an example.  p: dropout probability of what the head reads.

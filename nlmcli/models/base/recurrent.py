@@ -3,6 +3,9 @@
     a_t = x_t Wx + b1;   h_t = cell(a_t, h_{t-1});   the h of one layer are the x of the next
     y_t = h_t U + b2;   if tied, y_t = h_t Wp Eᵀ + b2, without the projection Wp if h is as wide as E
 
+Dropout is drawn for every time step or, if variational, once for all steps of a segment; whole words and entries of the
+recurrent matrix may be dropped too.  Gal & Ghahramani 2016, Merity, Keskar & Socher 2018 (weight drop)
+
 Trained by truncated back-propagation through time (Williams & Peng 1990): no gradient flows into the state before the
 segment's first step. Tied embeddings: Press & Wolf 2017, Inan et al. 2017.
 A cell's file has its equations, its pair of functions and its kernels.
@@ -15,18 +18,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nlmcli.models import base
-from nlmcli.nn.dropout import dropout, dropout_backward
+from nlmcli.nn.dropout import dropout, dropout_backward, word_dropout, word_dropout_backward
 from nlmcli.nn.embedding import embedding, scatter_add, scatter_add_rows
 from nlmcli.nn.kernel import kernel
-from nlmcli.nn.linear import add_column_sums, linear, linear_backward, matmul_backward
-from nlmcli.nn.matmul import matmul, multiply, multiply_packed, pack
+from nlmcli.nn.linear import add_column_sums, linear, linear_backward
+from nlmcli.nn.matmul import multiply, multiply_packed, pack
+from nlmcli.options import ADVANCED, option
+
+DROPOUT_KIND = "Dropout masks: {names}; variational: the same at every time step of a segment."
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
     hidden: int = base.hidden(256)
     layers: int = base.layers(1)
-    tie: bool = base.tie(False)
+    dropout_kind: str = option("standard", DROPOUT_KIND, "NAME", panel=ADVANCED, choices=lambda: ("standard", "variational"))
+    dropout_words: float = option(0.0, "Probability of dropping a whole word from the embeddings.", "P", panel=ADVANCED, least=0, below=1)
+    dropout_recurrent: float = option(
+        0.0, "Probability of dropping an entry of the recurrent matrix.", "P", panel=ADVANCED, least=0, below=1
+    )
 
 
 class Recurrent(base.Model):
@@ -48,17 +58,7 @@ class Recurrent(base.Model):
         D, H, L, Q = self.config.embed, self.config.hidden, self.config.layers, self.num_gates * self.config.hidden
         above = {"Wx": (L - 1, H, Q)} if L > 1 else {}  # what a layer reads the one below through
         recurrent = {name: (L, *shape) for name, shape in self.recurrent_shapes().items()}
-        projection = {"Wp": (H, D)} if self.has_projection else {}
-        output = {} if self.config.tie else {"U": (H, self.V)}
-        return {"E": (self.V, D), "We": (D, Q), **above, **recurrent, "b1": (L, Q), **projection, **output, "b2": (self.V,)}
-
-    @property
-    def has_projection(self):
-        """Whether h is projected to the width of the embeddings, which are also the output matrix."""
-        return self.config.tie and self.config.hidden != self.config.embed
-
-    def head(self, P):
-        return P.E.T if self.config.tie else P.U, P.b2
+        return {**self.embedding_shapes(), "We": (D, Q), **above, **recurrent, "b1": (L, Q), **self.output_shapes(H)}
 
     def recurrent_shapes(self):
         """name -> shape, in one layer, of the parameters of the recurrence."""
@@ -68,35 +68,37 @@ class Recurrent(base.Model):
         """The parameters of layer l's recurrence; given G, the arrays of their gradients."""
         return [P[name][l] for name in self.recurrent_shapes()]
 
+    @property
+    def is_random(self):
+        c = self.config
+        return c.dropout > 0 or c.dropout_words > 0 or c.dropout_recurrent > 0
+
     def start(self, batch, dtype=np.float32):
         return tuple(np.zeros((self.config.layers, batch, self.config.hidden), dtype) for _ in range(self.num_states))
 
     def forward(self, P, x, state, rng=None):
-        p = self.config.dropout
         after = tuple(np.empty_like(memory) for memory in state)
         layers: list[Any] = []
         y: Any = None
         for l in range(self.config.layers):
             rows, index, input_cache = self.read_words(P, x, rng) if l == 0 else self.read_below(P, l, y)
-            (h, *last), cell_cache = self.recur(rows, index, *self.recurrent_parameters(P, l), *(memory[l] for memory in state))
+            parameters, kept = self.dropped(self.recurrent_parameters(P, l), rng)
+            (h, *last), cell_cache = self.recur(rows, index, *parameters, *(memory[l] for memory in state))
             for memory, value in zip(after, last, strict=True):
                 memory[l] = value
-            y, keep = dropout(h, p, rng)
-            layers.append((input_cache, cell_cache, keep))
-        cache = x, layers, (y, P.Wp) if self.has_projection else None
-        if self.has_projection:
-            y = matmul(y.reshape(x.size, -1), P.Wp).reshape(*x.shape, -1)
-        return y, after, cache
+            y, keep = self.drop(h, rng)
+            layers.append((input_cache, cell_cache, kept, keep))
+        y, projection_cache = self.project(P, y)
+        return y, after, (x, layers, projection_cache)
 
     def backward(self, dy, cache, G):
-        x, layers, projected = cache
-        if projected:
-            y, Wp = projected
-            dy = matmul_backward(dy.reshape(x.size, -1), y.reshape(x.size, -1), Wp, G.Wp).reshape(y.shape)
+        x, layers, projection_cache = cache
+        dy = self.project_backward(dy, projection_cache, G)
         for l in reversed(range(len(layers))):
-            input_cache, cell_cache, keep = layers[l]
+            input_cache, cell_cache, kept, keep = layers[l]
             (dh,) = dropout_backward(dy, keep)
             drows, *gradients = self.recur_backward((dh, *(None,) * self.num_states), cell_cache)
+            (gradients[0],) = dropout_backward(gradients[0], kept)
             for total, gradient in zip(self.recurrent_parameters(G, l), gradients, strict=False):  # the rest: gradients of the state
                 total += gradient
             if l == 0:
@@ -106,7 +108,7 @@ class Recurrent(base.Model):
 
     @property
     def has_fused_step(self):
-        return self.config.layers == 1 and not self.config.tie
+        return self.config.layers == 1
 
     def fused_step(self, P, x, targets, state, scale, G):
         before = (memory[0] for memory in state)
@@ -115,6 +117,18 @@ class Recurrent(base.Model):
         loss, *after = self.fused_kernel(x, targets, P.U.dtype.type(scale), *before, *parameters, *gradients)
         return loss, tuple(memory[None] for memory in after)
 
+    def drop(self, x, rng):
+        """Dropout of x (T,B,N)."""
+        return dropout(x, self.config.dropout, rng, self.config.dropout_kind == "variational")
+
+    def dropped(self, parameters, rng):
+        """The parameters of a recurrence with dropout of its matrix, which comes first, and the mask."""
+        Wh, keep = dropout(parameters[0], self.config.dropout_recurrent, rng)
+        return [Wh, *parameters[1:]], keep
+
+    def uses_word_table(self, P, x, rng):
+        return super().uses_word_table(P, x, rng) and not (rng and (self.config.dropout_words or self.config.dropout_recurrent))
+
     def read_words(self, P, x, rng):
         """E[x] We + b1 as rows, and the index of the row that each position adds.
 
@@ -122,20 +136,22 @@ class Recurrent(base.Model):
         """
         if self.uses_word_table(P, x, rng):
             rows, linear_cache = linear(P.E, P.We, P.b1[0])
-            return rows, x, (linear_cache, None, True)
-        e, keep = dropout(embedding(P.E, x)[0], self.config.dropout, rng)
+            return rows, x, (linear_cache, None, None, True)
+        e, kept_words = word_dropout(embedding(P.E, x)[0], x, len(P.E), self.config.dropout_words, rng)
+        e, keep = self.drop(e, rng)
         rows, linear_cache = linear(e.reshape(x.size, -1), P.We, P.b1[0])
-        return rows, position_index(x.shape), (linear_cache, keep, False)
+        return rows, position_index(x.shape), (linear_cache, kept_words, keep, False)
 
     def words_backward(self, drows, x, cache, G):
-        linear_cache, keep, table = cache
+        linear_cache, kept_words, keep, table = cache
         de, dWe, db = linear_backward(drows, linear_cache)
         G.We += dWe
         G.b1[0] += db
         if table:
             G.E += de
         else:
-            scatter_add(G.E, x, dropout_backward(de.reshape(*x.shape, -1), keep)[0])
+            (de,) = dropout_backward(de.reshape(*x.shape, -1), keep)
+            scatter_add(G.E, x, word_dropout_backward(de, kept_words)[0])
 
     def read_below(self, P, l, y):
         rows, linear_cache = linear(y.reshape(-1, y.shape[-1]), P.Wx[l - 1], P.b1[l])

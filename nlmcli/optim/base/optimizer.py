@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlmcli.options import option
+from nlmcli.options import ADVANCED, option
 
 ALL = slice(None)
 
-beta1 = partial(option, help="β₁: decay rate of the running mean of gradients.", metavar="X", least=0, below=1)
-beta2 = partial(option, help="β₂: decay rate of the running mean of squared gradients.", metavar="X", least=0, below=1)
-epsilon = partial(option, help="ε: avoids division by zero.", metavar="X", least=0)
+beta1 = partial(option, help="β₁: decay rate of the running mean of gradients.", metavar="X", panel=ADVANCED, least=0, below=1)
+beta2 = partial(option, help="β₂: decay rate of the running mean of squared gradients.", metavar="X", panel=ADVANCED, least=0, below=1)
+epsilon = partial(option, help="ε: avoids division by zero.", metavar="X", panel=ADVANCED, least=0)
 weight_decay = partial(option, help="Decoupled weight decay λ: each step multiplies the weights by 1 - η λ.", metavar="X", least=0)
 
 

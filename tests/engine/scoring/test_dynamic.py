@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlmcli.engine.gradient import team
+from nlmcli.engine.reading.batches import Lines, Stream
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.errors import InputError
@@ -70,6 +71,37 @@ def test_each_segment_is_scored_before_the_update(float64_model, name, by):
             _, state = model.step(P, x, y.reshape(-1), state, 1 / len(y), G)
             P.flat[:] -= 0.3 * min(1, lm.settings.clip / np.linalg.norm(G.flat)) * G.flat
     np.testing.assert_allclose(nats(Dynamic(lm, 0.3, 5), TEXT), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+def test_the_rule_rms_divides_by_the_root_mean_square_of_training(float64_model, monkeypatch, by):
+    lm = float64_model("lstm", by=by)
+    s, model = lm.settings, lm.model
+    monkeypatch.setattr("nlmcli.engine.scoring.dynamic.BATCHES", 3)
+    text = evaluate.held_out_texts(lm).train
+    sizes = lm.tokenizer.newline, s.batch_size, s.seq_len, s.seed
+    ids = evaluate.encode(lm.tokenizer, text, by)
+    batches = Stream(ids.ids, *sizes) if by == "stream" else Lines(ids.lines(), *sizes)
+    squares, state = [], ()
+    for k in range(3):
+        batch, G = batches.batch(k), lm.P.zeros_like()
+        state = model.start(batch.x.shape[1], np.float64) if batch.fresh else state
+        _, state = model.step(lm.P, batch.x, batch.y.reshape(-1), state, 1 / batch.targets, G)
+        squares.append(G.flat**2 * batch.targets / 5)
+    r = np.sqrt(np.mean(squares, axis=0))
+    P, expected = Params(lm.P.shapes, lm.P.flat.copy()), []
+    for ids in parts_of(lm, TEXT):
+        state = model.start(1, np.float64)
+        for start in range(0, len(ids), 5):
+            y = np.array(ids[start : start + 5])[:, None]
+            x = np.array([ids[start - 1] if start else lm.tokenizer.newline, *ids[start : start + len(y) - 1]])[:, None]
+            G = P.zeros_like()
+            expected += model.score(P, x, y, state)[0].tolist()
+            _, state = model.step(P, x, y.reshape(-1), state, 1 / len(y), G)
+            P.flat[:] -= 0.01 * G.flat / (r + r.mean())
+    dynamic = Dynamic(lm, 0.01, 5, train=text)
+    assert dynamic.rule == "rms"
+    np.testing.assert_allclose(nats(dynamic, TEXT), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", neural_names())

@@ -5,13 +5,18 @@ import numpy as np
 import pytest
 
 from nlmcli.engine.run.language_model import LanguageModel
-from nlmcli.engine.scoring.evaluate import ensure_encoded, load_cache, score_text, segments_of, token_scores
-from nlmcli.engine.scoring.neural_cache import Cached, fitted_cache
+from nlmcli.engine.scoring.evaluate import combined, ensure_encoded, score_text, segments_of, token_scores
+from nlmcli.engine.scoring.mixture import Mixture, fitted
+from nlmcli.engine.scoring.neural_cache import Cache
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 
 TEXT = "a cat sat . the red ants saw a cat . the cat sat on the red mat . ants saw the mat . a red cat .\n" * 3
 REPETITIVE = "".join(f"the {a} saw the {b} .\n" * 4 for a, b in [("ants", "mat"), ("cat", "ants"), ("mat", "cat"), ("red", "red")])
+
+
+def cached(lm, size, theta, weight):
+    return Mixture([lm], [1 - weight, weight], cache=Cache(size, theta))
 
 
 def scores(lm, text=TEXT):
@@ -35,8 +40,8 @@ def expected(lm, size, theta, weight):
 def test_p_and_rank_are_those_of_the_definition(model, training, monkeypatch):
     lm = training(model, embed=6, hidden=6).lm
     lm.P.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(lm.P.flat.size).astype(np.float32)
-    monkeypatch.setattr(Cached, "segment", 7)  # so that the cache reaches across segments
-    ids, nll, rank = scores(Cached(lm, 15, 0.4, 0.3))
+    monkeypatch.setattr(Cache, "SEGMENT", 7)  # so that the cache reaches across segments
+    ids, nll, rank = scores(cached(lm, 15, 0.4, 0.3))
     for k, (expected_nll, p) in enumerate(expected(lm, 15, 0.4, 0.3)):
         assert nll[k] == pytest.approx(expected_nll, rel=2e-4)
         rivals = np.delete(p, [ids[k], *([lm.excluded] if lm.excluded >= 0 else [])])
@@ -45,14 +50,14 @@ def test_p_and_rank_are_those_of_the_definition(model, training, monkeypatch):
 
 def test_no_weight_and_an_empty_cache_are_the_model_itself(training):
     lm = training("lstm").lm
-    model, unweighted, cached = (scores(each)[1] for each in (lm, Cached(lm, 50, 1.0, 0.0), Cached(lm, 50, 1.0, 0.5)))
+    model, unweighted, weighted = (scores(each)[1] for each in (lm, cached(lm, 50, 1.0, 0.0), cached(lm, 50, 1.0, 0.5)))
     np.testing.assert_allclose(unweighted, model, rtol=1e-5)
-    assert cached[0] == pytest.approx(model[0], rel=1e-5) and not np.allclose(cached, model)
+    assert weighted[0] == pytest.approx(model[0], rel=1e-5) and not np.allclose(weighted, model)
 
 
 def test_every_line_begins_with_an_empty_cache(training):
     lm = training("rnn", by="line").lm
-    once, twice = (scores(Cached(lm, 50, 1.0, 0.5), "the ants saw the ants .\n" * n)[1] for n in (1, 2))
+    once, twice = (scores(cached(lm, 50, 1.0, 0.5), "the ants saw the ants .\n" * n)[1] for n in (1, 2))
     np.testing.assert_allclose(np.tile(once, 2), twice, rtol=1e-6)
 
 
@@ -60,12 +65,12 @@ def test_theta_and_weight_are_fitted(training):
     lm = training("lstm").lm
     lm.P.flat[:] += 0.5 * np.random.default_rng(0).standard_normal(lm.P.flat.size).astype(np.float32)
     ids = score_text(lm, REPETITIVE)
-    fitted = fitted_cache(lm, 40, segments_of(Cached(lm, 40, 0.0, 0.0), ensure_encoded(lm, REPETITIVE)))
-    best = score_text(fitted, REPETITIVE).nats
-    assert fitted.fitted and 0 < fitted.weight < 1 and best < 0.9 * ids.nats
-    t, w = fitted.theta, fitted.weight
+    best_one = fitted([lm], [], 40, segments_of(cached(lm, 40, 0.0, 0.0), ensure_encoded(lm, REPETITIVE)))
+    best = score_text(best_one, REPETITIVE).nats
+    t, w = best_one.cache.theta, best_one.weights[1]
+    assert best_one.fitted and 0 < w < 1 and best < 0.9 * ids.nats
     for theta, weight in ((t, w * 0.8), (t, (w + 1) / 2), (30.0, w), (t / 2, w), (0.0, 0.1)):
-        assert score_text(Cached(lm, 40, theta, weight), REPETITIVE).nats >= best * (1 - 1e-6)
+        assert score_text(cached(lm, 40, theta, weight), REPETITIVE).nats >= best * (1 - 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +78,13 @@ def test_theta_and_weight_are_fitted(training):
     [
         ((0, 1.0, 0.1), "--cache 0 is too small"),
         ((10, -1.0, 0.1), "--cache-theta -1"),
-        ((10, 1.0, 1.5), "--cache-weight 1.5"),
+        ((10, 1.0, 1.5), "a weight of 1.5 is out of range"),
         ((10, 1.0, None), "give both --cache-theta and --cache-weight"),
     ],
 )
 def test_numbers_out_of_range(training, given, sentence):
     with pytest.raises(InputError, match=sentence):
-        load_cache(training("rnn").lm, *given)
+        combined(training("rnn").lm, None, (), *given)
 
 
 def test_counts_have_no_hidden_state(training):
@@ -87,4 +92,4 @@ def test_counts_have_no_hidden_state(training):
     for _ in run.run():
         pass
     with pytest.raises(InputError, match="model ngram is count-based and has no hidden state to look up"):
-        load_cache(LanguageModel.load(run.folder), 10, 1.0, 0.1)
+        combined(LanguageModel.load(run.folder), cache=10, theta=1.0, weight=0.1)

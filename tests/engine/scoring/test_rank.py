@@ -65,7 +65,7 @@ def test_equals_are_not_all_hits(tmp_path, monkeypatch):
     score = evaluate.score_text(lm, text)
     hits = np.mean([greedy == target for _, greedy, target in chosen(lm, text)])
     assert score.top1 == pytest.approx(hits) and hits < 0.2
-    mixed = evaluate.score_text(Mixture(lm, lm, 0.5), text)
+    mixed = evaluate.score_text(Mixture([lm, lm], [0.5, 0.5]), text)
     assert mixed.top1 == pytest.approx(hits)
 
 

@@ -285,3 +285,19 @@ def test_an_incomplete_character_is_held_back():
     tokenizer = Byte.fit("é")
     decoder = Decoder(tokenizer, "", ())
     assert [decoder.add(i) for i in tokenizer.encode("aé!")] == ["a", "", "é", "!"]
+
+
+def test_generation_with_an_adaptive_softmax(training):
+    """One text does not depend on the others; greedy decoding and filters choose among all words."""
+    run = training("lstm", softmax="adaptive", cutoffs="5,12", steps=60)
+    list(run.run())
+    one, three = (list(generate(run.lm, "the", 30, num, seed=4)) for num in (1, 3))
+    assert [ids[0] for ids in one] == [ids[0] for ids in three]
+    assert len({int(i) for ids in three for i in ids}) > 12
+    predictor = Predictor(run.lm, "the")
+    p = np.exp(predictor.logits[0])
+    assert p.sum() + np.exp(predictor.unknown_logits[0]) == pytest.approx(1, abs=1e-5)
+    (best,) = next(iter(generate(run.lm, "the", 1, sampling=Sampling(greedy=True))))
+    assert best == p.argmax()
+    first = [int(next(iter(generate(run.lm, "the", 1, seed=seed)))[0]) for seed in range(300)]
+    assert np.bincount(first, minlength=len(p)).argmax() == best
