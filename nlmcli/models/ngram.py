@@ -27,7 +27,7 @@ from nlmcli.models import base
 from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts
-from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts
+from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts, joined
 from nlmcli.nn.params import Params
 from nlmcli.nn.rank import rank_of
 from nlmcli.options import option
@@ -77,10 +77,10 @@ class NGram(base.Model):
 
     def count(self, texts):
         kneser_ney = self.config.add_k is None
-        tokens, position = join_texts(texts, self.newline)
+        tokens, position = join_texts(texts, self.newline, self.config.context)
         word, counts, first = build_trie(tokens, position, self.config.context, self.V, continuation=kneser_ney)
         discount = [discounts(count) if kneser_ney else np.zeros(4) for count in counts]
-        return Counts(word, np.concatenate(counts, dtype=np.int32), first, np.array(discount))
+        return Counts(word, joined(counts), first, np.array(discount))
 
     def restore(self, arrays):
         n = self.config.context

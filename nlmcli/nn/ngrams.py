@@ -14,12 +14,18 @@ import numpy as np
 from nlmcli.nn.kernel import kernel
 
 
-def join_texts(texts, newline):
-    """All texts joined, each preceded by an end of line: tokens (N,), and the position of each in its text (N,)."""
-    tokens = np.concatenate([part for ids in texts for part in (np.array([newline], np.int32), ids)], dtype=np.int32)
-    lengths = np.array([1 + len(ids) for ids in texts])
-    position = np.arange(len(tokens), dtype=np.int32)
-    position -= np.repeat(position[np.cumsum(lengths) - lengths], lengths)
+def join_texts(texts, newline, order):
+    """All texts joined, each preceded by an end of line: tokens (N,), and the position of each in its text, at most `order` (N,)."""
+    size = len(texts) + sum(map(len, texts))
+    tokens, position = np.empty(size, np.int32), np.empty(size, np.int8 if order < 128 else np.int32)
+    at = 0
+    for ids in texts:
+        end = at + 1 + len(ids)
+        tokens[at], tokens[at + 1 : end] = newline, ids
+        position[at:end] = order
+        begin = min(order, end - at)
+        position[at : at + begin] = np.arange(begin)
+        at = end
     return tokens, position
 
 
@@ -27,41 +33,107 @@ def build_trie(tokens, position, order, V, continuation):
     """All n-grams of the texts up to this order: word (M,), the counts of each order, first (I+1,).
 
     continuation: below the highest order, count the different words that precede an n-gram; each beginning of a text is one more.
-    An n-gram's number is its index among the sorted n-grams of its order; the next order is sorted by number · V + word.
+    An n-gram's number is its index among the sorted n-grams of its order. n-grams are sorted by their last words once and for
+    all, and for each order by the number of their contexts, both by counting: in linear time, and in 17 bytes a token.
     """
-    words, counts, firsts = [np.arange(V)], [np.bincount(tokens[position > 0], minlength=V)], [np.array([V])]
-    number = tokens  # number of the n-gram that ends at each token
+    words, counts, firsts = [np.arange(V, dtype=np.int32)], [np.bincount(tokens[position > 0], minlength=V)], [np.array([V])]
+    by_word, number, nodes = positions_by_word(tokens, V), tokens.copy(), V  # number: of the n-gram that ends at each token
     for n in range(2, order + 1):
         size = len(words[-1])
-        keys = np.full(len(tokens), -1)  # -1 at positions with fewer than n tokens
-        np.multiply(number[:-1], V, out=keys[1:], dtype=np.int64)
-        keys += tokens
-        keys[position < n - 1] = -1
-        keys, index, times, next_number = unique_in_place(keys)
+        preceded = beginnings(number, position, n, size)
+        by, ends = positions_by_context(by_word, number, position, n, size)
+        word, times, extensions = number_ngrams(by, ends, tokens, number, preceded)
+        del by, ends  # before the next ones are made
         if continuation:
-            starts = number[(position == n - 2) & (position > 0)]
-            counts[-1] = (np.bincount(number[index], minlength=size) + np.bincount(starts, minlength=size)).astype(np.int32)
-        firsts.append((sum(map(len, words)) + np.cumsum(np.bincount(keys // V, minlength=size))).astype(np.int32))
-        words.append((keys % V).astype(np.int32))
+            counts[-1] = preceded
+        nodes += len(word)
+        firsts.append((nodes - len(word) + np.cumsum(extensions, dtype=np.int64)).astype(np.int32))
+        words.append(word)
         counts.append(times)
-        number = next_number
-    return np.concatenate(words, dtype=np.int32), counts, np.concatenate(firsts, dtype=np.int32)
+    return joined(words), counts, joined(firsts)
 
 
-def unique_in_place(keys):
-    """The unique keys in order, the index of one occurrence of each, their counts, and the number of every key among them.
+def joined(parts):
+    """The parts as one array of int32; each is released when it has been copied."""
+    whole, at = np.empty(sum(map(len, parts)), np.int32), 0
+    while parts:
+        part = parts.pop(0)
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
 
-    At least one key must be -1, which stands for no key and is numbered -1. Sorts the keys in place: np.unique does the same
-    in twice the memory.  keys (N,) -> (K,), (K,), (K,), (N,)
+
+@kernel
+def positions_by_word(tokens, V):
+    """All positions, sorted by their words, positions of the same word in order.  tokens (N,) -> (N,)"""
+    place, by = np.zeros(V + 1, np.int64), np.empty(tokens.size, np.int32)
+    for t in range(tokens.size):
+        place[tokens[t] + 1] += 1
+    for v in range(V):
+        place[v + 1] += place[v]
+    for t in range(tokens.size):
+        by[place[tokens[t]]] = t
+        place[tokens[t]] += 1
+    return by
+
+
+@kernel
+def positions_by_context(by_word, number, position, n, size):
+    """The positions at which an n-gram ends, sorted by the number of its context, then by its last word; the end of each context's.
+
+    number: of the n-gram of n-1 words that ends at each position; size: how many there are.  -> (K,), (size,)
     """
-    order = np.argsort(keys)
-    keys[:] = keys[order]
-    new = np.concatenate([[True], keys[1:] != keys[:-1]])
-    number = np.empty(len(keys), np.int32)
-    number[order] = np.cumsum(new, dtype=np.int32) - 2
-    starts = np.flatnonzero(new)
-    times = np.diff(starts, append=len(keys)).astype(np.int32)
-    return keys[starts[1:]], order[starts[1:]], times[1:], number
+    place, found = np.zeros(size + 1, np.int32), 0
+    for t in range(1, number.size):
+        if position[t] >= n - 1:
+            place[number[t - 1] + 1] += 1
+            found += 1
+    for c in range(size):
+        place[c + 1] += place[c]
+    by = np.empty(found, np.int32)
+    for k in range(by_word.size):
+        t = by_word[k]
+        if position[t] >= n - 1:
+            c = number[t - 1]
+            by[place[c]] = t
+            place[c] += 1
+    return by, place[:size]
+
+
+@kernel
+def number_ngrams(by, ends, tokens, number, preceded):
+    """Number the n-grams that end at the sorted positions `by`, of which context c has those up to ends[c].
+
+    number (N,): of the n-grams one word shorter, becomes that of these.  preceded: += how many of these end with each shorter one
+    -> word, times (K,): of each n-gram; extensions (size,): of each context
+    """
+    word, times = np.empty(by.size, np.int32), np.empty(by.size, np.int32)  # only what is used of them takes up memory
+    extensions = np.zeros(ends.size, np.int32)
+    K, k = 0, 0
+    for c in range(ends.size):
+        last = -1
+        while k < ends[c]:
+            t = by[k]
+            if tokens[t] != last:
+                last = tokens[t]
+                word[K], times[K] = last, 0
+                extensions[c] += 1
+                preceded[number[t]] += 1
+                K += 1
+            times[K - 1] += 1
+            number[t] = K - 1
+            k += 1
+    return word[:K], times[:K], extensions
+
+
+@kernel
+def beginnings(number, position, n, size):
+    """How many texts begin with each n-gram of n-1 words: what precedes it there is one more different word.  -> (size,)"""
+    found = np.zeros(size, np.int32)
+    for t in range(number.size):
+        if position[t] == n - 2 and position[t] > 0:
+            found[number[t]] += 1
+    return found
 
 
 def is_valid_trie(word, count, first, order, V):

@@ -16,7 +16,6 @@ from nlmcli.engine.training.train import Compiled, Evaluated, Finished, Started,
 from nlmcli.engine.writing.generate import write
 from nlmcli.errors import InputError
 from nlmcli.models.ngram import DISCOUNT_FALLBACK, Config, NGram, discounts
-from nlmcli.nn.ngrams import unique_in_place
 
 V, NEWLINE = 4, 1
 TEXTS = st.lists(st.lists(st.integers(0, V - 1), min_size=1, max_size=12), min_size=1, max_size=4)
@@ -147,17 +146,6 @@ def test_segments_equal_the_whole_sequence_and_columns_are_independent(order, le
     columns = [2, 0, 1]
     permuted, _, _ = model.score(P, x[:, columns], y[:, columns], model.start(3))
     np.testing.assert_array_equal(permuted.reshape(9, 3), whole.reshape(9, 3)[:, columns])
-
-
-@given(st.lists(st.integers(-1, 5), max_size=40))
-def test_unique_keys_are_those_of_numpy(keys):
-    keys = np.array([-1, *keys])
-    expected, inverse, expected_counts = np.unique(keys, return_inverse=True, return_counts=True)
-    unique, index, counts, number = unique_in_place(keys.copy())
-    np.testing.assert_array_equal(unique, expected[1:])
-    np.testing.assert_array_equal(counts, expected_counts[1:])
-    np.testing.assert_array_equal(keys[index], unique)
-    np.testing.assert_array_equal(number, inverse - 1)
 
 
 def test_a_saved_model_is_loaded_bit_for_bit(training):

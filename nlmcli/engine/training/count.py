@@ -3,10 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from nlmcli.engine.gradient.threads import MAX_THREADS
 from nlmcli.engine.reading.dataset import read_dataset
@@ -67,7 +64,7 @@ class Counting:
 
     def count(self) -> Stepped:
         start = time.perf_counter()
-        train = replace(self.dataset.train, ids=self.dataset.train.ids.astype(np.int32))
+        train = self.dataset.train
         P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
         self.lm = LanguageModel(
             self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1, "texts": self.dataset.digests()}
