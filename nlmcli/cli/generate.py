@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -50,6 +50,19 @@ Choose = Annotated[
     int | None, typer.Option(metavar="K", help="Choose each next token yourself from the K most probable.", show_default=False)
 ]
 
+Cache = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Neural cache: what followed similar contexts in the last N tokens becomes more probable.", show_default=False
+    ),
+]
+CacheTheta = Annotated[
+    float | None, typer.Option(metavar="X", help=r"Sharpness of --cache. \[default: fitted on the held-out text]", show_default=False)
+]
+CacheWeight = Annotated[
+    float | None, typer.Option(metavar="X", help=r"Weight of --cache. \[default: fitted on the held-out text]", show_default=False)
+]
+
 VISIBLE = 5e-5  # a probability that shows at four digits
 
 # Modes of the command, each with the options that have no effect in it.
@@ -74,6 +87,9 @@ def generate(
     probs: Probs = None,
     interactive: Interactive = False,
     choose: Choose = None,
+    cache: Cache = None,
+    cache_theta: CacheTheta = None,
+    cache_weight: CacheWeight = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -91,6 +107,8 @@ def generate(
     refuse_idle(ctx.params, sampling != Sampling())
     options.announce_compiling(quiet)
     lm = options.load(run)
+    if cache is not None:
+        lm = with_cache(lm, cache, cache_theta, cache_weight)
     penalty = LENGTH_PENALTY if length_penalty is None else length_penalty
     generator = Generator(lm, 100 if length is None else length, num or 1, seed, sampling, tuple(stop or ()), beam, penalty, quiet)
     prompt = prompt or ""
@@ -109,6 +127,16 @@ def generate(
         generator.print(prompt)
 
 
+def with_cache(lm: Any, size: int, theta: float | None, weight: float | None) -> Any:
+    """The model with a neural cache, whose θ and λ are fitted on the run's held-out text unless they are given."""
+    from nlmcli.engine.run.neural_cache import Recall
+    from nlmcli.engine.scoring.evaluate import combined
+
+    mixture = combined(lm, cache=size, theta=theta, weight=weight)
+    assert mixture.cache is not None
+    return replace(lm, recall=Recall(mixture.cache, mixture.weights[-1]))
+
+
 def refuse_idle(typed: dict[str, Any], samples: bool) -> None:
     """Raises InputError for values out of range, and for options without effect.  samples: sampling options are given."""
     for name, least in (("length", 0), ("num", 1), ("seed", 0), ("probs", 1), ("choose", 1), ("beam", 1)):
@@ -119,6 +147,8 @@ def refuse_idle(typed: dict[str, Any], samples: bool) -> None:
     options.refuse_together(**ways)
     for way in (name for name, value in ways.items() if value):
         options.refuse_with(way, **{name: typed[name] for name in IDLE[way]})
+    if typed["cache"] is None:
+        options.refuse_without("cache", cache_theta=typed["cache_theta"], cache_weight=typed["cache_weight"])
     if not typed["beam"]:
         options.refuse_without("beam", length_penalty=typed["length_penalty"])
     elif samples:

@@ -446,6 +446,16 @@ def test_generate_several_texts(nlm, document, run):
     )
 
 
+def test_generation_with_a_cache(document, nlm, run):
+    arguments = ("generate", "--run", run, "--prompt", "the ants saw the ants", "--length", "20", "--seed", "7")
+    plain, fitted = document(*arguments), document(*arguments, "--cache", "50")
+    given = document(*arguments, "--cache", "50", "--cache-theta", "1", "--cache-weight", "0.9")
+    assert plain != given and all(text.startswith("the ants saw the ants") for each in (fitted, given) for text in each["texts"])
+    assert document(*arguments, "--cache", "50", "--cache-theta", "1", "--cache-weight", "0") == plain
+    code, _, err = nlm(*arguments, "--cache-theta", "1")
+    assert code == 2 and "--cache-theta has no effect without --cache; add --cache" in err
+
+
 def test_next_tokens_as_a_bar_chart(nlm, document, run):
     generated = document("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
     assert set(generated) == {"prompt", "next"} and len(generated["next"]) == 4

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.run.neural_cache import Recall
 from nlmcli.engine.run.saved import Saved
 from nlmcli.engine.run.settings import Settings
 from nlmcli.models import MODELS
@@ -17,7 +18,9 @@ from nlmcli.text.tokenizer import Tokenizer
 
 @dataclass
 class LanguageModel(Saved):
-    """The model of a run of --task generate."""
+    """The model of a run of --task generate.  recall: a neural cache that generation consults, or None"""
+
+    recall: Recall | None = None
 
     @classmethod
     def restored(cls, arrays: dict[str, np.ndarray], about: dict[str, Any], settings: Settings, tokenizer: Tokenizer) -> "LanguageModel":

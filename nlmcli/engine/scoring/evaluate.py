@@ -15,9 +15,9 @@ from nlmcli.engine.gradient.threads import ThreadPool, shared_pool
 from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
 from nlmcli.engine.reading.texts import Text, Texts, check_available, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.neural_cache import Cache
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.engine.scoring.mixture import Mixture, check_compatible, fitted
-from nlmcli.engine.scoring.neural_cache import Cache
 from nlmcli.engine.scoring.score import Score, Tally, perplexity
 from nlmcli.engine.scoring.segments import CHUNK, TOGETHER, Segment, line_batches, line_segments, scored, stream_segments
 from nlmcli.errors import InputError

@@ -14,8 +14,8 @@ import numpy as np
 
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.neural_cache import THETAS, Cache, Memory
 from nlmcli.engine.scoring.dynamic import Dynamic
-from nlmcli.engine.scoring.neural_cache import THETAS, Cache, Memory
 from nlmcli.engine.scoring.segments import CHUNK, Segment
 from nlmcli.errors import InputError
 from nlmcli.nn.cross_entropy import blocks

@@ -37,6 +37,8 @@ class Predictor:
         self.known: np.ndarray | None = None
         self.state: State = lm.model.start(batch, lm.P.flat.dtype)
         self.seen = np.empty((0, batch), np.int64)  # the ids in the window
+        self.h = np.empty((0, 0))  # of the last token (B,H)
+        self.keys, self.words = np.empty((0, batch, 0)), np.empty((0, batch), np.int64)  # of the cache: (M,B,H), (M,B)
         self.read(np.full((1, batch), lm.tokenizer.newline))
         ids = lm.tokenizer.encode(prompt).astype(np.int64)
         if len(ids):
@@ -44,16 +46,28 @@ class Predictor:
 
     def read(self, x: np.ndarray) -> None:
         """Append x (T,B) ids to the texts."""
+        new = x
         if self.lm.model.window:
             x = self.slide(x, self.lm.model.window)
         h, self.state = self.lm.model.advance(self.lm.P, x, self.state)
-        self.h, self.known = h[-1], None
+        if self.lm.recall:
+            self.remember(new, h[len(h) - len(new) :], self.lm.recall.cache.size)
+        self.h, self.known = h[-1].copy(), None
+
+    def remember(self, x: np.ndarray, h: np.ndarray, size: int) -> None:
+        """Store which h each of these ids (T,B) followed, and forget all but the last `size`.  h (T,B,H): after each id"""
+        before = self.h[None] if self.h.size else h[:0]
+        followed = np.concatenate([before, h[:-1]])
+        keys = np.concatenate([self.keys, followed]) if self.keys.size else followed
+        self.keys, self.words = keys[-size:], np.concatenate([self.words, x[len(x) - len(followed) :]])[-size:]
 
     @property
     def logits(self) -> np.ndarray:
         """Of the next token (B,V); computed when they are needed."""
         if self.known is None:
             self.known = logits_of(self.lm, self.h)
+            if self.lm.recall:
+                self.known = self.lm.recall.logits(self.known, self.h, self.keys, self.words)
             if self.lm.tokenizer.unknown is not None:
                 self.exclude(self.known, self.lm.tokenizer.unknown)
         return self.known
@@ -69,7 +83,9 @@ class Predictor:
     def draw(self, sampling: Sampling, seen: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The next token of each text (B,), drawn with u (B,) in [0, 1).  seen (B,V): whether each token occurs in the text"""
         lm = self.lm
-        if lm.model.cutoffs and sampling.is_plain and lm.excluded < lm.model.cutoffs[0]:  # only the clusters that are drawn are computed
+        if (
+            lm.model.cutoffs and not lm.recall and sampling.is_plain and lm.excluded < lm.model.cutoffs[0]
+        ):  # only the clusters that are drawn are computed
             return adaptive_draw_one(self.h, lm.model.head(lm.P), lm.model.tails(lm.P), lm.model.cutoffs, lm.excluded, u)
         return sampling.draw(self.logits, seen, u)
 
@@ -77,6 +93,7 @@ class Predictor:
         """Replace text k by text order[k]."""
         self.state = tuple(memory[:, order] for memory in self.state)
         self.h, self.seen = self.h[order], self.seen[:, order]
+        self.keys, self.words = self.keys[:, order], self.words[:, order]
         self.known = None if self.known is None else self.known[order]
 
     def slide(self, x: np.ndarray, window: int) -> np.ndarray:

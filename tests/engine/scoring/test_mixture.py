@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.neural_cache import Cache
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.scoring.dynamic import Dynamic
 from nlmcli.engine.scoring.evaluate import combined, token_scores
 from nlmcli.engine.scoring.mixture import Mixture, best_weights
-from nlmcli.engine.scoring.neural_cache import Cache
 from nlmcli.errors import InputError
 from nlmcli.text.tokenizers.bpe import Bpe
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.neural_cache import Cache
 from nlmcli.engine.scoring.evaluate import combined, ensure_encoded, score_text, segments_of, token_scores
 from nlmcli.engine.scoring.mixture import Mixture, fitted
-from nlmcli.engine.scoring.neural_cache import Cache
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 

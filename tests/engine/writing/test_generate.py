@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.neural_cache import Cache, Recall
+from nlmcli.engine.scoring.evaluate import token_scores
+from nlmcli.engine.scoring.mixture import Mixture
 from nlmcli.engine.writing.generate import Decoder, Predictor, generate, next_words, readable, write
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
@@ -301,3 +305,26 @@ def test_generation_with_an_adaptive_softmax(training):
     assert best == p.argmax()
     first = [int(next(iter(generate(run.lm, "the", 1, seed=seed)))[0]) for seed in range(300)]
     assert np.bincount(first, minlength=len(p)).argmax() == best
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer", "window"])
+def test_generation_consults_the_cache_as_evaluation_does(training, name):
+    """P of the next token after each prefix, with the window of a Transformer sliding or not."""
+    run = training(name, steps=30, context=16)
+    list(run.run())
+    cache, text = Cache(9, 0.5), "the ants sat"
+    plain = Mixture([run.lm], [0.7, 0.3], cache=cache)
+    ids, nll, _ = (np.concatenate(part) for part in zip(*token_scores(plain, text), strict=True))
+    recalling = replace(run.lm, recall=Recall(cache, 0.3))
+    for k, i in enumerate(ids):
+        z = Predictor(recalling, text[:k]).logits[0].astype(float)
+        unknown = Predictor(recalling, text[:k])
+        total = np.logaddexp(np.logaddexp.reduce(z), float((unknown.logits, unknown.unknown_logits)[1][0]))
+        assert total - z[i] == pytest.approx(nll[k], rel=1e-4, abs=1e-5)
+    stepwise = Predictor(recalling, text[:3])
+    for i in ids[3:]:
+        stepwise.read(np.array([[i]]))
+    np.testing.assert_allclose(stepwise.logits, Predictor(recalling, text).logits, rtol=1e-4, atol=1e-5)
+    several = Predictor(recalling, text, 3)
+    several.reorder(np.array([2, 0, 0]))
+    np.testing.assert_allclose(several.logits, np.repeat(stepwise.logits, 3, axis=0), rtol=1e-3, atol=1e-4)

@@ -8,13 +8,13 @@ at the beginning of a text. It is a member of a mixture, with the weight λ.  Gr
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
+from nlmcli.nn.activations import softmax
 from nlmcli.nn.elementary import exp, largest, total
 from nlmcli.nn.kernel import kernel
 from nlmcli.options import Option, check_at_least
@@ -60,7 +60,7 @@ class Cache:
     theta: float
     SEGMENT: ClassVar[int] = 512  # tokens that are scored at once
 
-    def check(self, lm: LanguageModel) -> None:
+    def check(self, lm: Any) -> None:
         """Raises InputError for a model without a hidden state, or for a number out of range."""
         if not lm.model.neural:
             neural = ", ".join(neural_names())
@@ -68,7 +68,7 @@ class Cache:
         check_at_least("cache", self.size, 1)
         Option(least=0).check("cache_theta", self.theta)
 
-    def empty(self, lm: LanguageModel) -> Memory:
+    def empty(self, lm: Any) -> Memory:
         """The memory at the beginning of a text."""
         width = lm.model.head(lm.P)[0].shape[0]
         return Memory(np.empty((0, width), lm.P.flat.dtype), np.empty(0, np.int64), 0, self.size)
@@ -77,6 +77,25 @@ class Cache:
         """p += λ p_cache; log_p: ln p_cache of each target.  weights, y (n,), p (n,V)"""
         similar = memory.similar(rows)
         add_cache(similar, memory.words, memory.past + (rows.start or 0), self.size, self.theta, weights, y, p, log_p)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A cache and its weight λ, for generation: what texts remember of themselves."""
+
+    cache: Cache
+    weight: float
+
+    def logits(self, z: np.ndarray, h: np.ndarray, keys: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """ln of the mixture of softmax(z) with what each text remembers.  z (B,V), h (B,H), keys (M,B,H), words (M,B)"""
+        if not len(keys):
+            return z
+        p = (1 - self.weight) * softmax(z)[0]
+        for b in range(len(z)):
+            shares, _ = softmax(self.cache.theta * (keys[:, b] @ h[b])[None])
+            np.add.at(p[b], words[:, b], self.weight * shares[0])
+        with np.errstate(divide="ignore"):
+            return np.log(p)
 
 
 @kernel
