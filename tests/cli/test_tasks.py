@@ -151,6 +151,7 @@ OPTIONS = {
     ("generate", "--balance"): "task generate has no --balance",
     ("clasify",): "unknown task 'clasify'; did you mean 'classify'?",
     ("classify", "--init", "nowhere"): "nowhere",
+    ("classify", "--softmax", "adaptive"): "--softmax adaptive is an output layer over the vocabulary, and task classify has none",
 }
 
 
@@ -273,6 +274,22 @@ def test_a_language_model_is_a_start_for_every_task(folder, capsys, task):
     code, _, err = run(capsys, *common, "--hidden", "13", "--out", "other")
     assert code == 2 and "--hidden 13 comes from --init, where it is 12" in err
     assert "hidden: 12" in Path("runs/run/config.yaml").read_text()
+
+
+def test_a_language_model_with_clusters_is_a_start_for_a_task_and_for_another_text(folder, capsys):
+    import numpy as np
+
+    text = " ".join(word for row in GOOD.splitlines() for word in row.split("\t")[1].split())
+    (folder / "ants.txt").write_text("\n".join([text] * 3))
+    options = ["--model", "lstm", "--hidden", "12", "--embed", "8", "--tie", "--softmax", "adaptive", "--cutoffs", "3,5", "--min-count", "1"]
+    assert run(capsys, "train", "ants.txt", *options, "--out", "lm", "--steps", "3", "--quiet")[0] == 0
+    for name, more in (("task", ["good.tsv", "--task", "classify"]), ("text", ["ants.txt"])):
+        assert run(capsys, "train", *more, "--init", "lm", "--steps", "1", "--lr", "1e-9", "--out", name, "--quiet")[::2] == (0, "")
+    trained, text_run, task_run = (np.load(f"{name}/last.npz") for name in ("lm", "text", "task"))
+    for name in ("C", "E", "Wp", "Wh", "b2"):
+        np.testing.assert_allclose(text_run[name], trained[name], atol=1e-6)
+    np.testing.assert_allclose(task_run["Wh"], trained["Wh"], atol=1e-6)
+    assert "C" not in task_run.files and "softmax: adaptive" in Path("text/config.yaml").read_text()
 
 
 def test_an_encoder_starts_with_the_parameters_of_the_run_it_comes_from(folder, capsys):

@@ -82,11 +82,10 @@ class Predictor:
 
     def draw(self, sampling: Sampling, seen: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The next token of each text (B,), drawn with u (B,) in [0, 1).  seen (B,V): whether each token occurs in the text"""
-        lm = self.lm
-        if (
-            lm.model.cutoffs and not lm.recall and sampling.is_plain and lm.excluded < lm.model.cutoffs[0]
-        ):  # only the clusters that are drawn are computed
-            return adaptive_draw_one(self.h, lm.model.head(lm.P), lm.model.tails(lm.P), lm.model.cutoffs, lm.excluded, u)
+        lm, cutoffs = self.lm, self.lm.model.cutoffs
+        by_clusters = cutoffs and lm.excluded < cutoffs[0] and sampling.is_plain and not lm.recall
+        if by_clusters:  # only those that are drawn are computed
+            return adaptive_draw_one(self.h, lm.model.head(lm.P), lm.model.tails(lm.P), cutoffs, lm.excluded, u)
         return sampling.draw(self.logits, seen, u)
 
     def reorder(self, order: np.ndarray) -> None:
