@@ -669,6 +669,27 @@ def bf16_product(A, B, start):
     return out
 
 
+def read_arpa(text):
+    """The n-grams of an ARPA file: tuple of words -> (log10 p, log10 of the back-off weight)."""
+    head, *sections = re.split(r"^\\(\d+)-grams:$|^\\end\\$", text, flags=re.M)
+    counts = {int(n): int(count) for n, count in re.findall(r"^ngram (\d+)=(\d+)$", head, re.M)}
+    table = {}
+    for n, section in zip(sections[::2], sections[1::2], strict=False):
+        rows = [line.split("\t") for line in section.split("\n") if line]
+        assert n is None or len(rows) == counts[int(n)]
+        for p, words, *weight in rows if n else ():
+            assert len(words.split(" ")) == int(n)
+            table[tuple(words.split(" "))] = float(p), float(weight[0]) if weight else 0.0
+    return table
+
+
+def back_off(table, context, word):
+    """log10 p(word | context) of an ARPA file: as listed or, if it is not, the context's weight and p after a shorter one."""
+    if (*context, word) in table:
+        return table[*context, word][0]
+    return table.get(tuple(context), (0, 0.0))[1] + back_off(table, context[1:], word)
+
+
 def with_cache(p, h, keys, words, theta, weight):
     """(1 - λ) p + λ Σ_i softmax_i(θ h · h_i) [w_i = w]; p itself if the cache is empty.  p (V,), h (H,), keys (n,H), words (n,)"""
     if not len(keys):

@@ -15,7 +15,18 @@ LAYERS = {
     "__main__.py": 8, "cli": 7, "engine": 6, "heads": 5, "models": 4, "optim": 4, "text": 4, "nn": 3,
     "kernel_cache.py": 2, "options.py": 2, "registry.py": 1, "errors.py": 0,
 }  # fmt: skip
-ENGINE_LAYERS = {"api.py": 6, "viewing": 5, "training": 4, "scoring": 3, "writing": 3, "checking": 3, "gradient": 2, "reading": 1, "run": 0}
+ENGINE_LAYERS = {
+    "api.py": 6,
+    "viewing": 5,
+    "training": 4,
+    "scoring": 3,
+    "writing": 3,
+    "checking": 3,
+    "exchange": 3,
+    "gradient": 2,
+    "reading": 1,
+    "run": 0,
+}
 BELOW_CLI = tuple(layer for layer in LAYERS if layer not in ("cli", "__main__.py"))
 
 

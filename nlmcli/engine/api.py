@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.exchange.export import export
 from nlmcli.engine.run import saved
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.engine.run.language_model import LanguageModel
@@ -84,6 +85,10 @@ class Trained:
         """The k types with the largest cosine similarity to the word's embedding.  Raises InputError for an unknown word."""
         check_whole("k", k, 1)
         return inspect.neighbors(self.lm, word, k)
+
+    def export(self, path: str | Path, to: str | None = None) -> list[str]:
+        """Write the model in a format of other programs, as `nlm export` does.  -> notes on what was written"""
+        return list(export(self.lm, Path(path), to).notes)
 
 
 class TrainedTask:

@@ -24,6 +24,7 @@ from nlmcli.nn.linear import add_column_sums, matmul_backward
 from nlmcli.nn.matmul import matmul
 from nlmcli.nn.rmsnorm import rmsnorm, rmsnorm_backward
 from nlmcli.nn.selective_scan import selective_scan, selective_scan_backward
+from nlmcli.options import ADVANCED, option
 
 N = 16  # size of the state of each channel
 WIDTH = 4  # kernel width of the convolution
@@ -34,6 +35,7 @@ DELTA_MIN, DELTA_MAX = 1e-3, 1e-1  # range of Δ at initialization
 class Config(base.Config):
     hidden: int | None = base.hidden(None, default_text="2 x embed")  # channels
     layers: int = base.layers(1)
+    output_bias: bool = option(True, "Bias of the output layer, which Mamba elsewhere does not have.", panel=ADVANCED)
 
 
 class Mamba(base.Model):
@@ -42,6 +44,10 @@ class Mamba(base.Model):
     Config = Config
     lr_scale = 15.0
     overfits = True
+
+    @property
+    def has_output_bias(self):
+        return self.config.output_bias
 
     def channels(self):
         return self.config.hidden or 2 * self.config.embed

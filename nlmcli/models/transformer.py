@@ -93,7 +93,10 @@ class Transformer(base.Model):
     Config = Config
     lr_scale = 3.2
     lr_power = 0.0
-    has_output_bias = False
+
+    @property
+    def has_output_bias(self):
+        return False
 
     @property
     def window(self):

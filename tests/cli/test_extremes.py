@@ -123,6 +123,7 @@ COMMANDS = {
     "gradcheck": ["gradcheck", "--example", "linear"],
     "inspect": ["inspect", "{run}"],
     "compare": ["compare", "{run}"],
+    "export": ["export", "{run}", "e.vec"],
 }
 
 

@@ -281,7 +281,21 @@ def test_a_language_model_with_clusters_is_a_start_for_a_task_and_for_another_te
 
     text = " ".join(word for row in GOOD.splitlines() for word in row.split("\t")[1].split())
     (folder / "ants.txt").write_text("\n".join([text] * 3))
-    options = ["--model", "lstm", "--hidden", "12", "--embed", "8", "--tie", "--softmax", "adaptive", "--cutoffs", "3,5", "--min-count", "1"]
+    options = [
+        "--model",
+        "lstm",
+        "--hidden",
+        "12",
+        "--embed",
+        "8",
+        "--tie",
+        "--softmax",
+        "adaptive",
+        "--cutoffs",
+        "3,5",
+        "--min-count",
+        "1",
+    ]
     assert run(capsys, "train", "ants.txt", *options, "--out", "lm", "--steps", "3", "--quiet")[0] == 0
     for name, more in (("task", ["good.tsv", "--task", "classify"]), ("text", ["ants.txt"])):
         assert run(capsys, "train", *more, "--init", "lm", "--steps", "1", "--lr", "1e-9", "--out", name, "--quiet")[::2] == (0, "")

@@ -32,7 +32,6 @@ class Model:
     lr_power: ClassVar[float] = 0.35  # how fast the learning rate that suits it falls with the number of steps
     overfits: ClassVar[bool] = False  # whether a lower learning rate suits it when a text is read many times
     reads_order: ClassVar[bool] = True  # whether the order of the words of its context matters
-    has_output_bias: ClassVar[bool] = True
     neural: ClassVar[bool] = True  # trained by gradient descent; other models have `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
@@ -52,6 +51,11 @@ class Model:
     def has_fused_step(self) -> bool:
         """Whether `fused_step` is defined."""
         return False
+
+    @property
+    def has_output_bias(self) -> bool:
+        """Whether its output layer has a bias b2."""
+        return True
 
     @property
     def is_random(self) -> bool:
