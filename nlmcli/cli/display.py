@@ -90,6 +90,8 @@ class Display:
             self.print("half of the tokens or more are unknown; try --min-count 1 or --tokenizer char")
         self.show_labelled(r.labelled) if r.labelled else self.show_text(r)
         if not self.counting:
+            if r.vectors is not None:
+                self.print(report.printable(f"{r.vectors:,} of {r.vocabulary:,} embeddings come from {s.embeddings}"))
             if r.clusters:
                 self.print(clusters_line(r.clusters))
             elif s.get("softmax") == "adaptive":

@@ -25,6 +25,7 @@ of_training = partial(option, panel="Training", gradient=True)
 TOKENIZER = f"Tokenizer: {', '.join(TOKENIZERS.names())}, or a .json file; whitespace expects text that is already tokenized."
 TASK = "What to learn: {names}. All but generate learn from labelled texts, or words."
 INIT = "Start from a trained run: its tokenizer, model, sizes and encoder, with a new head for another task."
+EMBEDDINGS = "Start from the word vectors in this text file (word2vec, GloVe, fastText), as far as it has the tokens."
 SEQ_LEN = "Sequence length of truncated back-propagation through time (BPTT); of labelled texts, the longest text that is read."
 BY = "How the corpus is read: stream (one continuous text) or line (each line is a separate example)."
 HELD_OUT = "Fraction held out for validation: the end of a stream, or that share of the distinct lines."
@@ -47,6 +48,8 @@ class Settings:
     init: str | None = of_task(None, INIT, "RUN", default_text="none")
 
     model: str = of_model("rnn", "Architecture: {names}.", "NAME", choices=MODELS)
+
+    embeddings: str | None = of_model(None, EMBEDDINGS, "FILE", gradient=True, default_text="random")
 
     valid: str | None = of_text(None, "Validation text file.", "FILE", default_text="a held-out part of the corpus")
     valid_fraction: float = of_text(0.1, HELD_OUT, "X", least=0, below=1)
@@ -98,6 +101,8 @@ class Settings:
         lengths = [dashed(name) for name in LENGTHS if self.get(name) is not None]
         if len(lengths) > 1:
             raise InputError(f"{' and '.join(lengths)} each set the training length; give only one of them")
+        if self.init and self.embeddings:
+            raise InputError("--init and --embeddings both set the embeddings; give only one of them")
         self.model_config(), self.optimizer_config(), self.task_config()
         if HEADS.get(self.task).labelled and not MODELS.get(self.model).neural:
             raise InputError(f"model {self.model} has no encoder that task {self.task} could read; give one of {', '.join(neural_names())}")

@@ -1,8 +1,9 @@
-"""Where a run starts from: random parameters, or the encoder of another run (--init)."""
+"""Where a run starts from: random parameters, the encoder of another run (--init), or given word vectors (--embeddings)."""
 
 from pathlib import Path
 from typing import Any
 
+from nlmcli.engine.exchange.vectors import read_vectors
 from nlmcli.engine.run.saved import Saved, load, read
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.run.task_model import TaskModel
@@ -30,6 +31,22 @@ def copy_encoder(source: Saved, P: Params) -> None:
     for name, shape in P.shapes.items():
         if (name in shapes and shapes[name] == shape) or (is_same_task and source.P.shapes[name] == shape):
             P[name][...] = source.P[name]
+
+
+def copy_vectors(path: Path, run: Saved) -> int:
+    """Set the embedding of every token that a file of word vectors has.  -> their number
+
+    Raises InputError if it has none of them, or vectors of another width.
+    """
+    shown = {run.tokenizer.piece(i): i for i in range(len(run.tokenizer))}  # as nlm export writes them
+    vectors = read_vectors(path, run.P.E.shape[1], shown | run.tokenizer.index)
+    if not vectors:
+        raise InputError(
+            f"{path} has a vector for none of the {len(run.tokenizer):,} types; is it of another language, or of another case?"
+        )
+    for row, vector in vectors.items():
+        run.P.E[row] = vector
+    return len(vectors)
 
 
 def with_init(given: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Started:
     resumed: int | None = None  # the step from which a run is resumed
     labelled: Labelled | None = None
     clusters: tuple[tuple[int, float], ...] = ()  # of an adaptive softmax: words and share of the tokens, the shortlist first
+    vectors: int | None = None  # types whose embedding came from a file
     emulated: bool = False  # whether the run is in bf16 on a CPU without it
 
 

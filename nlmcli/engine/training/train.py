@@ -24,7 +24,7 @@ from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.run.task_model import TaskModel, build_head
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
-from nlmcli.engine.training.initial import copy_encoder, starting_run
+from nlmcli.engine.training.initial import copy_encoder, copy_vectors, starting_run
 from nlmcli.engine.training.learner import Learner
 from nlmcli.engine.training.length import Steps, every, length_of
 from nlmcli.engine.training.metrics import Metrics, open_at
@@ -73,6 +73,7 @@ class Training:
             self.settings = settings
             self.check_validation()
             self.lm: Any = initial_model(settings, self.dataset, source)
+            self.vectors = copy_vectors(Path(settings.embeddings), self.lm) if settings.embeddings and not is_resumed else None
             self.learner = Learner(self.lm, threads or available_threads())
             lr = settings.lr or default_rate(settings, self.expected_steps(), self.batches.steps_per_epoch)
             self.settings = self.lm.settings = replace(settings, lr=lr)
@@ -276,6 +277,7 @@ class Training:
             memory=required_memory(self.settings, self.lm.P.flat.size),
             memory_free=memory.free(),
             clusters=clusters_of(self.lm),
+            vectors=self.vectors,
             emulated=self.settings.precision == "bf16" and not IN_HARDWARE,
             resumed=self.progress.step if self.is_resumed else None,
             labelled=labelled_record(self.settings, dataset) if isinstance(dataset, LabelledDataset) else None,

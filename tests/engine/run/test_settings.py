@@ -22,7 +22,7 @@ ALL_OPTIONS = {
     "label-smoothing": 0.2, "balance": True, "positive": "a", "init": "runs/a",
     "model": "transformer", "embed": 8, "hidden": 9, "layers": 2, "heads": 4, "context": 7, "add-k": 0.5, "tie": False, "dropout": 0.1,
     "dropout-kind": "variational", "dropout-words": 0.1, "dropout-recurrent": 0.2, "softmax": "adaptive", "cutoffs": "100,1000",
-    "output-bias": False,
+    "output-bias": False, "embeddings": "e.vec",
     "batch-size": 3, "seq-len": 5, "optimizer": "adamw", "lr": 0.01, "beta": 0.2, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6,
     "weight-decay": 0.3, "gamma": 0.1, "curvature-every": 5,
     "schedule": "linear", "warmup": 4, "clip": 2.0, "epochs": 1.5, "steps": 6, "minutes": 0.5, "eval-every": 2,
