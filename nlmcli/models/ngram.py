@@ -148,7 +148,7 @@ def predict(context, word, count, first, discount, k, longest_only, base_p, row)
     """
     row[:] = base_p
     nodes, lengths = np.empty(context.size, np.int64), np.empty(context.size, np.int64)
-    for l in range(seen_contexts(context, word, first, longest_only, nodes, lengths)):
+    for l in range(seen_contexts(context, word, first, np.empty(0), longest_only, nodes, lengths)):
         start, stop, D = first[nodes[l]], first[nodes[l] + 1], discount[lengths[l]]
         total, left = mass(count, start, stop, D, k)
         seen = np.empty(stop - start)

@@ -46,7 +46,12 @@ def rank_ngrams(word, count, first, discount, k, longest_only, base_p):
     M = len(word)
     p, low, left = np.zeros(M), np.zeros(M), np.ones(len(first) - 1)
     fill(word, count, first, discount, k, longest_only, base_p, p, low, left)
-    high_order, low_order = np.arange(M, dtype=np.int32), np.arange(M, dtype=np.int32)
+    return sorted_ranks(word, first, p, low, left, base_p)
+
+
+def sorted_ranks(word, first, p, low, left, base_p):
+    """The Ranks of these probabilities: p(w|c) and p(w|c') of each n-gram (M,), γ of each context (I,), p(w) (V,)."""
+    high_order, low_order = np.arange(len(word), dtype=np.int32), np.arange(len(word), dtype=np.int32)
     for values, order in ((p, high_order), (low, low_order)):
         sort_each(values, first, order)
     base_order = np.argsort(-base_p, kind="stable").astype(np.int32)
@@ -167,8 +172,11 @@ def rank_after(x, w, nodes, left, first, ranks):
 
 
 @kernel
-def seen_contexts(context, word, first, longest_only, nodes, lengths):
-    """The nodes of the ends of a context after which a word was seen, from the shortest on, or at most the longest.  -> their number"""
+def seen_contexts(context, word, first, left, longest_only, nodes, lengths):
+    """The nodes of the ends of a context after which a word was seen, from the shortest on, or at most the longest.  -> their number
+
+    left: γ of every context, which matters where it is not 1 although no word was seen; empty if it is always 1 there.
+    """
     n, count = context.size, 0
     for length in range(1, n + 1):
         if context[n - length] < 0:  # before the beginning of the text
@@ -176,7 +184,7 @@ def seen_contexts(context, word, first, longest_only, nodes, lengths):
         if longest_only and length < n and context[n - length - 1] >= 0:
             continue
         i = find_node(context[n - length :], word, first)
-        if i >= 0 and first[i] < first[i + 1]:
+        if i >= 0 and (first[i] < first[i + 1] or (left.size > 0 and left[i] != 1)):
             nodes[count], lengths[count] = i, length
             count += 1
     return count
@@ -188,7 +196,7 @@ def score_by_ranks(contexts, targets, excluded, word, first, longest_only, ranks
     size = contexts.shape[1]
     path, lengths, factors = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
     for t in range(targets.size):
-        w, count = targets[t], seen_contexts(contexts[t], word, first, longest_only, path, lengths)
+        w, count = targets[t], seen_contexts(contexts[t], word, first, ranks.left, longest_only, path, lengths)
         nodes, left = path[:count], factors[:count]
         for l in range(count):
             left[l] = ranks.left[nodes[l]]

@@ -61,7 +61,14 @@ class Saved:
 
 
 def load(path: Path) -> Saved:
-    """Load a checkpoint of any task, or the best one in a run's folder.  Raises InputError if it is missing or damaged."""
+    """Load a checkpoint of any task, the best one in a run's folder, or an ARPA file.
+
+    Raises InputError if it is missing or damaged.
+    """
+    from nlmcli.engine.run.arpa import is_arpa, read_arpa
+
+    if is_arpa(path):
+        return read_arpa(path)
     file = checkpoint_of(path)
     try:
         run = read(file)

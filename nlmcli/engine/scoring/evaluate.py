@@ -103,6 +103,8 @@ class Evaluation:
 
 def held_out_texts(lm: Predictor) -> Texts:
     """The texts of a run, one of them held out.  Raises InputError if they have changed or are gone."""
+    if imported := lm.about.get("imported"):
+        raise InputError(f"{imported} has no held-out text; give a FILE or --text to score, and weights where they would be fitted")
     check_available(lm.settings, "nlm eval --corpus FILE")
     texts, digests = read_texts(lm.settings), lm.about.get("texts")
     if digests is not None and digests["valid"] != texts.valid.digest:

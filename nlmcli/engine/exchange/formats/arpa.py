@@ -34,6 +34,8 @@ class Arpa(Format):
     def check(self, run):
         if run.settings.model != "ngram":
             raise InputError(f"ARPA files hold n-grams, and this is a run of --model {run.settings.model}")
+        if run.about.get("imported"):
+            raise InputError(f"{run.about['imported']} is an ARPA file already; copy it")
         if run.settings.model_config().add_k is not None:
             raise InputError("additive smoothing is not of the form of an ARPA file; train without --add-k")
         printable_names(run.tokenizer)
