@@ -77,7 +77,8 @@ class Tokenizer(ABC):
     """A map from text to token ids; id i is the token `vocabulary[i]`, which occurs `counts[i]` times in the training text.
 
     `counts` sums to the number of tokens in the training text: those outside the vocabulary count as `unknown`.
-    `newline` is the id of the end of line. It is also the first input of a model: a text begins as if after a line break.
+    `newline` is the id of the end of line. `start` is the first input of a model, before a text: the end of line too, unless the
+    tokenizer comes from elsewhere and has a token of its own for it.
     """
 
     name: ClassVar[str]
@@ -92,6 +93,7 @@ class Tokenizer(ABC):
     counts: npt.NDArray[np.int64]
     unknown: int | None
     newline: int
+    start: int
     lowercase: bool
     min_count: int
 
@@ -113,7 +115,7 @@ class Tokenizer(ABC):
                 "fit the tokenizer again"
             )
         self.unknown = self.index.get(UNKNOWN) if UNKNOWN in self.reserved else None
-        self.newline = self.index[self.line_end]
+        self.newline = self.start = self.index[self.line_end]
 
     @classmethod
     def fit(

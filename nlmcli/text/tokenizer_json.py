@@ -6,13 +6,18 @@ Latin-1 as itself, the others, in order, as U+0100 and up. Space is Ġ and the l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from nlmcli.errors import InputError
+from nlmcli.text.tokenizer import Tokenizer
 from nlmcli.text.tokenizers.bpe import ALPHABET, PRINTABLE, Bpe, token_to_text
+from nlmcli.text.tokenizers.byte import Byte
+from nlmcli.text.tokenizers.char import Char
+from nlmcli.text.tokenizers.whitespace import Whitespace
 
 CHARACTERS = [*map(chr, PRINTABLE), *map(chr, range(0x100, 0x200 - len(PRINTABLE)))]  # in the order of ALPHABET
 BYTE_TO_UNICODE = dict(zip(ALPHABET.tolist(), CHARACTERS, strict=True))
@@ -81,6 +86,43 @@ def from_json(saved: Mapping[str, Any], name: str) -> Bpe:
         if isinstance(error, InputError):
             raise
         raise InputError(f"'{name}' is not a complete tokenizer.json of a byte-level BPE; make one with: nlm tokenize --out") from None
+
+
+def from_any_json(saved: Mapping[str, Any], name: str, size: int) -> Tokenizer:
+    """The tokenizer in the contents of a file: characters, bytes, words between blanks, or a byte-level BPE.
+
+    size: of the vocabulary that a model has; what the tokenizer lacks of it are tokens that encoding never produces.
+    Raises InputError if nlm cannot reproduce its ids.
+    """
+    try:
+        model, before, decoder = saved["model"], saved.get("pre_tokenizer") or {}, saved.get("decoder") or {}
+        kind = "bpe"
+        if model["type"] == "WordLevel" and before.get("type") == "WhitespaceSplit":
+            kind = "whitespace"
+        elif model["type"] == "BPE" and not model["merges"]:
+            kind = {"Fuse": "char", "ByteLevel": "byte" if before.get("use_regex") is False else "bpe"}.get(str(decoder.get("type")), "bpe")
+        lowercase = "Lowercase" in json.dumps(saved.get("normalizer"))
+        if kind == "bpe":
+            return padded(saved, name, size)
+        vocabulary = Byte.reserved if kind == "byte" else sorted(model["vocab"], key=model["vocab"].__getitem__)
+        kinds: dict[str, type[Char] | type[Byte] | type[Whitespace]] = {"char": Char, "byte": Byte, "whitespace": Whitespace}
+        tokenizer = kinds[kind](vocabulary, np.zeros(len(vocabulary)), lowercase=lowercase)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"'{name}' is not a complete tokenizer.json") from None
+    if len(tokenizer) != size:
+        raise InputError(f"'{name}' has {len(tokenizer):,} tokens, and the model {size:,}")
+    return tokenizer
+
+
+def padded(saved: Mapping[str, Any], name: str, size: int) -> Bpe:
+    """A byte-level BPE with as many tokens as a model has; published models often have some more than their tokenizer."""
+    known = len(saved["model"]["vocab"].keys() | {token["content"] for token in saved.get("added_tokens") or []})
+    if known > size:
+        raise InputError(f"'{name}' has {known:,} tokens, and the model {size:,}")
+    unused = [{"id": i, "content": f"<|unused{i}|>", "special": True} for i in range(known, size)]
+    return from_json({**saved, "added_tokens": [*(saved.get("added_tokens") or []), *unused]}, name)
 
 
 def check_supported(saved: Mapping[str, Any], name: str) -> None:

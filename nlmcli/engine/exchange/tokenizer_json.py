@@ -14,15 +14,17 @@ from nlmcli.text.tokenizers.bpe import Bpe
 def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """The contents of the file."""
     whole = to_json(cast(Bpe, tokenizer)) if tokenizer.name == "bpe" else basis(tokenizer) | KINDS[tokenizer.name](tokenizer)
-    name = line_end_name(tokenizer)
+    name = start_name(tokenizer)
     first, text = {"SpecialToken": {"id": name, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
     pair = [first, text, {"Sequence": {"id": "B", "type_id": 0}}]
-    tokens = {name: {"id": name, "ids": [tokenizer.newline], "tokens": [name]}}
+    tokens = {name: {"id": name, "ids": [tokenizer.start], "tokens": [name]}}
     return whole | {"post_processor": {"type": "TemplateProcessing", "single": [first, text], "pair": pair, "special_tokens": tokens}}
 
 
-def line_end_name(tokenizer: Tokenizer) -> str:
-    """The end of line, as the file names it."""
+def start_name(tokenizer: Tokenizer) -> str:
+    """What stands before a text, as the file names it: the end of line, or a token of its own."""
+    if tokenizer.start != tokenizer.newline:
+        return tokenizer.vocabulary[tokenizer.start]
     return BYTE_TO_UNICODE[10] if tokenizer.name in ("bpe", "byte") else tokenizer.line_end
 
 

@@ -22,10 +22,10 @@ class Dataset:
 
     def batches(self, settings: Settings) -> Stream | Lines:
         """The training batches.  Raises InputError if the text is too short for a batch."""
-        s, newline = settings, self.tokenizer.newline
+        s, first = settings, self.tokenizer.start
         if s.by == "stream":
-            return Stream(self.train.ids, newline, s.batch_size, s.seq_len, s.seed)
-        return Lines(self.train.lines(), newline, s.batch_size, s.seq_len, s.seed)
+            return Stream(self.train.ids, first, s.batch_size, s.seq_len, s.seed)
+        return Lines(self.train.lines(), first, s.batch_size, s.seq_len, s.seed)
 
     @property
     def has_held_out(self) -> bool:

@@ -54,7 +54,7 @@ def with_cutoffs(s: Settings, tokenizer: Tokenizer) -> Settings:
     if s.get("softmax") != "adaptive" or s.get("cutoffs"):
         return s
     config = s.model_config()
-    probe = MODELS.get(s.model)(replace(config, cutoffs="1", tie=False), max(2, len(tokenizer)), tokenizer.newline)
+    probe = MODELS.get(s.model)(replace(config, cutoffs="1", tie=False), max(2, len(tokenizer)), tokenizer.start)
     width = config.embed if config.tie else probe.shapes()["U"][0]
     chosen = best_cutoffs(tokenizer.counts, width, not config.tie, s.batch_size * s.seq_len)
     found = {"softmax": "adaptive", "cutoffs": ",".join(map(str, chosen))} if chosen else {"softmax": "full"}
@@ -64,4 +64,4 @@ def with_cutoffs(s: Settings, tokenizer: Tokenizer) -> Settings:
 def build(settings: Settings, tokenizer: Tokenizer) -> Model:
     """The untrained model of the settings, for this vocabulary."""
     Architecture = MODELS.get(settings.model)
-    return Architecture(settings.model_config(), len(tokenizer), tokenizer.newline)
+    return Architecture(settings.model_config(), len(tokenizer), tokenizer.start)

@@ -61,14 +61,17 @@ class Saved:
 
 
 def load(path: Path) -> Saved:
-    """Load a checkpoint of any task, the best one in a run's folder, or an ARPA file.
+    """Load a checkpoint of any task, the best one in a run's folder, an ARPA file, or a folder of Hugging Face.
 
     Raises InputError if it is missing or damaged.
     """
     from nlmcli.engine.run.arpa import is_arpa, read_arpa
+    from nlmcli.engine.run.hf_folder import is_folder, read_folder
 
     if is_arpa(path):
         return read_arpa(path)
+    if is_folder(path):
+        return read_folder(path)
     file = checkpoint_of(path)
     try:
         run = read(file)

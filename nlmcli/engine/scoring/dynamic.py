@@ -64,11 +64,11 @@ class Dynamic:
         """
         lm, s = self.trained, self.settings
         ids = encode(lm.tokenizer, train.cut(0, min(CHARACTERS, train.characters)), s.by)
-        newline, squares, states = lm.tokenizer.newline, np.zeros_like(lm.P.flat), list[State]()
+        first, squares, states = lm.tokenizer.start, np.zeros_like(lm.P.flat), list[State]()
         batches: Stream | Lines = (
-            Stream(ids.ids, newline, s.batch_size, s.seq_len, s.seed)
+            Stream(ids.ids, first, s.batch_size, s.seq_len, s.seed)
             if s.by == "stream"
-            else Lines(ids.lines(), newline, s.batch_size, s.seq_len, s.seed)
+            else Lines(ids.lines(), first, s.batch_size, s.seq_len, s.seed)
         )
         with products_in(s.precision):
             for k in range(BATCHES):

@@ -66,13 +66,13 @@ def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
     chunk, together = CHUNK, TOGETHER
     if isinstance(lm, Dynamic) or (isinstance(lm, Mixture) and lm.one_at_a_time):
         chunk, together = lm.segment, 1
-    newline = lm.tokenizer.newline
+    first = lm.tokenizer.start
     if lm.settings.by != "line":
-        yield from stream_segments(text.parts(chunk), newline)
+        yield from stream_segments(text.parts(chunk), first)
         return
     lines = text.lines()
     for batch in line_batches(text.lengths, together):
-        yield from line_segments(lines[batch], newline, chunk)
+        yield from line_segments(lines[batch], first, chunk)
         text.forget()
 
 

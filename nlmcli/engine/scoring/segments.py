@@ -32,21 +32,21 @@ class Segment(NamedTuple):
     is_last: bool
 
 
-def stream_segments(parts: Iterable[np.ndarray], newline: int) -> Iterator[Segment]:
+def stream_segments(parts: Iterable[np.ndarray], first: int) -> Iterator[Segment]:
     """One long text.  parts: ids (N,) each"""
-    previous, is_first = newline, True
+    previous, is_first = first, True
     for y in parts:
         yield Segment(np.concatenate([[previous], y[:-1]])[:, None], y[:, None], is_first, True)
         previous, is_first = int(y[-1]), False
 
 
-def line_segments(lines: list[np.ndarray], newline: int, chunk: int = CHUNK) -> Iterator[Segment]:
+def line_segments(lines: list[np.ndarray], first: int, chunk: int = CHUNK) -> Iterator[Segment]:
     """A batch of lines, each read from the initial state and padded to the longest."""
     T, B = max(map(len, lines)), len(lines)
     y = np.full((T, B), PADDING)
     for b, line in enumerate(lines):
         y[: len(line), b] = line
-    x = np.concatenate([np.full((1, B), newline), np.maximum(y[:-1], 0)])
+    x = np.concatenate([np.full((1, B), first), np.maximum(y[:-1], 0)])
     steps = max(1, chunk // B)
     for t in range(0, T, steps):
         yield Segment(x[t : t + steps], y[t : t + steps], t == 0, t + steps >= T)

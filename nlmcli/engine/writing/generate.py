@@ -39,7 +39,7 @@ class Predictor:
         self.seen = np.empty((0, batch), np.int64)  # the ids in the window
         self.h = np.empty((0, 0))  # of the last token (B,H)
         self.keys, self.words = np.empty((0, batch, 0)), np.empty((0, batch), np.int64)  # of the cache: (M,B,H), (M,B)
-        self.read(np.full((1, batch), lm.tokenizer.newline))
+        self.read(np.full((1, batch), lm.tokenizer.start))
         ids = lm.tokenizer.encode(prompt).astype(np.int64)
         if len(ids):
             self.read(np.repeat(ids[:, None], batch, axis=1))

@@ -35,7 +35,7 @@ class Model:
     neural: ClassVar[bool] = True  # trained by gradient descent; other models have `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):
-        """vocabulary: V.  newline: the id of an end of line, which precedes the first token of every text.
+        """vocabulary: V.  newline: the id that precedes the first token of every text, an end of line or a token of its own.
 
         Raises InputError for cutoffs that do not fit the vocabulary.
         """

@@ -6,7 +6,7 @@ Sennrich et al. 2016; the order of the bytes and the pre-tokenization are GPT-2'
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,7 +54,7 @@ class Bpe(Tokenizer):
     line_end: ClassVar[str] = "\n"
     default_min_count: ClassVar[int] = 2
     cut_at: ClassVar[re.Pattern[str]] = BEFORE_WHITESPACE
-    fields: ClassVar[tuple[str, ...]] = (*Tokenizer.fields, "merges", "special")
+    fields: ClassVar[tuple[str, ...]] = (*Tokenizer.fields, "merges", "special", "start_token")
     learned: ClassVar[bool] = True
 
     def __init__(
@@ -64,11 +64,18 @@ class Bpe(Tokenizer):
         *,
         merges: Iterable[Sequence[int]],
         special: Iterable[str] = (),
+        start_token: str | None = None,
         lowercase: bool = False,
         min_count: int = 1,
     ) -> None:
-        """Raises InputError if a byte has no id, or a merge or its result is not in the vocabulary."""
+        """start_token: the special token that stands before a text; None: the end of line.
+
+        Raises InputError if a byte has no id, or a merge or its result is not in the vocabulary.
+        """
         super().__init__(vocabulary, counts, lowercase=lowercase, min_count=min_count)
+        self.start_token = start_token
+        if start_token is not None:
+            self.start = self.index[start_token]
         self.merges, self.special = [(int(left), int(right)) for left, right in merges], list(special)
         self.tokens = [text_to_token(piece) for piece in self.vocabulary]
         ids = {token: i for i, token in enumerate(self.tokens)}
@@ -138,4 +145,9 @@ class Bpe(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """The complete tokenizer as JSON-serializable data."""
-        return super().to_dict() | {"merges": [list(pair) for pair in self.merges], "special": list(self.special)}
+        merges = [list(pair) for pair in self.merges]
+        return super().to_dict() | {"merges": merges, "special": list(self.special), "start_token": self.start_token}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Tokenizer:
+        return super().from_dict({"start_token": None} | dict(saved))  # which earlier versions did not save

@@ -89,7 +89,7 @@ def described(run) -> dict[str, tuple[int, Any]]:
     sizes = {"context_length": c.context, "embedding_length": c.embed, "feed_forward_length": run.model.hidden}
     sizes |= {"block_count": c.layers, "attention.head_count": c.heads}
     end = tokenizer.newline if run.settings.by == "line" else int(np.argmin(tokenizer.counts))
-    ids = {"bos_token_id": tokenizer.newline, "eos_token_id": end}
+    ids = {"bos_token_id": tokenizer.start, "eos_token_id": end}
     return {
         "general.architecture": (STRING, "gpt2"),
         "general.name": (STRING, "nlm"),

@@ -9,18 +9,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from nlmcli.engine.exchange import safetensors
 from nlmcli.engine.exchange.format import Format, Write
 from nlmcli.engine.exchange.tokenizer_json import tokenizer_json
+from nlmcli.engine.run import safetensors
+from nlmcli.engine.run.hf_folder import GPT2
 from nlmcli.errors import InputError
 from nlmcli.models.mamba import WIDTH, N
 from nlmcli.text.tokenizer import UNKNOWN
 
-GPT2 = {
-    **{"ga": "ln_1.weight", "ba": "ln_1.bias", "Wqkv": "attn.c_attn.weight", "bqkv": "attn.c_attn.bias"},
-    **{"Wo": "attn.c_proj.weight", "bo": "attn.c_proj.bias", "gm": "ln_2.weight", "bm": "ln_2.bias"},
-    **{"W1": "mlp.c_fc.weight", "b1": "mlp.c_fc.bias", "W2": "mlp.c_proj.weight", "b2": "mlp.c_proj.bias"},
-}
 NO_LIMIT = 1 << 20  # tokens
 
 
@@ -49,10 +45,10 @@ class HF(Format):
 
     def files(self, run):
         tensors, config = gpt2(run) if run.settings.model == "transformer" else mamba(run)
-        newline = run.tokenizer.newline
-        end = newline if run.settings.by == "line" else None
-        config |= {"vocab_size": len(run.tokenizer), "bos_token_id": newline, "eos_token_id": end, "dtype": "float32"}
-        generation = {"bos_token_id": newline, "eos_token_id": end, "pad_token_id": newline, "do_sample": True}
+        start = run.tokenizer.start
+        end = run.tokenizer.newline if run.settings.by == "line" else None
+        config |= {"vocab_size": len(run.tokenizer), "bos_token_id": start, "eos_token_id": end, "dtype": "float32"}
+        generation = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": start, "do_sample": True}
         # a class of its own, since that of the model would read the file in another way
         about: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
         about["model_max_length"] = config.get("n_positions", NO_LIMIT)

@@ -6,8 +6,8 @@ multiplies it by r.
 
 import numpy as np
 
-from nlmcli.engine.exchange import safetensors
 from nlmcli.engine.exchange.format import Format
+from nlmcli.engine.run import safetensors
 from nlmcli.errors import InputError
 
 MODELS = ("rnn", "lstm", "gru")
