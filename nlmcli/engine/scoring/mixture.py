@@ -7,7 +7,6 @@ The first model may keep learning while it reads, and the cache remembers what t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from nlmcli.nn.rank import rank_of
 
 CONVERGED = 1e-9  # nats per token by which another step of EM would have to improve
 SUM_ERROR = 1e-6  # that given weights may have
+BISECTIONS = 40  # of the interval that contains the best weight of two
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,7 @@ def best_weights(log_p: np.ndarray) -> tuple[float, np.ndarray]:
     """The lowest mean -ln Σ_k w_k p_k, and the weights w (K,) that reach it.  log_p (K,N): of the same tokens by each member
 
     By expectation maximization (Dempster, Laird & Rubin 1977): a weight becomes the mean share of its member in p. The loss is
-    convex in w, and it never increases. Tokens that are impossible under every member do not count. As tokens are many and
-    members are few, the iteration works on the shares of members that do not depend on the weights.
+    convex in w, and it never increases. Tokens that are impossible under every member do not count.
     """
     top = log_p.max(0)
     p = np.exp(log_p[:, np.isfinite(top)] - top[np.isfinite(top)])
@@ -230,22 +229,16 @@ def best_weights(log_p: np.ndarray) -> tuple[float, np.ndarray]:
         share = best_share(p)
         w = np.array([1 - share, share])
         return loss_of(p, w, top), w
-    before = np.inf
-    for step in count():
-        mixed = w @ p
-        loss = -np.log(mixed).mean()
-        if before - loss < CONVERGED and step:
-            return loss_of(p, w, top), w
-        before, w = loss, w * (p / mixed).mean(1)
-    raise AssertionError
+    before, loss = np.inf, -np.log(w @ p).mean()
+    while before - loss > CONVERGED:
+        w = w * (p / (w @ p)).mean(1)
+        before, loss = loss, -np.log(w @ p).mean()
+    return loss_of(p, w, top), w
 
 
 def loss_of(p: np.ndarray, w: np.ndarray, top: np.ndarray) -> float:
     with np.errstate(divide="ignore"):
         return float(-(np.log(w @ p) + top[np.isfinite(top)]).mean())
-
-
-BISECTIONS = 40  # of the interval that contains the best weight of two
 
 
 def best_share(p: np.ndarray) -> float:
