@@ -92,6 +92,6 @@ def process(tmp_path):
         if path:
             environment["PYTHONPATH"] = str(path)
         command = [sys.executable, "-W", "error", "-c", "from nlmcli.cli.app import run; run()", *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=200, **more)
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=900, **more)
 
     return start

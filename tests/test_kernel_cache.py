@@ -37,7 +37,7 @@ def compute(package, cache, **environment):
     variables = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"}}
     variables |= {"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": str(cache)} | environment
     process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=package, env=variables, capture_output=True, text=True, timeout=100
+        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=package, env=variables, capture_output=True, text=True, timeout=900
     )
     assert process.returncode == 0, process.stderr
     value, hits, folder = process.stdout.split(maxsplit=2)
@@ -141,7 +141,7 @@ def test_a_kernel_that_calls_a_missing_kernel_is_ignored(package, tmp_path):
 
     def multiply():
         process = subprocess.run(
-            [sys.executable, "-c", MULTIPLY_SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+            [sys.executable, "-c", MULTIPLY_SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900
         )
         assert process.returncode == 0, process.stderr
         return list(tmp_path.rglob("matmul.copy_panels*"))

@@ -136,7 +136,7 @@ def elsewhere(tmp_path):
 def worked(command, run, room, **environment):
     words = [word.format(run=run) for word in COMMANDS[command]]
     env = {name: value for name, value in (os.environ | environment).items() if value is not None} | {"NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run([sys.executable, "-W", "error", "-m", "nlmcli", *words], cwd=room, env=env, capture_output=True, timeout=200)
+    done = subprocess.run([sys.executable, "-W", "error", "-m", "nlmcli", *words], cwd=room, env=env, capture_output=True, timeout=900)
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     assert done.stdout.strip()
     return done

@@ -42,7 +42,7 @@ def test_a_run_is_evaluated_in_its_precision(training):
 
 
 def test_a_stream_carries_its_state_and_its_last_token_into_the_next_segment():
-    first, second = stream_segments([np.array([5, 6, 7]), np.array([8])], newline=1)
+    first, second = stream_segments([np.array([5, 6, 7]), np.array([8])], first=1)
     assert first.x[:, 0].tolist() == [1, 5, 6] and first.targets[:, 0].tolist() == [5, 6, 7] and first.is_first
     assert second.x[:, 0].tolist() == [7] and second.targets[:, 0].tolist() == [8] and not second.is_first
 
