@@ -16,8 +16,9 @@ LAYERS = {
     "kernel_cache.py": 2, "options.py": 2, "registry.py": 1, "errors.py": 0,
 }  # fmt: skip
 ENGINE_LAYERS = {
-    "api.py": 6,
-    "viewing": 5,
+    "api.py": 7,
+    "viewing": 6,
+    "sweep": 5,
     "training": 4,
     "scoring": 3,
     "writing": 3,

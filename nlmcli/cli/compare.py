@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nlmcli.cli import options, report
+from nlmcli.errors import InputError
 
 MARKS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -13,7 +14,7 @@ MARKS = "abcdefghijklmnopqrstuvwxyz"
 def compare(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN", help=r"Folders of runs. \[default: all runs under ./runs]", show_default=False),
+        typer.Argument(metavar="RUN", help=r"Folders of runs, or of a sweep. \[default: all runs under ./runs]", show_default=False),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also plot the curves to a .png or .svg file.", show_default=False)
@@ -27,9 +28,15 @@ def compare(
     Example: nlm compare
     """
     from nlmcli.cli import curves
+    from nlmcli.engine.sweep.results import is_sweep
     from nlmcli.engine.viewing.compare import Run, save_plot
     from nlmcli.engine.viewing.compare import compare as read_runs
 
+    if runs and any(map(is_sweep, runs)):
+        if len(runs) > 1:
+            raise InputError("a sweep is compared by itself; give its folder only")
+        compare_trials(runs[0], plot, json, quiet)
+        return
     sorted_runs = read_runs(tuple(runs or ()))
     if plot:
         save_plot(sorted_runs, plot)
@@ -56,3 +63,15 @@ def compare(
         report.data(f"\nvalidation loss{'' if has_figures else ' in nats per token'} over training time\n")
         for line in lines:
             report.data(line)
+
+
+def compare_trials(folder: Path, plot: Path | None, json: bool, quiet: bool) -> None:
+    """Show the points of a sweep, best first."""
+    from nlmcli.cli.sweep import show_results
+    from nlmcli.engine.sweep.results import opened, points_of
+    from nlmcli.engine.viewing.sweep_plot import save_sweep_plot
+
+    study = opened(folder)
+    if plot:
+        save_sweep_plot(study.space, points_of(study.space, study.trials()), plot)
+    show_results(study, json, quiet, limit=None)

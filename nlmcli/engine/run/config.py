@@ -34,8 +34,8 @@ Loader.add_implicit_resolver(NUMBERS[1], re.compile(r"^([-+]?\.(inf|Inf|INF)|\.(
 Loader.add_constructor("decimal", lambda loader, node: int(node.value))
 
 
-def read_options(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, by field name.  Raises InputError if the file contains anything else."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """What stands in a YAML file, by name.  Raises InputError if it is not YAML of that form."""
     try:
         given = yaml.load(path.read_bytes(), Loader)
     except OSError as error:
@@ -44,6 +44,12 @@ def read_options(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(given, dict):
         raise InputError(f"{path} contains no options; write one per line, as in: hidden: 128")
+    return given
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """The options in a YAML file, by field name.  Raises InputError if the file contains anything else."""
+    given = read_yaml(path)
     try:
         return options_of(given)
     except InputError as error:
