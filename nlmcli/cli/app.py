@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 # The matrix products of a shard use one thread; the other threads compute other shards. BLAS reads these when NumPy is imported.
@@ -82,14 +83,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort, SystemError) as error:
         if isinstance(error, SystemError) and not isinstance(error.__cause__, KeyboardInterrupt):  # Numba's, for Ctrl-C in a kernel
             raise
-        report.message("interrupted")
-        return 130
+        return failed("interrupted", 130)
     except (InputError, ClickException, MemoryError, OSError) as error:
         if flags.get("debug") and not isinstance(error, ClickException):
             raise
-        if text := error_message(error, str(flags.get("command", ""))):
-            report.message(f"nlm: {report.printable(text)}")
-        return 2
+        text = error_message(error, str(flags.get("command", "")))
+        return failed(f"nlm: {report.printable(text)}" if text else "", 2)
+
+
+def failed(text: str, code: int) -> int:
+    """Say why, unless another rank does; if this rank alone has failed, end all of them.  -> the exit code"""
+    from nlmcli.engine.gradient import ranks
+
+    alone = not ranks.met_by_all()
+    if text and (alone or ranks.number() == 0):
+        report.message(text)
+    if alone:
+        ranks.end_all(code)
+    return code
 
 
 # What makes a command need less memory.
@@ -118,4 +129,18 @@ def run() -> None:
         report.write_anything(getattr(sys, name))
     if not os.environ.get("COLUMNS", "1").isdigit() or not int(os.environ.get("COLUMNS", "1")):
         del os.environ["COLUMNS"]  # no width that anything could be shown in
-    sys.exit(main())
+    try:
+        code = main()
+    except Exception:
+        end_with_traceback()
+        raise
+    sys.exit(code)
+
+
+def end_with_traceback() -> None:
+    """End all ranks for an error of this one that nobody foresaw; nothing if there is only one."""
+    from nlmcli.engine.gradient import ranks
+
+    if ranks.started() and not ranks.met_by_all():
+        traceback.print_exc()
+        ranks.end_all(1)

@@ -56,11 +56,15 @@ def train(
         return 0
     from nlmcli.cli.display import Display
     from nlmcli.engine.api import begin
+    from nlmcli.engine.gradient.ranks import ranks
     from nlmcli.engine.run.settings import Settings
     from nlmcli.engine.training.initial import with_init
     from nlmcli.engine.training.records import Finished
     from nlmcli.engine.training.train import Training
+    from nlmcli.models import MODELS
 
+    here = ranks()
+    quiet, json = quiet or here.rank > 0, json and here.rank == 0
     typed = typed_options(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
     options.announce_compiling(quiet)
     training: Any
@@ -69,7 +73,10 @@ def train(
 
         training = Training.resumed(out or newest_run(), merged_options(preset, config, typed), threads)
     else:
-        training = begin(Settings.of(**with_init(merged_options(preset, config, typed))), out, threads)
+        settings = Settings.of(**with_init(merged_options(preset, config, typed)))
+        if here.rank > 0 and not MODELS.get(settings.model).neural:
+            return 0  # rank 0 counts
+        training = begin(settings, out, threads)
     display = Display(training.settings, quiet)
     handlers: dict[int, Any] = {number: signal.signal(number, lambda *_: interrupt(training, display, handlers)) for number in SIGNALS}
     try:

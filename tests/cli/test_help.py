@@ -103,6 +103,7 @@ def test_examples_work_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     train = example_of("train", capsys)
     assert main([*train, *SMALL]) == 0  # as printed it takes minutes
+    (tmp_path / "sweep.yaml").write_text("model: rnn\nsteps: 4\nhidden: [4, 8]\n")
     for command in sorted(COMMANDS, key=lambda name: name == "predict"):  # which needs a run of another task, and it the newest
         arguments = example_of(command, capsys)
         if command == "predict":

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.gradient.ranks import Ranks
 from nlmcli.engine.gradient.threads import ThreadPool
 from nlmcli.nn.adaptive_softmax import split, tail_backward
 from nlmcli.nn.cross_entropy import WIDTH, blocks, words_backward, words_between, words_forward
@@ -21,8 +22,8 @@ RANGES = 4  # whatever the number of threads
 class LargeHead:
     """Loss and gradients of the output layer, by as many rows as fit their logits in memory."""
 
-    def __init__(self, workers: ThreadPool):
-        self.workers, self.buffer = workers, np.empty(0)
+    def __init__(self, workers: ThreadPool, ranks: Ranks):
+        self.workers, self.ranks, self.buffer = workers, ranks, np.empty(0)
 
     def gradient(
         self, h: np.ndarray, model: Any, P: Params, G: Params, targets: np.ndarray, scale: float
@@ -53,22 +54,45 @@ class LargeHead:
         for rows in blocks(len(h), U.shape[1]):
             inputs = (h[rows], U, b2, targets[rows], h.dtype.type(scale), dU, db2)
             dh[rows] = self.rows_gradient(*inputs, squares, nll[rows], rows.start > 0)
+        self.exchange(dU, db2, squares)
         return float(nll.sum(dtype=np.float64)), float(squares.sum()), dh
 
     def rows_gradient(self, h, U, b2, targets, scale, dU, db2, squares, nll, accumulate) -> np.ndarray:
         """The same for rows whose logits fit in memory; fills nll and squares.  -> dh, the sum over the ranges in a fixed order"""
         n, n_blocks = len(h), len(squares)
         size = n_blocks * n * WIDTH
-        ranges = [(n_blocks * r // RANGES, n_blocks * (r + 1) // RANGES) for r in range(RANGES)]
+        ranges, mine = ranges_of(n_blocks), self.ranks.share(RANGES)
         if self.buffer.size < size or self.buffer.dtype != h.dtype:
             self.buffer = np.empty(size, h.dtype)
-        z, at_target = self.buffer[:size].reshape(n_blocks, n, WIDTH), np.empty(n, h.dtype)
+        z, at_target = self.buffer[:size].reshape(n_blocks, n, WIDTH), np.zeros(n, h.dtype)
         top, tot = np.empty((2, n_blocks, n), h.dtype)
         partial_dh = np.empty((RANGES, *h.shape), h.dtype)
-        self.workers.run([partial(words_forward, h, U, b2, targets, z, top, tot, at_target, *ends) for ends in ranges])
+        self.workers.run([partial(words_forward, h, U, b2, targets, z, top, tot, at_target, *ranges[r]) for r in mine])
+        edges = self.ranks.edges([last for _, last in ranges])
+        self.ranks.fill(top, edges)
+        self.ranks.fill(tot, edges)
+        self.ranks.add_disjoint(at_target)
         words_between(top, tot, at_target, targets, scale, nll)
         inputs = h, U, targets, scale, z, top
         outputs = dU, db2, squares
-        jobs = zip(partial_dh, ranges, strict=True)
-        self.workers.run([partial(words_backward, *inputs, part, *outputs, *ends, accumulate) for part, ends in jobs])
+        self.workers.run([partial(words_backward, *inputs, partial_dh[r], *outputs, *ranges[r], accumulate) for r in mine])
+        self.ranks.fill(partial_dh, self.ranks.edges(range(1, RANGES + 1)))
         return partial_dh.sum(axis=0)
+
+    def exchange(self, dU: np.ndarray, db2: np.ndarray, squares: np.ndarray) -> None:
+        """Give every rank the gradients of the other ranks' words."""
+        if self.ranks.size == 1:
+            return
+        blocks_of = self.ranks.edges([last for _, last in ranges_of(len(squares))])
+        words = [min(block * WIDTH, dU.shape[1]) for block in blocks_of]
+        rows = np.ascontiguousarray(dU.T)
+        self.ranks.fill(rows, words)
+        self.ranks.fill(squares, blocks_of)
+        dU.T[...] = rows
+        if db2.size:
+            self.ranks.fill(db2, words)
+
+
+def ranges_of(n_blocks: int) -> list[tuple[int, int]]:
+    """The first block of each range of the vocabulary, and the one after its last."""
+    return [(n_blocks * r // RANGES, n_blocks * (r + 1) // RANGES) for r in range(RANGES)]

@@ -1,7 +1,8 @@
 """The gradient of a batch, data parallel: a sum over shards, each a pure function that any thread may compute.
 
 A batch is split by columns into shards; their number depends on the batch alone. Each shard has its own gradient vector, and
-the vectors are summed in a fixed order, so the bits do not depend on the number of threads. Two parts of θ are large when the
+the vectors are summed in a fixed order, so the bits do not depend on the number of threads, nor on that of the processes that
+share the shards (see ranks.py). Two parts of θ are large when the
 vocabulary is, and are not summed this way: the gradient of the table of embeddings has only the rows of what occurs in the
 batch, and that of the output matrix is computed for all shards together, one range of the vocabulary at a time.
 """
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.gradient.large_head import LargeHead
+from nlmcli.engine.gradient.ranks import Ranks
 from nlmcli.engine.gradient.threads import ThreadPool
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.models.base import Model, State
@@ -65,10 +67,10 @@ class Shard:
 class Team:
     """The thread pool of a run, the gradient vectors of the shards, and the head for a large vocabulary."""
 
-    def __init__(self, model: Model, threads: int = 1):
-        self.model, self.threads, self.workers = model, threads, ThreadPool(threads)
+    def __init__(self, model: Model, threads: int = 1, ranks: Ranks | None = None):
+        self.model, self.threads, self.workers, self.ranks = model, threads, ThreadPool(threads), ranks or Ranks()
         self.gradients: list[Params] = []
-        self.head = LargeHead(self.workers)
+        self.head = LargeHead(self.workers, self.ranks)
         self.summed_slices: dict[tuple[bool, bool], list[slice]] = {}
         self.touched: list[np.ndarray] | None = []  # rows of its table that may be nonzero; None: all of them
 
@@ -94,31 +96,38 @@ class Team:
         columns = shards_of(batch.x.shape[1])
         self.gradients[:1] = [G]
         self.gradients += [G.zeros_like() for _ in range(len(self.gradients), len(columns))]
-        rngs = [Philox(*key, s) if key else None for s in range(len(columns))]
-        inputs = zip(columns, states, self.gradients, rngs, strict=False)
-        shards = [Shard(self.model, batch, *each) for each in inputs]
+        mine = self.ranks.share(len(columns))
+        rngs = {s: Philox(*key, s) if key else None for s in mine}
+        shards = [Shard(self.model, batch, columns[s], states[s], self.gradients[s], rngs[s]) for s in mine]
         scale = 1 / max(1, batch.targets)
         large, tied = self.model.V >= LARGE or bool(self.model.cutoffs), self.is_tied(G)
         sparse = large if tied else batch.x.size <= len(self.model.table(G))
         summed = self.summed(G, sparse, large)
-        self.zero_grad(G, shards, sparse)
+        words = self.zero_grad(G, shards, sparse)
         if large:
-            loss, squares = self.large_vocabulary_step(P, G, shards, scale, summed)
+            loss, squares = self.large_vocabulary_step(P, G, shards, batch, scale, summed)
         else:
             self.workers.run([partial(shard.step, P, scale, summed) for shard in shards])
-            loss, squares = sum(shard.loss for shard in shards), 0.0
-        squares += self.sum_gradients(G, [shard.G for shard in shards[1:]], summed)
+            loss, squares = sum(self.ranks.all_of([shard.loss for shard in shards])), 0.0
+        squares += self.sum_gradients(G, [shard.G for shard in shards], summed)
         if sparse:
-            squares += self.sum_sparse_rows(G, shards, tied)
-        return loss * scale, math.sqrt(squares), [shard.state for shard in shards]
+            squares += self.sum_sparse_rows(G, words, tied)
+        after = list(states)
+        for s, shard in zip(mine, shards, strict=True):
+            after[s] = shard.state
+        return loss * scale, math.sqrt(squares), after
 
-    def large_vocabulary_step(self, P: Params, G: Params, shards: list[Shard], scale: float, summed: list[slice]) -> tuple[float, float]:
+    def large_vocabulary_step(
+        self, P: Params, G: Params, shards: list[Shard], batch: Batch, scale: float, summed: list[slice]
+    ) -> tuple[float, float]:
         """Encoders per shard, the head for all shards together.  -> Σ nll, Σ g² of the head (without U if it is tied)"""
         self.workers.run([partial(shard.forward, P, summed) for shard in shards])
-        h, targets = (np.concatenate([getattr(shard, name) for shard in shards]) for name in ("h", "targets"))
-        loss, squares, dh = self.head.gradient(h, self.model, P, G, targets, scale)
-        ends = np.cumsum([len(shard.h) for shard in shards])
-        self.workers.run([partial(shard.backward, part) for shard, part in zip(shards, np.split(dh, ends[:-1]), strict=True)])
+        targets = [batch.y[:, columns].reshape(-1) for columns in shards_of(batch.x.shape[1])]
+        ends = np.cumsum([len(each) for each in targets])
+        h = self.ranks.joined([shard.h for shard in shards], ends.tolist())
+        loss, squares, dh = self.head.gradient(h, self.model, P, G, np.concatenate(targets), scale)
+        parts = [np.split(dh, ends[:-1])[s] for s in self.ranks.share(len(ends))]
+        self.workers.run([partial(shard.backward, part) for shard, part in zip(shards, parts, strict=True)])
         return loss, squares
 
     def is_tied(self, G: Params) -> bool:
@@ -137,41 +146,64 @@ class Team:
             self.summed_slices[sparse, large] = G.slices(name for name in G.shapes if name not in excluded)
         return self.summed_slices[sparse, large]
 
-    def zero_grad(self, G: Params, shards: list[Shard], sparse: bool) -> None:
-        """Zero the rows of a sparse table, which are accumulated but not summed over the shards."""
+    def zero_grad(self, G: Params, shards: list[Shard], sparse: bool) -> list[list[np.ndarray]]:
+        """Zero the rows of a sparse table, which are accumulated but not summed over the shards.  -> the ids that each shard reads"""
         if sparse:
             for part in self.gradients if self.touched is None else ():
                 self.model.table(part)[...] = 0
             for ids in self.touched or ():
                 self.model.table(G)[ids] = 0
-        self.touched = [ids for shard in shards for ids in shard.words] if sparse else None
+        words = self.ranks.all_of([shard.words for shard in shards]) if sparse else []
+        self.touched = [ids for each in words for ids in each] if sparse else None
+        return words
 
-    def sum_gradients(self, G: Params, others: list[Params], summed: list[slice]) -> float:
-        """G += the vectors of the other shards, in order.  -> Σ g²: chunks in single precision, their sums in double"""
+    def sum_gradients(self, G: Params, vectors: list[Params], summed: list[slice]) -> float:
+        """G = the sum of the shards' vectors in order, the first of which is G.  -> Σ g²"""
+        for part in summed if self.ranks.size > 1 else ():
+            self.ranks.sum_in_order(G.flat[part], [each.flat[part] for each in vectors])
+        return self.add_and_square(G, [] if self.ranks.size > 1 else vectors[1:], summed)
+
+    def add_and_square(self, G: Params, others: list[Params], parts: list[slice]) -> float:
+        """G += the other vectors, in order.  -> Σ g²: chunks in single precision, their sums in double"""
         squares = 0.0
-        for part in summed:
+        for part in parts:
             g, sums = G.flat[part], np.empty(-(-(part.stop - part.start) // CHUNK))
             for addend in [other.flat[part] for other in others] or [g[:0]]:
                 self.workers.over(g.size, partial(add_part, g, addend, sums))
             squares += float(sums.sum())
         return squares
 
-    def sum_sparse_rows(self, G: Params, shards: list[Shard], tied: bool) -> float:
-        """The same for a sparse table: only the rows that were read have a gradient, unless E is tied."""
-        table = self.model.table(G)
-        for shard in shards[1:]:
-            for ids in shard.words:
-                move_rows(table, self.model.table(shard.G), ids.reshape(-1))
+    def sum_sparse_rows(self, G: Params, words: list[list[np.ndarray]], tied: bool) -> float:
+        """The same for a sparse table: only the rows that were read have a gradient, unless E is tied.  words: the ids of each shard"""
+        tables = [self.model.table(each) for each in self.gradients[: len(words)]]
+        self.exchange_rows(tables, words)
+        table = tables[0]
+        for other, ids_of_shard in zip(tables[1:], words[1:], strict=True):
+            for ids in ids_of_shard:
+                move_rows(table, other, ids.reshape(-1))
         if tied:
-            return self.sum_gradients(G, [], G.slices(name for name in ("C", "E") if name in G.shapes))
+            return self.add_and_square(G, [], G.slices(name for name in ("C", "E") if name in G.shapes))
         seen = np.zeros(len(table), np.bool_)
         return sum(row_squares(table, ids.reshape(-1), seen) for ids in self.touched or ())
 
+    def exchange_rows(self, tables: list[np.ndarray], words: list[list[np.ndarray]]) -> None:
+        """Give every rank the rows of the other ranks' shards."""
+        if self.ranks.size == 1:
+            return
+        ids = [np.unique(np.concatenate([each.reshape(-1) for each in of_shard])) for of_shard in words]
+        mine = self.ranks.share(len(words))
+        rows = self.ranks.joined([tables[s][ids[s]] for s in mine], np.cumsum([len(each) for each in ids]).tolist())
+        for s, part in enumerate(np.split(rows, np.cumsum([len(each) for each in ids])[:-1])):
+            if s not in mine:
+                tables[s][ids[s]] = part
+
     def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets sampled from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
-        y = np.empty_like(batch.y)
-        inputs = enumerate(zip(shards_of(y.shape[1]), states, strict=True))
-        self.workers.run([partial(draw_shard, self.model, P, batch, *each, (*key, s), y) for s, each in inputs])
+        y, columns = np.empty_like(batch.y), shards_of(batch.y.shape[1])
+        mine = self.ranks.share(len(columns))
+        self.workers.run([partial(draw_shard, self.model, P, batch, columns[s], states[s], (*key, s), y) for s in mine])
+        for part, drawn in zip(columns, self.ranks.all_of([y[:, columns[s]] for s in mine]), strict=True):
+            y[:, part] = drawn
         return replace(batch, y=y)
 
 

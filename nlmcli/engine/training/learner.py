@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.gradient.ranks import ranks
 from nlmcli.engine.gradient.team import Team
 from nlmcli.engine.reading.batches import Batch
 from nlmcli.engine.run.saved import AVERAGE, Saved
@@ -33,7 +34,7 @@ class Learner:
         self.is_random, self.schedule = lm.model.is_random, Schedule(s.schedule, s.warmup)
         Optimizer = OPTIMIZERS.get(s.optimizer)
         self.optimizer = Optimizer(s.optimizer_config(), lm.P.flat.size, decayed=lm.P.slices(lm.model.matrices()))
-        self.team, self.products = Team(lm.model, threads), products_in(s.precision)
+        self.team, self.products = Team(lm.model, threads, ranks()), products_in(s.precision)
         self.states: list[State] = []
         self.average = None if s.average is None else Average(lm.P.flat, s.average)
 
@@ -107,11 +108,12 @@ class Learner:
         return time.perf_counter() - start
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The optimizer state and the model states, by name; without the parameters."""
+        """The optimizer state and the model states of all ranks, by name; without the parameters."""
         arrays = {f"optimizer.{name}": memory for name, memory in self.optimizer.memory.items()}
         if self.average:
             arrays[AVERAGE] = self.average.mean
-        for shard, state in enumerate(self.states):
+        here = self.team.ranks
+        for shard, state in enumerate(here.all_of([self.states[s] for s in here.share(len(self.states))])):
             arrays |= {f"state.{shard}.{k}": memory for k, memory in enumerate(state)}
         return arrays
 

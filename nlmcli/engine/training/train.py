@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.gradient.ranks import ranks
 from nlmcli.engine.gradient.team import shards_of
 from nlmcli.engine.gradient.threads import MAX_THREADS, available_threads, quiet
 from nlmcli.engine.reading.dataset import Dataset, read_dataset
@@ -61,12 +64,15 @@ class Training:
         """folder: of the run; None: a new one under ./runs.  Raises InputError for invalid settings, or an unusable text or folder."""
         settings.check()
         check_at_least("threads", threads, 1, MAX_THREADS)
-        self.stop, self.is_resumed = False, is_resumed
-        with claimed(folder, run_name(settings)) as self.folder:
-            if not is_resumed:
-                check_unused(self.folder)
+        self.stop, self.is_resumed, self.ranks = False, is_resumed, ranks()
+        self.is_writing = self.ranks.rank == 0
+        with claimed(folder, run_name(settings)) if self.is_writing else nullcontext() as own:
+            if own and not is_resumed:
+                check_unused(own)
+            self.folder = self.ranks.agreed(own)
             source = starting_run(settings, self.folder if is_resumed else None)
-            self.dataset = read(settings, source)
+            with self.ranks.first_alone():  # the text is encoded once
+                self.dataset = read(settings, source)
             settings = with_cutoffs(settings, self.dataset.tokenizer)
             self.batches = self.dataset.batches(settings)
             self.length = length_of(settings, self.batches.steps_per_epoch)
@@ -74,7 +80,7 @@ class Training:
             self.check_validation()
             self.lm: Any = initial_model(settings, self.dataset, source)
             self.vectors = copy_vectors(Path(settings.embeddings), self.lm) if settings.embeddings and not is_resumed else None
-            self.learner = Learner(self.lm, threads or available_threads())
+            self.learner = Learner(self.lm, threads or max(1, available_threads() // self.ranks.local_size()))
             lr = settings.lr or default_rate(settings, self.expected_steps(), self.batches.steps_per_epoch)
             self.settings = self.lm.settings = replace(settings, lr=lr)
             self.progress = Progress(peak=lr)
@@ -87,8 +93,19 @@ class Training:
         if isinstance(self.length, Steps):
             return self.length.steps
         self.learner.warm_up(self.batches.batch(0))  # compiles
-        seconds = self.learner.warm_up(self.batches.batch(0))
+        seconds = self.ranks.agreed(self.learner.warm_up(self.batches.batch(0)))
         return max(1, round(STEPPING * self.length.seconds / seconds))
+
+    def clock(self) -> float:
+        """Seconds, from any time on; those of rank 0 if decisions depend on them."""
+        now = time.perf_counter()
+        return now if isinstance(self.length, Steps) else self.ranks.agreed(now)
+
+    def agree(self) -> bool:
+        """Let rank 0 decide for all ranks whether the next checkpoint is due, and whether to stop.  -> the latter"""
+        due = self.is_writing and time.perf_counter() > self.save_time + SAVE_SECONDS
+        stop, self.is_save_due = self.ranks.agreed((self.stop, due))
+        return stop
 
     @property
     def has_validation(self) -> bool:
@@ -113,12 +130,13 @@ class Training:
 
     def run(self) -> Iterator[Record]:
         """Train to the end, or to the end of the step in which `stop` was set, and save; yield records."""
-        write_config(self.folder, self.settings)
+        if self.is_writing:
+            write_config(self.folder, self.settings)
         yield self.started_record()
         compile_seconds = self.learner.warm_up(self.batches.batch(0))
         step_seconds = self.learner.warm_up(self.batches.batch(0))
         yield Compiled(compile_seconds, step_seconds, self.gain_of_bf16())
-        self.start_time = time.perf_counter() - self.progress.seconds
+        self.start_time = self.clock() - self.progress.seconds
         self.open_metrics(self.progress.step if self.is_resumed else -1)
         try:
             self.save("last.npz")
@@ -129,7 +147,8 @@ class Training:
             self.save("last.npz")
         finally:
             self.metrics.file.close()
-            release(self.folder)
+            if self.is_writing:
+                release(self.folder)
         yield self.finished_record(compile_seconds)
 
     def gain_of_bf16(self) -> float | None:
@@ -143,7 +162,7 @@ class Training:
         """Train until the run is finished or stopped; yield steps, evaluations and rollbacks."""
         eval_every, elapsed = self.settings.eval_every, self.progress.stepping
         is_due = self.length.evenly_spaced(EVALUATIONS, elapsed) if eval_every is None else every(eval_every)
-        while not (self.stop or self.is_finished()):
+        while not (self.agree() or self.is_finished()):
             step = self.take_step()
             if self.is_diverging(step):
                 yield self.roll_back(step.loss if math.isfinite(step.gradient_norm) else math.nan)
@@ -157,7 +176,7 @@ class Training:
 
     def is_finished(self) -> bool:
         """Whether the run has reached its length, less the time of a final evaluation, or has run out of patience, or has diverged."""
-        seconds = time.perf_counter() - self.start_time + self.progress.evaluating
+        seconds = self.clock() - self.start_time + self.progress.evaluating
         out_of_patience = self.progress.waited == self.settings.patience
         return self.length.is_complete(self.progress.step, seconds) or out_of_patience or self.has_diverged()
 
@@ -166,28 +185,28 @@ class Training:
 
     def take_step(self) -> Stepped:
         """Take one training step: batch, forward, backward, clip, update."""
-        start, p = time.perf_counter(), self.progress
+        start, p = self.clock(), self.progress
         batch = self.batches.batch(p.step)
         lr = self.learner.schedule.rate(p.peak, p.step, self.length.progress(p.step, start - self.start_time))
         loss, norm = self.learner.update(batch, p.step, lr)
-        seconds = time.perf_counter() - start
-        p.record_step(loss, seconds)
+        now = self.clock()
+        p.record_step(loss, seconds := now - start)
         if p.step % FORGET == 0:
             self.dataset.forget()
         self.speeds.append(batch.tokens / seconds)
-        p.seconds = time.perf_counter() - self.start_time
+        p.seconds = now - self.start_time
         epoch, seconds_left = p.step / self.batches.steps_per_epoch, self.length.seconds_left(p.step, p.seconds)
         return Stepped(p.step, epoch, loss, lr, norm, self.speeds[-1], p.seconds, seconds_left)
 
     def evaluate(self) -> Evaluated:
         """Score the held-out text, and of a language model sample a short text."""
-        start, p = time.perf_counter(), self.progress
+        start, p = self.clock(), self.progress
         train_loss = float(np.mean(p.losses[p.since :]))
         with quiet(), self.learner.averaged():
             v = validate(self.lm, self.dataset.held_out, self.learner.team.workers)
         is_best = p.record_evaluation(v.loss, v.bits, v.figure)
         p.peak = self.learner.schedule.peak_after(p.peak, p.step, is_best)
-        p.evaluating = time.perf_counter() - start
+        p.evaluating = self.clock() - start
         p.seconds += p.evaluating
         return Evaluated(p.step, train_loss, v.loss, is_best, v.sample, p.waited, v.figure)
 
@@ -211,7 +230,7 @@ class Training:
 
     def restore(self) -> None:
         """Restore the last checkpoint.  Raises InputError if its tokenizer is not that of this run's text."""
-        arrays, about = checkpoint.load(self.folder / "last.npz")
+        arrays, about = self.ranks.agreed(checkpoint.load(self.folder / "last.npz") if self.is_writing else None)
         if about["tokenizer"] != self.lm.tokenizer.to_dict() or about.get("texts") not in (None, self.dataset.digests()):
             raise InputError(OTHER_TEXT)
         self.learner.load_state_dict(arrays)
@@ -220,14 +239,14 @@ class Training:
     def open_metrics(self, step: int) -> None:
         """Open metrics.csv for appending after the rows of this step; later rows are removed."""
         losses = self.progress.losses
-        file = open_at(self.folder / "metrics.csv", step)
+        file = open_at(self.folder / "metrics.csv", step) if self.is_writing else StringIO()
         self.metrics = Metrics(file, self.length.evenly_spaced(METRICS_ROWS), losses[len(losses) - self.progress.pending :])
 
     def save_if_due(self, record: Record) -> None:
         """Save after an evaluation or rollback, and every SAVE_SECONDS. metrics.csv already has the record, so no checkpoint is ahead."""
         if isinstance(record, Evaluated) and record.best:
             self.save("best.npz")
-        if isinstance(record, Evaluated | RolledBack) or time.perf_counter() > self.save_time + SAVE_SECONDS:
+        if isinstance(record, Evaluated | RolledBack) or self.is_save_due:
             self.save("last.npz")
 
     def save(self, name: str) -> None:
@@ -249,9 +268,10 @@ class Training:
         if name == "last.npz":
             arrays, self.lm.about["progress"] = p.to_dict()
             arrays |= self.learner.state_dict()
-            self.save_time = time.perf_counter()
-            self.lm.save(self.folder / name, arrays)
-        else:
+            self.save_time, self.is_save_due = time.perf_counter(), False
+            if self.is_writing:
+                self.lm.save(self.folder / name, arrays)
+        elif self.is_writing:
             with self.learner.averaged():
                 self.lm.save(self.folder / name)
 
