@@ -3,7 +3,7 @@
 x (T,B): input ids;   y (T,B): target ids, each the id after x, or PADDING
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,19 @@ class Stream:
     an epoch does not learn to predict from it, and what it learns in later states may not transfer.
     """
 
-    def __init__(self, ids: np.ndarray, newline: int, batch_size: int, seq_len: int, seed: int = 0):
-        """ids (N,) of the text, which is read as if an end of line preceded it.  Raises InputError if N < B."""
+    def __init__(
+        self,
+        ids: np.ndarray,
+        newline: int,
+        batch_size: int,
+        seq_len: int,
+        seed: int = 0,
+        check: Callable[[int, int], None] = lambda start, stop: None,
+    ):
+        """ids (N,) of the text, which is read as if an end of line preceded it.  check: called with a range of ids before it is read
+
+        Raises InputError if N < B.
+        """
         if len(ids) < batch_size:
             raise InputError(
                 f"the corpus has {len(ids)} training tokens, too few for a batch size of {batch_size}; "
@@ -70,6 +81,9 @@ class Stream:
         self.batch_size = batch_size
         used = batch_size * self.length
         self.y = ids[:used].reshape(batch_size, self.length)  # a view: the ids may not fit in memory
+        self.check = check
+        for b in range(batch_size - 1):
+            check((b + 1) * self.length - 1, (b + 1) * self.length)
         self.first_x = np.concatenate([[newline], self.y[:-1, -1]])  # the id before each part
         self.steps_per_epoch = -(-self.length // self.seq_len)
         self.tokens = used
@@ -80,6 +94,8 @@ class Stream:
         k = step % self.steps_per_epoch
         start = k * self.seq_len
         targets = self.y[:, start : start + self.seq_len]
+        for b in range(self.batch_size):
+            self.check(b * self.length + max(0, start - 1), b * self.length + start + targets.shape[1])
         ids = np.empty((targets.shape[1] + 1, self.batch_size), np.int64)  # the targets, preceded by one more id
         ids[0] = self.y[:, start - 1] if k else self.first_x
         ids[1:] = targets.T

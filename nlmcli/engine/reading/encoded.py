@@ -1,8 +1,9 @@
 """A text as token ids of the smallest dtype that holds them: in memory or, for a long text, in a memory-mapped cache file.
 
 The file is named by a hash of the text, the tokenizer and all sources of nlm, so an existing file holds what encoding the text
-again would give. It consists of a header (JSON, padded, then its CRC-32), the ids, and the length of each line, and is written
-atomically. The header contains the CRC-32 of the rest, since kernels do not check that an id lies in the vocabulary.
+again would give. It consists of a header (JSON, padded, then its CRC-32), the ids, the length of each line, and the CRC-32 of
+each block of those two, and is written atomically. A block is checked when it is first read, since kernels do not check that an
+id lies in the vocabulary, and since checking all of them would take longer than a short run.
 """
 
 import contextlib
@@ -10,10 +11,9 @@ import hashlib
 import json
 import mmap
 import os
-import time
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,16 +21,35 @@ from typing import IO, Any
 import numpy as np
 
 from nlmcli import kernel_cache
+from nlmcli.engine.reading.remembered import FOLDER, LARGE, remove_unused
 from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run.atomic import Unwritable, write_atomically
+from nlmcli.errors import InputError
 from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
-LARGE = 1 << 26  # characters from which on a text's ids are stored in a file
 HEADER_SIZE = 1 << 12  # bytes
 STRIDE = 64  # lines between two known offsets
-READ_SIZE = 1 << 20  # bytes read at a time for the checksum
+BLOCK = 1 << 20  # bytes with a checksum of their own
 COUNTS = ("characters", "bytes", "line_ends")
-MAX_UNUSED = 30 * 24 * 3600.0  # seconds after which an unused file is removed
+
+
+class Blocks:
+    """The blocks of a mapped file, each checked once."""
+
+    def __init__(self, path: Path, mapping: mmap.mmap, size: int, crcs: np.ndarray):
+        """size: bytes after the header that belong to blocks;  crcs (blocks,) uint32"""
+        self.path, self.data, self.crcs = path, memoryview(mapping)[HEADER_SIZE : HEADER_SIZE + size], crcs
+        self.are_checked = np.zeros(len(crcs), bool)
+
+    def check(self, start: int, stop: int) -> None:
+        """Check the bytes from start to stop.  Raises InputError if they are damaged; the file is then removed."""
+        first, last = start // BLOCK, -(-stop // BLOCK)
+        for k in first + np.flatnonzero(~self.are_checked[first:last]):
+            if zlib.crc32(self.data[k * BLOCK : (k + 1) * BLOCK]) != self.crcs[k]:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+                raise InputError(f"the encoded text in {self.path} was damaged and is removed; the same command encodes it again")
+            self.are_checked[k] = True
 
 
 @dataclass(frozen=True)
@@ -45,18 +64,27 @@ class Encoded:
     characters: int
     bytes: int
     line_ends: int
+    blocks: Blocks | None = None  # of a mapped file
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def check(self, start: int, stop: int) -> None:
+        """Check the ids from start to stop, before they are read.  Raises InputError if they are damaged."""
+        if self.blocks is not None and stop > start:
+            self.blocks.check(start * self.ids.itemsize, stop * self.ids.itemsize)
+
     def parts(self, size: int) -> Iterator[np.ndarray]:
         """The ids in chunks of `size`, as int64."""
         for start in range(0, len(self.ids), size):
+            self.check(start, min(start + size, len(self.ids)))
             yield self.ids[start : start + size].astype(np.int64)
             self.forget()
 
     def lines(self) -> "EncodedLines":
-        return EncodedLines(self.ids, self.lengths)
+        if self.blocks is not None:
+            self.blocks.check(self.ids.nbytes, self.ids.nbytes + self.lengths.nbytes)
+        return EncodedLines(self.ids, self.lengths, self.check)
 
     def forget(self) -> None:
         """Release the mapped pages that were read: they stay in the page cache, but do not count as this process's memory."""
@@ -70,8 +98,9 @@ class EncodedLines(Sequence[np.ndarray]):
     lengths (lines,): the number of ids of each.  The offset of every STRIDE-th line is stored, so memory is hardly more than that.
     """
 
-    def __init__(self, ids: np.ndarray, lengths: np.ndarray):
-        self.ids, self.lengths = ids, lengths
+    def __init__(self, ids: np.ndarray, lengths: np.ndarray, check: Callable[[int, int], None] = lambda start, stop: None):
+        """check: called with a range of ids before it is read"""
+        self.ids, self.lengths, self.check = ids, lengths, check
         sums = np.add.reduceat(lengths, np.arange(0, len(lengths), STRIDE), dtype=np.int64) if len(lengths) else np.empty(0, np.int64)
         self.offsets = np.concatenate([[0], np.cumsum(sums)])
 
@@ -83,12 +112,14 @@ class EncodedLines(Sequence[np.ndarray]):
             return [self[k] for k in range(len(self))[i]]
         k = range(len(self))[i]
         start = int(self.offsets[k // STRIDE] + self.lengths[k - k % STRIDE : k].sum(dtype=np.int64))
-        return self.ids[start : start + int(self.lengths[k])]
+        stop = start + int(self.lengths[k])
+        self.check(start, stop)
+        return self.ids[start:stop]
 
 
 def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
     """Encode a text, read by stream or by line. The ids of a long text are stored in a file, if there is room for one."""
-    folder = kernel_cache.writable_folder("texts") if text.digest and text.characters >= LARGE else None
+    folder = kernel_cache.writable_folder(FOLDER) if text.digest and text.characters >= LARGE else None
     if folder is None:
         return encode_in_memory(tokenizer, text, by)
     path = Path(folder) / f"{cache_key(tokenizer, text, by)}.ids"
@@ -133,49 +164,74 @@ def lines_of(text: str) -> list[str]:
 def encode_in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
     counts, lengths = dict.fromkeys(COUNTS, 0), array("i")
     ids = [np.empty(0, np.uint8), *encode_parts(tokenizer, text, by, counts, lengths)]
-    return Encoded(np.concatenate(ids), np.array(lengths), **counts)
+    return encoded(np.concatenate(ids), np.array(lengths), counts)
 
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
     """Write header, ids and lengths to an open file."""
-    counts, lengths, size, dtype, crc = dict.fromkeys(COUNTS, 0), array("i"), 0, "|u1", 0
+    counts, lengths, size, dtype, checksums = dict.fromkeys(COUNTS, 0), array("i"), 0, "|u1", Checksums()
     file.seek(HEADER_SIZE)
     for ids in encode_parts(tokenizer, text, by, counts, lengths):
-        size, dtype, crc = size + len(ids), ids.dtype.str, zlib.crc32(ids.data, crc)
+        size, dtype = size + len(ids), ids.dtype.str
+        checksums.add(ids.data.cast("B") if ids.size else b"")
         file.write(ids.data)
+    checksums.add(memoryview(lengths).cast("B") if lengths else b"")
     file.write(lengths)
-    about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "crc": zlib.crc32(lengths, crc)}
+    crcs = checksums.end()
+    file.write(crcs)
+    about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "blocks": len(crcs) // 4, "crc": zlib.crc32(crcs)}
     header = json.dumps(about).encode().ljust(HEADER_SIZE - 4)
     file.seek(0)
     file.write(header + zlib.crc32(header).to_bytes(4, "little"))
 
 
+class Checksums:
+    """The CRC-32 of every block of bytes that are given in parts."""
+
+    def __init__(self) -> None:
+        self.crcs, self.crc, self.filled = array("I"), 0, 0
+
+    def add(self, data: Any) -> None:
+        view = memoryview(data)
+        while len(view):
+            part = view[: BLOCK - self.filled]
+            self.crc, self.filled = zlib.crc32(part, self.crc), self.filled + len(part)
+            view = view[len(part) :]
+            if self.filled == BLOCK:
+                self.crcs.append(self.crc)
+                self.crc = self.filled = 0
+
+    def end(self) -> bytes:
+        """All of them; that of the last block, which may be shorter, too."""
+        if self.filled:
+            self.crcs.append(self.crc)
+        return self.crcs.tobytes()
+
+
 def map_file(path: Path) -> Encoded:
-    """Memory-map a file that `write` wrote.  Raises OSError or ValueError if it is missing, truncated or damaged."""
+    """Memory-map a file that `write` wrote.  Raises OSError or ValueError if it is missing, truncated, or its header is damaged."""
     with open(path, "rb") as file:
         about = verified_header(file)
         dtype, length_dtype = np.dtype(about["dtype"]), np.dtype("i")
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    size = about["ids"] * dtype.itemsize + about["lines"] * length_dtype.itemsize
+    if len(mapping) != HEADER_SIZE + size + 4 * about["blocks"]:
+        raise ValueError("the file is truncated")
+    crcs = np.frombuffer(mapping, np.uint32, about["blocks"], HEADER_SIZE + size) if about["blocks"] else np.empty(0, np.uint32)
+    if zlib.crc32(crcs.tobytes()) != about["crc"]:
+        raise ValueError("the checksums are damaged")
     lengths = np.ndarray(about["lines"], length_dtype, mapping, HEADER_SIZE + about["ids"] * dtype.itemsize)
-    return Encoded(np.ndarray(about["ids"], dtype, mapping, HEADER_SIZE), lengths, **about["counts"])
+    ids = np.ndarray(about["ids"], dtype, mapping, HEADER_SIZE)
+    return encoded(ids, lengths, about["counts"], Blocks(path, mapping, size, crcs))
+
+
+def encoded(ids: np.ndarray, lengths: np.ndarray, counts: dict[str, int], blocks: Blocks | None = None) -> Encoded:
+    return Encoded(ids, lengths, counts["characters"], counts["bytes"], counts["line_ends"], blocks)
 
 
 def verified_header(file: IO[bytes]) -> dict[str, Any]:
-    """The header of a file.  Raises ValueError if the header or the contents do not match their checksums."""
-    header, crc = file.read(HEADER_SIZE), 0
+    """The header of a file.  Raises ValueError if it does not match its checksum."""
+    header = file.read(HEADER_SIZE)
     if zlib.crc32(header[:-4]).to_bytes(4, "little") != header[-4:]:
         raise ValueError("the header is damaged")
-    about = json.loads(header[:-4])
-    while part := file.read(READ_SIZE):
-        crc = zlib.crc32(part, crc)
-    if crc != about["crc"]:
-        raise ValueError("the ids are damaged")
-    return about
-
-
-def remove_unused(folder: Path) -> None:
-    """Remove the files that have not been used for a month."""
-    for path in folder.glob("*.ids"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - MAX_UNUSED:
-                path.unlink()
+    return dict(json.loads(header[:-4]))

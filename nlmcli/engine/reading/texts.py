@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from nlmcli.engine.reading.remembered import key_of, remembered, stamps
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.text import corpus
@@ -95,7 +96,11 @@ def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> Text:
     encoding = corpus.known_encoding(encoding)
     if not paths:
         return scan(partial(concatenate, [corpus.Source(corpus.shipped())], "utf-8"))
-    return scan(partial(concatenate, [corpus.Source(path) for path in paths], encoding))
+    sources = [corpus.Source(path) for path in paths]
+    read = partial(concatenate, sources, encoding)
+    files = stamps([source.path for source in sources])
+    characters, digest = remembered(None if files is None else ["text", *files, encoding], lambda: measured(read))
+    return Text(read, characters, digest)
 
 
 def concatenate(sources: list[corpus.Source], encoding: str) -> Iterator[str]:
@@ -109,12 +114,17 @@ def concatenate(sources: list[corpus.Source], encoding: str) -> Iterator[str]:
 
 
 def scan(read: Callable[[], Iterator[str]]) -> Text:
-    """Read a text once, to validate it and find its length and the SHA-256 of its UTF-8 encoding."""
+    """A text that is read once, to validate it."""
+    return Text(read, *measured(read))
+
+
+def measured(read: Callable[[], Iterator[str]]) -> tuple[int, str]:
+    """Read a text once.  -> the number of its characters and the SHA-256 of its UTF-8 encoding"""
     characters, digest = 0, hashlib.sha256()
     for part in read():
         characters += len(part)
         digest.update(part.encode("utf-8", "surrogatepass"))
-    return Text(read, characters, digest.hexdigest())
+    return characters, digest.hexdigest()
 
 
 def check_available(settings: Settings, command: str) -> None:
@@ -137,9 +147,16 @@ def read_texts(settings: Settings) -> Texts:
         at = corpus.kept(whole.characters, s.valid_fraction)
         floor = floor_of(whole) if s.valid_fraction == 0.1 else None
         return Texts(whole.cut(0, at), whole.cut(at, whole.characters), floor)
-    lines = (line for part in cut(whole, AFTER_LINE_END) for line in part.split("\n"))
-    last, train, valid = corpus.held_out(lines, s.valid_fraction)
+    key = key_of(whole.digest, whole.characters, "held out", s.valid_fraction)
+    digest, train, valid = remembered(key, lambda: held_out_lines(whole, s.valid_fraction))
+    last = bytes.fromhex(digest)
     return Texts(whole.select_lines(last, False, train), whole.select_lines(last, True, valid))
+
+
+def held_out_lines(whole: Text, fraction: float) -> tuple[str, int, int]:
+    """What corpus.held_out tells of the lines of a text, its digest in hexadecimal digits."""
+    last, train, valid = corpus.held_out((line for part in cut(whole, AFTER_LINE_END) for line in part.split("\n")), fraction)
+    return last.hex(), train, valid
 
 
 def floor_of(whole: Text) -> float | None:

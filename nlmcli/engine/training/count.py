@@ -65,6 +65,7 @@ class Counting:
     def count(self) -> Stepped:
         start = time.perf_counter()
         train = self.dataset.train
+        train.check(0, len(train))
         P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
         self.lm = LanguageModel(
             self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1, "texts": self.dataset.digests()}

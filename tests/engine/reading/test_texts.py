@@ -4,6 +4,7 @@ import io
 import mmap
 import os
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlmcli.engine.reading import encoded
+from nlmcli.engine.reading import encoded, remembered
+from nlmcli.engine.reading.batches import Lines, Stream
+from nlmcli.engine.reading.dataset import read_dataset
 from nlmcli.engine.reading.encoded import encode
 from nlmcli.engine.reading.texts import of_string, read_corpus, read_texts
 from nlmcli.engine.run.settings import Settings
@@ -226,7 +229,13 @@ def id_bit_flipped(data):
     return data[:5000] + bytes([data[5000] ^ 64]) + data[5001:]
 
 
-@pytest.mark.parametrize("damage", [truncated, extended, header_bit_flipped, id_bit_flipped, lambda data: b"", lambda data: data[:100]])
+def checksum_bit_flipped(data):
+    return data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]
+
+
+@pytest.mark.parametrize(
+    "damage", [truncated, extended, header_bit_flipped, checksum_bit_flipped, lambda data: b"", lambda data: data[:100]]
+)
 def test_a_damaged_file_is_rewritten(cache, prose, damage):
     expected = encode(*prose, "line").ids.copy()
     (path,) = cache()
@@ -234,6 +243,85 @@ def test_a_damaged_file_is_rewritten(cache, prose, damage):
     path.write_bytes(damage(original))
     np.testing.assert_array_equal(encode(*prose, "line").ids, expected)
     assert cache() == [path] and path.read_bytes() == original
+
+
+READS = {
+    "a batch of a stream": ("stream", lambda e: [Stream(e.ids, 0, 4, 8, 1, e.check).batch(step) for step in range(300)]),
+    "a batch of lines": ("line", lambda e: [batches.batch(step) for batches in [Lines(e.lines(), 0, 4, 8, 1)] for step in range(400)]),
+    "all in order": ("stream", lambda e: list(e.parts(100))),
+    "counting": ("stream", lambda e: e.check(0, len(e))),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("at", [4096, 5000, 8000])
+def test_damaged_ids_are_noticed_before_they_are_used(cache, prose, monkeypatch, read, at):
+    monkeypatch.setattr(encoded, "BLOCK", 512)
+    by, reading = READS[read]
+    expected = encode(*prose, by).ids.copy()
+    reading(encode(*prose, by))
+    (path,) = cache()
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :])
+    with pytest.raises(InputError, match="was damaged and is removed; the same command encodes it again"):
+        reading(encode(*prose, by))
+    assert cache() == []
+    np.testing.assert_array_equal(encode(*prose, by).ids, expected)
+
+
+def test_damaged_lengths_are_noticed(cache, prose, monkeypatch):
+    monkeypatch.setattr(encoded, "BLOCK", 512)
+    size = encode(*prose, "line").ids.nbytes
+    (path,) = cache()
+    data = path.read_bytes()
+    at = 4096 + size + 20
+    path.write_bytes(data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :])
+    with pytest.raises(InputError, match="was damaged"):
+        encode(*prose, "line").lines()
+
+
+@pytest.mark.parametrize("options", [{}, {"by": "line"}, {"tokenizer": "word", "min_count": 1}, {"tokenizer": "bpe", "vocab_size": 270}])
+def test_what_was_found_out_about_a_long_text_is_kept_until_it_changes(cache, tmp_path, monkeypatch, options):
+    monkeypatch.setattr(remembered, "LARGE", 1)
+    monkeypatch.setattr(remembered, "MOMENT", 0.0)
+    path, reads = tmp_path / "a.txt", []
+    path.write_bytes(PROSE.encode() * 40)
+    settings = Settings.of(corpus=(str(path),), valid_fraction=0.2, **{"tokenizer": "char"} | options)
+    parts = corpus.parts
+    monkeypatch.setattr(corpus, "parts", lambda *given: reads.append(given) or parts(*given))
+
+    def facts(dataset):
+        return dataset.digests(), dataset.tokenizer.to_dict(), dataset.train.ids.tolist(), dataset.held_out.ids.tolist()
+
+    time.sleep(0.01)
+    first = facts(read_dataset(settings))
+    assert reads
+    reads.clear()
+    assert facts(read_dataset(settings)) == first
+    assert reads == []
+    monkeypatch.setattr(remembered, "LARGE", 1 << 40)
+    assert facts(read_dataset(settings)) == first  # found out anew
+    monkeypatch.setattr(remembered, "LARGE", 1)
+    inode = path.stat()
+    path.write_bytes(PROSE.replace("a", "o").encode() * 40)  # as long as before
+    os.utime(path, ns=(inode.st_atime_ns, inode.st_mtime_ns))  # and as old
+    time.sleep(0.01)
+    reads.clear()
+    assert facts(read_dataset(settings)) != first and reads
+    for kept in (tmp_path / "cache").rglob("*.json"):
+        kept.write_bytes(kept.read_bytes().replace(b"1", b"2"))  # damaged
+    second = facts(read_dataset(settings))
+    monkeypatch.setattr(remembered, "LARGE", 1 << 40)
+    assert facts(read_dataset(settings)) == second
+
+
+def test_a_file_that_changed_a_moment_ago_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered, "LARGE", 1)
+    (tmp_path / "a.txt").write_text("the ants sat .")
+    assert remembered.stamps([tmp_path / "a.txt"]) is None
+    monkeypatch.setattr(remembered, "MOMENT", -1.0)
+    assert remembered.stamps([tmp_path / "a.txt"])
+    assert remembered.stamps([tmp_path / "a.txt", tmp_path]) is None and remembered.stamps([tmp_path / "none"]) is None
 
 
 def test_each_text_tokenizer_and_mode_has_its_own_file(cache, prose, tmp_path, monkeypatch):
