@@ -1,5 +1,6 @@
 """The corpus of a run: the tokenizer fitted to the training text, and both texts as token ids."""
 
+import re
 from dataclasses import dataclass
 
 from nlmcli.engine.reading.batches import Lines, Stream
@@ -9,18 +10,19 @@ from nlmcli.engine.reading.texts import Text, Texts, read_texts
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.text import saved
-from nlmcli.text.tokenizer import Tokenizer
+from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 from nlmcli.text.tokenizers import from_dict
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The texts, the tokenizer, and the token ids of the training text and of the held-out text."""
+    """The texts, the tokenizer, and the token ids of the training text and of the held-out text, or of its beginning."""
 
     texts: Texts
     tokenizer: Tokenizer
     train: Encoded
     held_out: Encoded
+    is_whole: bool = True  # whether `held_out` is all of the held-out text
 
     def batches(self, settings: Settings) -> Stream | Lines:
         """The training batches.  Raises InputError if the text is too short for a batch."""
@@ -41,6 +43,10 @@ class Dataset:
         """The number of held-out tokens."""
         return len(self.held_out)
 
+    def floor(self) -> float | None:
+        """-ln P of the held-out text in nats under the true distribution, if that is known and all of the text is scored."""
+        return self.texts.floor if self.is_whole else None
+
     def digests(self) -> dict[str, str]:
         """Digests of the training part and the held-out part."""
         return {"train": self.texts.train.digest, "valid": self.texts.valid.digest}
@@ -55,7 +61,19 @@ def read_dataset(settings: Settings, tokenizer: Tokenizer | None = None) -> Data
         raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
     if tokenizer is None:
         tokenizer = fitted(s, texts.train)
-    return Dataset(texts, tokenizer, *(encode(tokenizer, part, s.by) for part in (texts.train, texts.valid)))
+    valid = texts.valid if s.valid_tokens is None else beginning(tokenizer, texts.valid, s.valid_tokens)
+    return Dataset(texts, tokenizer, encode(tokenizer, texts.train, s.by), encode(tokenizer, valid, s.by), valid is texts.valid)
+
+
+def beginning(tokenizer: Tokenizer, text: Text, tokens: int) -> Text:
+    """The first lines of a text, with at least so many tokens in all."""
+    counted = characters = 0
+    for part in cut(text, AFTER_LINE_END):
+        for line in re.findall(r"[^\n]*\n|[^\n]+", part):
+            counted, characters = counted + len(tokenizer.encode(line)), characters + len(line)
+            if counted >= tokens:
+                return text.cut(0, characters)
+    return text
 
 
 def fitted(s: Settings, train: Text) -> Tokenizer:

@@ -29,6 +29,7 @@ EMBEDDINGS = "Start from the word vectors in this text file (word2vec, GloVe, fa
 SEQ_LEN = "Sequence length of truncated back-propagation through time (BPTT); of labelled texts, the longest text that is read."
 BY = "How the corpus is read: stream (one continuous text) or line (each line is a separate example)."
 HELD_OUT = "Fraction held out for validation: the end of a stream, or that share of the distinct lines."
+VALID_TOKENS = "Validate on the first N held-out tokens only, up to the end of a line; nlm eval scores all of them."
 MIN_COUNT = "Minimum count: rarer types become <unk>; for bpe, rarer pairs are not merged."
 SCHEDULE = "Learning-rate schedule: {names}; plateau divides the rate by 4 after each evaluation without improvement."
 MINUTES = "Training length in minutes, including evaluations; linear and cosine schedules then follow the elapsed time."
@@ -53,6 +54,7 @@ class Settings:
 
     valid: str | None = of_text(None, "Validation text file.", "FILE", default_text="a held-out part of the corpus")
     valid_fraction: float = of_text(0.1, HELD_OUT, "X", least=0, below=1)
+    valid_tokens: int | None = of_text(None, VALID_TOKENS, "N", least=1, default_text="all")
     by: str = of_text("stream", BY, "MODE", choices=lambda: ("stream", "line"))
     encoding: str = of_text("utf-8", "Character encoding of the files.", "NAME")
     tokenizer: str = of_text("word", TOKENIZER, "NAME")
@@ -108,6 +110,8 @@ class Settings:
             raise InputError(f"model {self.model} has no encoder that task {self.task} could read; give one of {', '.join(neural_names())}")
         if HEADS.get(self.task).labelled and self.get("softmax") == "adaptive":
             raise InputError(f"--softmax adaptive is an output layer over the vocabulary, and task {self.task} has none; leave it out")
+        if HEADS.get(self.task).labelled and self.valid_tokens:
+            raise InputError(f"--valid-tokens applies to texts without labels, and task {self.task} has examples; leave it out")
         if not MODELS.get(self.model).neural:
             self.refuse_gradient_options()
 

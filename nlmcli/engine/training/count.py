@@ -120,7 +120,7 @@ class Counting:
             train_loss=self.train_loss,
             valid_loss=valid_loss,
             perplexity=None if valid_loss is None else evaluate.perplexity(valid_loss),
-            floor_perplexity=evaluate.floor_perplexity(self.dataset.texts.floor, self.dataset.tokenizer, self.dataset.held_out),
+            floor_perplexity=evaluate.floor_perplexity(self.dataset.floor(), self.dataset.tokenizer, self.dataset.held_out),
             tokens_per_second=counted.tokens_per_second,
             seconds=seconds,
             compile_seconds=compile_seconds,

@@ -381,4 +381,4 @@ def labelled_record(s: Settings, dataset: LabelledDataset) -> Labelled:
 def floor_perplexity(dataset: Dataset | LabelledDataset) -> float | None:
     if not isinstance(dataset, Dataset):
         return None
-    return evaluate.floor_perplexity(dataset.texts.floor, dataset.tokenizer, dataset.held_out)
+    return evaluate.floor_perplexity(dataset.floor(), dataset.tokenizer, dataset.held_out)

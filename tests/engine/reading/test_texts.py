@@ -362,3 +362,19 @@ def test_training_from_files_equals_training_from_memory(training, by, tmp_path,
     assert mapped.progress.losses == in_memory.progress.losses and mapped.progress.valid_loss == in_memory.progress.valid_loss
     assert mapped.lm.P.flat.tobytes() == in_memory.lm.P.flat.tobytes()
     assert evaluate.evaluate(mapped.lm).score == evaluate.score_text(in_memory.lm, in_memory.dataset.held_out)
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte"])
+def test_the_first_held_out_tokens(tmp_path, by, tokenizer):
+    (tmp_path / "a.txt").write_text("the ants sat .\n\nthe cat, it sat on a mat .\nno\n" * 30)
+    options = {"corpus": (str(tmp_path / "a.txt"),), "by": by, "tokenizer": tokenizer, "valid_fraction": 0.5}
+    whole = read_dataset(Settings.of(**options))
+    for n in (1, 5, 23, 60):
+        first = read_dataset(Settings.of(**options, valid_tokens=n))
+        k = len(first.held_out)
+        assert n <= k <= n + 30 and not first.is_whole
+        assert first.held_out.ids.tolist() == whole.held_out.ids[:k].tolist()
+        assert whole.tokenizer.decode(first.held_out.ids)[-1] == "\n"
+        assert first.digests() == whole.digests()
+    assert read_dataset(Settings.of(**options, valid_tokens=10**9)).is_whole

@@ -16,7 +16,7 @@ from nlmcli.errors import InputError
 from nlmcli.models import MODELS
 
 ALL_OPTIONS = {
-    "corpus": ["a.txt", "b.txt"], "valid": "c.txt", "valid-fraction": 0.2, "by": "line", "encoding": "latin-1",
+    "corpus": ["a.txt", "b.txt"], "valid": "c.txt", "valid-fraction": 0.2, "valid-tokens": 9, "by": "line", "encoding": "latin-1",
     "tokenizer": "char", "vocab-size": 50, "min-count": 3, "lowercase": True,
     "task": "classify", "bidirectional": True, "subwords": True, "bigrams": True, "columns": "2,1", "classifier": "tanh",
     "label-smoothing": 0.2, "balance": True, "positive": "a", "init": "runs/a",
