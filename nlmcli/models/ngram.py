@@ -17,6 +17,7 @@ V is the number of types in the text, and u is 1/V for each of them; types that 
 u, N the number of tokens (method A, Cleary & Witten 1984). After a context that is not in the text, p = u.
 """
 
+import re
 import threading
 from dataclasses import dataclass
 
@@ -34,7 +35,11 @@ from nlmcli.options import option
 
 BEFORE_START = -1  # the id that precedes the beginning of a text
 ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smoothing)."
+MEMORY = "Count on disk within this much memory, such as 2G, and read of the model only what is needed."
+UNITS = {"M": 10**6, "G": 10**9}
+LEAST_MEMORY = 10**6
 RANKED = 100_000_000  # n-grams whose ranks, 32 bytes for each, are kept in memory
+CHUNK = 1 << 22  # counts looked at at a time
 DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
 
@@ -42,6 +47,21 @@ DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to
 class Config:
     context: int = base.context(5)
     add_k: float | None = option(None, ADD_K, "X", least=0, default_text="Kneser-Ney smoothing")
+    memory: str | None = option(None, MEMORY, "SIZE", default_text="as much as it takes")
+
+    def __post_init__(self):
+        bytes_of(self.memory)
+
+
+def bytes_of(memory):
+    """The bytes of a size such as 500M or 2G; None if it is not given.  Raises InputError for anything else."""
+    if memory is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([MG])B?", memory.strip(), re.IGNORECASE)
+    size = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
+    if size < LEAST_MEMORY:
+        raise InputError(f"--memory {memory} is no size of memory; give one such as 500M or 2G")
+    return size
 
 
 class Counts(Params):
@@ -79,8 +99,15 @@ class NGram(base.Model):
         kneser_ney = self.config.add_k is None
         tokens, position = join_texts(texts, self.newline, self.config.context)
         word, counts, first = build_trie(tokens, position, self.config.context, self.V, continuation=kneser_ney)
-        discount = [discounts(count) if kneser_ney else np.zeros(4) for count in counts]
+        discount = [discounts(small_counts(count)) if kneser_ney else np.zeros(4) for count in counts]
         return Counts(word, joined(counts), first, np.array(discount))
+
+    def counts_in_files(self, word, count, first, sizes):
+        """The same, from arrays in files.  sizes: the number of n-grams of each order"""
+        ends = np.cumsum(sizes)
+        kinds = [small_counts(count[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+        discount = [discounts(n) if self.config.add_k is None else np.zeros(4) for n in kinds]
+        return Counts(word, count, first, np.array(discount))
 
     def restore(self, arrays):
         n = self.config.context
@@ -91,7 +118,7 @@ class NGram(base.Model):
         return Counts(word, count, first, discount)
 
     def score_rows(self, P, h, targets, excluded=-1):
-        if P.count.size <= RANKED and self.config.add_k != 0:
+        if P.count.size <= RANKED and self.config.add_k != 0 and self.config.memory is None:
             p, rank = np.empty(len(h)), np.empty(len(h), np.int32)
             longest_only, ranks = self.config.add_k is not None, P.ranks(lambda: rank_ngrams(*self.prediction_arguments(P)))
             score_by_ranks(np.ascontiguousarray(h), targets, excluded, P.word, P.first, longest_only, ranks, p, rank)
@@ -123,9 +150,16 @@ class NGram(base.Model):
         return P.word, P.count, P.first, P.discount, k, longest_only, base_p
 
 
-def discounts(count):
-    """D of 0, 1, 2, and 3 or more, from the counts of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
-    n = np.bincount(np.minimum(count, 5), minlength=5).astype(float)
+def small_counts(count):
+    """How many n-grams of one order have a count of 0, 1, 2, 3 and 4.  -> (5,)"""
+    n = np.zeros(6)
+    for start in range(0, len(count), CHUNK):
+        n += np.bincount(np.minimum(count[start : start + CHUNK], 5), minlength=6)
+    return n[:5]
+
+
+def discounts(n):
+    """D of 0, 1, 2, and 3 or more, from n_0 to n_4 of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
     if not n[1:4].all():
         return np.array((0.0, *DISCOUNT_FALLBACK))
     Y = n[1] / (n[1] + 2 * n[2])

@@ -9,8 +9,10 @@ second copies of sizes and names) and the arrays are unchanged.
 
 import json
 import math
+import mmap
 import os
 import zipfile
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,9 @@ from nlmcli.errors import InputError
 
 FORMAT = 2  # 1 had no checksums; it is refused
 
+ALIGNMENT = 64  # bytes
+LOCAL_HEADER, ZIP64_FIELD, PADDING_HEADER, PADDING = 30, 20, 4, 0x6E6C  # of a member of a zip: sizes, and the number of our own field
+BLOCK = 1 << 20  # bytes, or numbers, read at a time
 # What reading another kind of file, or a damaged one, may raise; NotImplementedError is a RuntimeError.
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile)
 
@@ -43,17 +48,45 @@ def write(file: IO[bytes], arrays: dict[str, np.ndarray], about: dict[str, Any])
 
 
 def write_array(archive: zipfile.ZipFile, name: str, value: np.ndarray) -> int:
-    """Add an array to the zip.  -> the CRC-32 of its .npy"""
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, value, allow_pickle=False)
-    return archive.getinfo(f"{name}.npy").CRC
+    """Add an array to the zip, its numbers at a multiple of ALIGNMENT, so that they can be mapped.  -> the CRC-32 of its .npy"""
+    member = zipfile.ZipInfo(f"{name}.npy")
+    assert archive.fp is not None
+    before = archive.fp.tell() + LOCAL_HEADER + len(member.filename.encode()) + ZIP64_FIELD + PADDING_HEADER
+    padding = -before % ALIGNMENT
+    member.extra = PADDING.to_bytes(2, "little") + padding.to_bytes(2, "little") + bytes(padding)
+    with archive.open(member, "w", force_zip64=True) as file:
+        if isinstance(value, np.memmap):
+            write_mapped(file, value)
+        else:
+            np.lib.format.write_array(file, value, allow_pickle=False)
+    return archive.getinfo(member.filename).CRC
+
+
+def write_mapped(file: IO[bytes], value: np.memmap) -> None:
+    """Write an array in a file, in blocks; the memory of what was read is released."""
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(value))
+    flat = value.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        file.write(flat[start : start + BLOCK].tobytes())
+        released(value)
+
+
+def released(value: np.memmap) -> np.memmap:
+    """Release the memory of a mapped array: it stays in the file."""
+    mapping = getattr(value, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+    return value
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and their description.  Raises Damaged for an invalid or damaged file, InputError for another format version."""
+    """The arrays and their description; the arrays of a model that was made within a given memory are mapped, not read.
+
+    Raises Damaged for an invalid or damaged file, InputError for another format version.
+    """
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            return read(archive, os.fstat(file.fileno()).st_size)
+            return read(archive, os.fstat(file.fileno()).st_size, path)
     except FileNotFoundError:
         raise InputError(f"no checkpoint at {path}") from None
     except InputError as error:
@@ -62,7 +95,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise Damaged(f"{path} is not a valid nlm checkpoint ({error or type(error).__name__})") from None
 
 
-def read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(archive: zipfile.ZipFile, size: int, path: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of a file of this size, and their description.  Raises InputError, worded to follow the path, or one of UNREADABLE."""
     about = json.loads(str(read_array(archive, "about", size)))
     if not isinstance(about, dict):
@@ -73,6 +106,9 @@ def read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, np.ndarray], di
     names = {name.removesuffix(".npy") for name in archive.namelist()} - {"about"}
     for name in names ^ set(checksums):
         raise Damaged(f"is damaged: array {name} is {'missing' if name in checksums else 'unexpected'}")
+    settings = about.get("settings")
+    if path and isinstance(settings, dict) and settings.get("memory"):
+        return {name: map_array(archive, name, size, checksum, path) for name, checksum in checksums.items()}, about
     return {name: read_array(archive, name, size, checksum) for name, checksum in checksums.items()}, about
 
 
@@ -91,9 +127,43 @@ def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | N
     if not matches:
         raise Damaged(f"is damaged: array {name} does not match its checksum")
     header = BytesIO(data[: 1 << 12])
-    if np.lib.format.read_magic(header) != (1, 0):
-        raise ValueError(f"{name} has an unsupported .npy version")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - header.tell():
-        raise ValueError(f"{name} is not an array of numbers, or its size is wrong")
+    shape, fortran, dtype = header_of(header, len(data), name)
     return np.ndarray(shape, dtype, data, header.tell(), order="F" if fortran else "C")
+
+
+def header_of(file: BytesIO, size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype of an .npy of this size.  Raises ValueError if it is not a plain array."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} has an unsupported .npy version")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(f"{name} is not an array of numbers, or its size is wrong")
+    return shape, fortran, dtype
+
+
+def map_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int, path: Path) -> np.ndarray:
+    """One array, whose checksum is verified in blocks, mapped where it lies in the file; changes do not get into the file.
+
+    Raises Damaged if it does not match its checksum, one of UNREADABLE if it is not a plain array.
+    """
+    member, crc = archive.getinfo(f"{name}.npy"), 0
+    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
+        raise ValueError(f"{name} is compressed")
+    try:
+        with archive.open(member) as file:
+            header = BytesIO(start := file.read(1 << 12))
+            crc = zlib.crc32(start)
+            while block := file.read(BLOCK):
+                crc = zlib.crc32(block, crc)
+    except zipfile.BadZipFile:
+        crc = -1
+    if crc != checksum:
+        raise Damaged(f"is damaged: array {name} does not match its checksum")
+    shape, fortran, dtype = header_of(header, member.file_size, name)
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    with open(path, "rb") as whole:
+        whole.seek(member.header_offset)
+        local = whole.read(LOCAL_HEADER)
+    start_of_data = member.header_offset + LOCAL_HEADER + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+    return np.memmap(path, dtype, "c", start_of_data + header.tell(), shape, "F" if fortran else "C")

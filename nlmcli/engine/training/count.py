@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nlmcli.engine.gradient.threads import MAX_THREADS
 from nlmcli.engine.reading.dataset import read_dataset
@@ -13,12 +14,14 @@ from nlmcli.engine.run.ownership import claimed, release
 from nlmcli.engine.run.settings import Settings
 from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training import memory
+from nlmcli.engine.training.count_on_disk import Counter, work_folder
 from nlmcli.engine.training.length import every
 from nlmcli.engine.training.metrics import Metrics, open_at
 from nlmcli.engine.training.progress import finite_or_none
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Record, Started, Stepped
 from nlmcli.engine.training.runs import check_unused, run_name, sample_text, suggested_prompt
 from nlmcli.engine.writing.generate import next_words
+from nlmcli.models.ngram import bytes_of
 from nlmcli.options import check_at_least
 
 
@@ -32,7 +35,7 @@ class Counting:
         with claimed(folder, run_name(settings)) as self.folder:
             check_unused(self.folder)
             self.dataset = read_dataset(settings)
-        self.model = build(settings, self.dataset.tokenizer)
+        self.model: Any = build(settings, self.dataset.tokenizer)
         self.tokens = int(self.dataset.tokenizer.counts.sum())
         self.stop = False  # set to True to end the run after counting
         self.train_loss = self.valid_loss = math.nan
@@ -66,12 +69,20 @@ class Counting:
         start = time.perf_counter()
         train = self.dataset.train
         train.check(0, len(train))
-        P = self.model.count(list(train.lines()) if self.settings.by == "line" else [train.ids])
-        self.lm = LanguageModel(
-            self.model, P, self.dataset.tokenizer, self.settings, {"step": 1, "steps": 1, "texts": self.dataset.digests()}
-        )
+        about = {"step": 1, "steps": 1, "texts": self.dataset.digests()}
+        texts = train.lines() if self.settings.by == "line" else [train.ids]
+        if within := bytes_of(self.settings.get("memory")):
+            with work_folder(self.folder) as files:
+                counter = Counter(files, self.model, within)
+                counter.count(texts)
+                P = self.model.counts_in_files(*(files.map(name) for name in ("word", "count", "first")), counter.sizes)
+                self.lm = LanguageModel(self.model, P, self.dataset.tokenizer, self.settings, about)
+                self.lm.save(self.folder / "last.npz")
+            self.lm = LanguageModel.read(self.folder / "last.npz")
+        else:
+            self.lm = LanguageModel(self.model, self.model.count(list(texts)), self.dataset.tokenizer, self.settings, about)
         seconds = time.perf_counter() - start
-        self.lm.about |= {"parameters": P.flat.size, "tokens_per_second": self.tokens / seconds, "seconds": seconds}
+        self.lm.about |= {"parameters": self.lm.P.flat.size, "tokens_per_second": self.tokens / seconds, "seconds": seconds}
         return Stepped(1, 1.0, math.nan, 0.0, 0.0, self.tokens / seconds, seconds, 0.0)
 
     def warm_up(self) -> float:

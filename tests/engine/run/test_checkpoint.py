@@ -79,7 +79,9 @@ def test_a_flipped_bit_is_refused_or_has_no_effect(path):
     whole = path.read_bytes()
     passed = [at for at in range(len(whole)) if not is_refused(path, flipped(whole, 8 * at + at % 8))]
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
-        starts = [m.header_offset + 50 + len(m.filename) for m in archive.infolist()]  # a local header has 30 bytes, its extra field 20
+        heads = [m.header_offset for m in archive.infolist()]
+        lengths = [(whole[at + 26 : at + 28], whole[at + 28 : at + 30]) for at in heads]  # of the name, and of the extra field
+        starts = [at + 30 + sum(int.from_bytes(n, "little") for n in each) for at, each in zip(heads, lengths, strict=True)]
         contents = [(start, start + m.file_size) for start, m in zip(starts, archive.infolist(), strict=True)]
     assert all(whole[start:].startswith(b"\x93NUMPY") for start in starts)
     assert not [at for at in passed for start, stop in contents if start <= at < stop]

@@ -21,6 +21,7 @@ ALL_OPTIONS = {
     "task": "classify", "bidirectional": True, "subwords": True, "bigrams": True, "columns": "2,1", "classifier": "tanh",
     "label-smoothing": 0.2, "balance": True, "positive": "a", "init": "runs/a",
     "model": "transformer", "embed": 8, "hidden": 9, "layers": 2, "heads": 4, "context": 7, "add-k": 0.5, "tie": False, "dropout": 0.1,
+    "memory": "2G",
     "dropout-kind": "variational", "dropout-words": 0.1, "dropout-recurrent": 0.2, "softmax": "adaptive", "cutoffs": "100,1000",
     "output-bias": False, "embeddings": "e.vec",
     "batch-size": 3, "seq-len": 5, "optimizer": "adamw", "lr": 0.01, "beta": 0.2, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-6,
