@@ -99,14 +99,14 @@ class NGram(base.Model):
         kneser_ney = self.config.add_k is None
         tokens, position = join_texts(texts, self.newline, self.config.context)
         word, counts, first = build_trie(tokens, position, self.config.context, self.V, continuation=kneser_ney)
-        discount = [discounts(small_counts(count)) if kneser_ney else np.zeros(4) for count in counts]
+        discount = [discounts(count) if kneser_ney else np.zeros(4) for count in counts]
         return Counts(word, joined(counts), first, np.array(discount))
 
     def counts_in_files(self, word, count, first, sizes):
         """The same, from arrays in files.  sizes: the number of n-grams of each order"""
         ends = np.cumsum(sizes)
-        kinds = [small_counts(count[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
-        discount = [discounts(n) if self.config.add_k is None else np.zeros(4) for n in kinds]
+        orders = [count[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        discount = [discounts(part) if self.config.add_k is None else np.zeros(4) for part in orders]
         return Counts(word, count, first, np.array(discount))
 
     def restore(self, arrays):
@@ -150,16 +150,11 @@ class NGram(base.Model):
         return P.word, P.count, P.first, P.discount, k, longest_only, base_p
 
 
-def small_counts(count):
-    """How many n-grams of one order have a count of 0, 1, 2, 3 and 4.  -> (5,)"""
+def discounts(count):
+    """D of 0, 1, 2, and 3 or more, from the counts of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
     n = np.zeros(6)
     for start in range(0, len(count), CHUNK):
         n += np.bincount(np.minimum(count[start : start + CHUNK], 5), minlength=6)
-    return n[:5]
-
-
-def discounts(n):
-    """D of 0, 1, 2, and 3 or more, from n_0 to n_4 of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
     if not n[1:4].all():
         return np.array((0.0, *DISCOUNT_FALLBACK))
     Y = n[1] / (n[1] + 2 * n[2])
