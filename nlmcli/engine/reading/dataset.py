@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 from nlmcli.engine.reading.batches import Lines, Stream
 from nlmcli.engine.reading.encoded import Encoded, encode
+from nlmcli.engine.reading.id_files import IdText, counts_of
 from nlmcli.engine.reading.remembered import key_of, remembered
 from nlmcli.engine.reading.texts import Text, Texts, read_texts
 from nlmcli.engine.run.settings import Settings
@@ -56,7 +58,7 @@ def read_dataset(settings: Settings, tokenizer: Tokenizer | None = None) -> Data
     """Read the corpus of a run.  tokenizer: of the run that it starts from.
 
     Raises InputError if no text is left to train on, or for a file that is not text."""
-    s, texts = settings, read_texts(settings)
+    s, texts = settings, read_texts(settings, tokenizer)
     if not texts.train:
         raise InputError(f"--valid-fraction {s.valid_fraction} holds out the whole corpus; lower it, or give a longer text")
     if tokenizer is None:
@@ -67,6 +69,8 @@ def read_dataset(settings: Settings, tokenizer: Tokenizer | None = None) -> Data
 
 def beginning(tokenizer: Tokenizer, text: Text, tokens: int) -> Text:
     """The first lines of a text, with at least so many tokens in all."""
+    if isinstance(text, IdText):
+        return text.cut(0, tokens) if tokens < text.characters else text
     counted = characters = 0
     for part in cut(text, AFTER_LINE_END):
         for line in re.findall(r"[^\n]*\n|[^\n]+", part):
@@ -78,6 +82,9 @@ def beginning(tokenizer: Tokenizer, text: Text, tokens: int) -> Text:
 
 def fitted(s: Settings, train: Text) -> Tokenizer:
     """The tokenizer of a run, fitted to its training text unless a run on the same long text did so before."""
+    if isinstance(train, IdText):
+        train.tokenizer.counts = counts_of(train)
+        return cast(Tokenizer, train.tokenizer)
     if s.tokenizer.endswith(saved.ENDING):  # its file may change
         return saved.fit(s.tokenizer, train, s.vocab_size, s.min_count, s.lowercase)
     options = s.vocab_size, s.min_count, s.lowercase

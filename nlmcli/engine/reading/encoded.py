@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from nlmcli import kernel_cache
+from nlmcli.engine.reading.id_files import IdText, sizes_of_types
 from nlmcli.engine.reading.remembered import FOLDER, LARGE, remove_unused
 from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run.atomic import Unwritable, write_atomically
@@ -144,6 +145,9 @@ def encode_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, in
     """The ids part by part, in the smallest dtype; updates counts, and appends the length of each line to lengths."""
     V = len(tokenizer)
     dtype = np.uint8 if V <= 1 << 8 else np.uint16 if V <= 1 << 16 else np.int32
+    if isinstance(text, IdText):
+        yield from given_parts(text, counts, dtype)
+        return
     for part in tokenizer.parts(text) if by == "stream" else cut(text, AFTER_LINE_END):
         lines = [part] if by == "stream" else lines_of(part)
         ids = [np.empty(0, np.int32), *map(tokenizer.encode, lines)]
@@ -154,6 +158,16 @@ def encode_parts(tokenizer: Tokenizer, text: Text, by: str, counts: dict[str, in
         if by == "line":
             lengths.extend(map(len, ids[1:]))
         yield np.concatenate(ids).astype(dtype)
+
+
+def given_parts(text: IdText, counts: dict[str, int], dtype: Any) -> Iterator[np.ndarray]:
+    """The parts of a text that is given as ids; updates counts."""
+    sizes = sizes_of_types(text.tokenizer)
+    for part in text.ids():
+        times = np.bincount(part, minlength=sizes.shape[1])
+        for name, total in zip(COUNTS, (sizes @ times).tolist(), strict=True):
+            counts[name] += total
+        yield part.astype(dtype)
 
 
 def lines_of(text: str) -> list[str]:

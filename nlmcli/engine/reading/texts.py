@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nlmcli.engine.reading.remembered import key_of, remembered, stamps
 from nlmcli.engine.run.settings import Settings
@@ -135,9 +136,16 @@ def check_available(settings: Settings, command: str) -> None:
             raise InputError(f"the text of this run came from {name} and is gone; name a file with the same text: {command}")
 
 
-def read_texts(settings: Settings) -> Texts:
-    """Read the corpus of a run and hold out a part.  Raises InputError for a file that is not text."""
+def read_texts(settings: Settings, tokenizer: Any = None) -> Texts:
+    """Read the corpus of a run and hold out a part.  tokenizer: of files of token ids; None: that of the settings
+
+    Raises InputError for a file that is not text.
+    """
+    from nlmcli.engine.reading.id_files import are_ids, read_id_texts
+
     s = settings
+    if are_ids((*s.corpus, s.valid)):
+        return read_id_texts(s, tokenizer)
     whole = read_corpus(s.corpus, s.encoding)
     if s.by == "line" and s.valid:
         return Texts(whole.without_blank_lines(), read_corpus((s.valid,), s.encoding).without_blank_lines())

@@ -13,6 +13,7 @@ import numpy as np
 
 from nlmcli.engine.gradient.threads import ThreadPool, shared_pool
 from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
+from nlmcli.engine.reading.id_files import are_ids, read_ids
 from nlmcli.engine.reading.texts import Text, Texts, check_available, of_string, read_corpus, read_texts
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.neural_cache import Cache
@@ -106,7 +107,7 @@ def held_out_texts(lm: Predictor) -> Texts:
     if imported := lm.about.get("imported"):
         raise InputError(f"{imported} has no held-out text; give a FILE or --text to score, and weights where they would be fitted")
     check_available(lm.settings, "nlm eval --corpus FILE")
-    texts, digests = read_texts(lm.settings), lm.about.get("texts")
+    texts, digests = read_texts(lm.settings, lm.tokenizer), lm.about.get("texts")
     if digests is not None and digests["valid"] != texts.valid.digest:
         name = lm.settings.valid or ", ".join(lm.settings.corpus) or "the corpus that ships with nlm"
         raise InputError(f"{name} has changed since this run held a part of it out; name the original with --corpus, or score a FILE")
@@ -132,7 +133,7 @@ def evaluate(
     if text is not None:
         name, source = "--text", of_string(text)
     elif paths:
-        name, source = ", ".join(paths), read(paths, lm.settings.encoding)
+        name, source = ", ".join(paths), read_ids(paths, lm.tokenizer) if are_ids(paths) else read(paths, lm.settings.encoding)
     else:
         texts = held_out_texts(lm)
         name, source, floor = "the held-out part of the corpus", texts.valid, texts.floor
