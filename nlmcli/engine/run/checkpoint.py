@@ -68,15 +68,14 @@ def write_mapped(file: IO[bytes], value: np.memmap) -> None:
     flat = value.reshape(-1)
     for start in range(0, flat.size, BLOCK):
         file.write(flat[start : start + BLOCK].tobytes())
-        released(value)
+        release(value)
 
 
-def released(value: np.memmap) -> np.memmap:
+def release(value: np.ndarray) -> None:
     """Release the memory of a mapped array: it stays in the file."""
     mapping = getattr(value, "_mmap", None)
     if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
-    return value
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.run.checkpoint import release
 from nlmcli.engine.run.language_model import LanguageModel, build
 from nlmcli.engine.run.safetensors import Tensors
 from nlmcli.engine.run.settings import Settings
@@ -47,7 +48,7 @@ def read_folder(path: Path) -> LanguageModel:
     settings = Settings.of(tokenizer=tokenizer.name, by=by, lowercase=tokenizer.lowercase, **options)
     model = build(settings, tokenizer)
     P = Params(model.shapes())
-    fill(P, gpt2_arrays(P, tensors) if kind == "gpt2" else mamba_arrays(P, tensors), path)
+    fill(P, gpt2_arrays(P, tensors) if kind == "gpt2" else mamba_arrays(P, tensors), tensors)
     return LanguageModel(model, P, tokenizer, settings, {"imported": str(path), "step": 0})
 
 
@@ -68,6 +69,11 @@ class Weights:
         if name not in self.files:
             raise InputError(f"{self.path} lacks the array {name}; it is not complete")
         return self.files[name][self.full_names[name]]
+
+    def forget(self) -> None:
+        """Release the memory of what was read: it stays in the files."""
+        for tensors in self.files.values():
+            release(tensors.data)
 
 
 def without_prefix(name: str) -> str:
@@ -199,11 +205,12 @@ def mamba_arrays(P: Params, tensors: Weights) -> Iterator[tuple[np.ndarray, str,
         yield P.WC[l], names["x_proj.weight"], of["x_proj.weight"][R + N :].T
 
 
-def fill(P: Params, arrays: Iterator[tuple[np.ndarray, str, np.ndarray]], path: Path) -> None:
+def fill(P: Params, arrays: Iterator[tuple[np.ndarray, str, np.ndarray]], tensors: Weights) -> None:
     """Copy all arrays.  Raises InputError for one of another shape, or with numbers that are not finite."""
     for target, name, array in arrays:
         if array.shape != target.shape:
-            raise InputError(f"{path}: {name} has the shape {array.shape}, where the configuration says {target.shape}")
+            raise InputError(f"{tensors.path}: {name} has the shape {array.shape}, where the configuration says {target.shape}")
         target[...] = array
         if not np.isfinite(target).all():
-            raise InputError(f"{path}: {name} has numbers that are not finite")
+            raise InputError(f"{tensors.path}: {name} has numbers that are not finite")
+        tensors.forget()
