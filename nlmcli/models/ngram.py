@@ -27,6 +27,7 @@ from nlmcli.errors import InputError
 from nlmcli.models import base
 from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.mapped import chunks, release
 from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts
 from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts, joined
 from nlmcli.nn.params import Params
@@ -39,7 +40,6 @@ MEMORY = "Count on disk within this much memory, such as 2G, and read of the mod
 UNITS = {"M": 10**6, "G": 10**9}
 LEAST_MEMORY = 10**6
 RANKED = 100_000_000  # n-grams whose ranks, 32 bytes for each, are kept in memory
-CHUNK = 1 << 22  # counts looked at at a time
 DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
 
@@ -124,6 +124,7 @@ class NGram(base.Model):
             score_by_ranks(np.ascontiguousarray(h), targets, excluded, P.word, P.first, longest_only, ranks, p, rank)
         else:
             p, rank = score_targets(h, targets, excluded, *self.prediction_arguments(P))
+            release(P.word, P.count, P.first)
         with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
             return -np.log(p), rank
 
@@ -153,8 +154,8 @@ class NGram(base.Model):
 def discounts(count):
     """D of 0, 1, 2, and 3 or more, from the counts of one order; DISCOUNT_FALLBACK if they do not give positive numbers."""
     n = np.zeros(6)
-    for start in range(0, len(count), CHUNK):
-        n += np.bincount(np.minimum(count[start : start + CHUNK], 5), minlength=6)
+    for part in chunks(count):
+        n += np.bincount(np.minimum(part, 5), minlength=6)
     if not n[1:4].all():
         return np.array((0.0, *DISCOUNT_FALLBACK))
     Y = n[1] / (n[1] + 2 * n[2])

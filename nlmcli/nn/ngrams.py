@@ -12,6 +12,7 @@ A text begins with an end of line, which is read but not counted. M and N may be
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
+from nlmcli.nn.mapped import chunks
 
 
 def join_texts(texts, newline, order):
@@ -145,8 +146,10 @@ def is_valid_trie(word, count, first, order, V):
         if nodes >= len(first):
             return False
         inner, nodes = nodes, int(first[nodes])
-    in_order = np.all(np.diff(first) >= 0) and np.array_equal(word[:V], np.arange(V))
-    return bool(in_order and (len(first) - 1, len(word)) == (inner, nodes) and np.all((word >= 0) & (word < V) & (count >= 0)))
+    if (len(first) - 1, len(word)) != (inner, nodes) or not np.array_equal(word[:V], np.arange(V)):
+        return False
+    in_order = all(np.all(np.diff(part) >= 0) for part in chunks(first, overlap=1))
+    return in_order and all(part.min() >= 0 and part.max() < V for part in chunks(word)) and all(part.min() >= 0 for part in chunks(count))
 
 
 @kernel

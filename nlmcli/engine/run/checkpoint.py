@@ -9,7 +9,6 @@ second copies of sizes and names) and the arrays are unchanged.
 
 import json
 import math
-import mmap
 import os
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ import numpy as np
 
 from nlmcli.engine.run.atomic import write_atomically
 from nlmcli.errors import InputError
+from nlmcli.nn.mapped import chunks
 
 FORMAT = 2  # 1 had no checksums; it is refused
 
@@ -65,17 +65,8 @@ def write_array(archive: zipfile.ZipFile, name: str, value: np.ndarray) -> int:
 def write_mapped(file: IO[bytes], value: np.memmap) -> None:
     """Write an array in a file, in blocks; the memory of what was read is released."""
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(value))
-    flat = value.reshape(-1)
-    for start in range(0, flat.size, BLOCK):
-        file.write(flat[start : start + BLOCK].tobytes())
-        release(value)
-
-
-def release(value: np.ndarray) -> None:
-    """Release the memory of a mapped array: it stays in the file."""
-    mapping = getattr(value, "_mmap", None)
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+    for part in chunks(value.reshape(-1)):
+        file.write(part.tobytes())
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

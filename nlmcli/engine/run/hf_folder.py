@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from nlmcli.engine.run.checkpoint import release
 from nlmcli.engine.run.language_model import LanguageModel, build
 from nlmcli.engine.run.safetensors import Tensors
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.models.mamba import WIDTH, N
+from nlmcli.nn.mapped import release
 from nlmcli.nn.params import Params
 from nlmcli.text.tokenizer import Tokenizer
 from nlmcli.text.tokenizer_json import from_any_json
