@@ -57,12 +57,6 @@ DynamicRule = Annotated[
 DynamicRate = Annotated[
     float | None, typer.Option(metavar="X", help=r"Learning rate of --dynamic. \[default: sgd 0.03, rms 0.001]", show_default=False)
 ]
-DynamicDecay = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X", help=r"How much each step of rms draws the parameters back to the trained ones. \[default: 0]", show_default=False
-    ),
-]
 Segment = Annotated[
     int | None, typer.Option(metavar="N", help=r"Segment length of --dynamic, in tokens. \[default: 20]", show_default=False)
 ]
@@ -99,7 +93,6 @@ def eval(
     dynamic: DynamicEvaluation = False,
     dynamic_rule: DynamicRule = None,
     dynamic_lr: DynamicRate = None,
-    dynamic_decay: DynamicDecay = None,
     dynamic_segment: Segment = None,
     cache: Cache = None,
     cache_theta: CacheTheta = None,
@@ -125,8 +118,7 @@ def eval(
         evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, json, quiet)
         return
     if not dynamic:
-        how = {"dynamic_rule": dynamic_rule, "dynamic_lr": dynamic_lr, "dynamic_decay": dynamic_decay, "dynamic_segment": dynamic_segment}
-        options.refuse_without("dynamic", **how)
+        options.refuse_without("dynamic", dynamic_rule=dynamic_rule, dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     if cache is None:
         options.refuse_without("cache", cache_theta=cache_theta, cache_weight=cache_weight)
     several = run is not None and len(run) > 1
@@ -135,7 +127,7 @@ def eval(
     options.announce_compiling(quiet)
     if corpus and (texts or text is not None):
         raise InputError("--corpus is where the held-out part is read from; leave it out to score a file or --text")
-    better: list[Any] = [dynamic_model(lm, dynamic_rule, dynamic_lr, dynamic_decay, dynamic_segment) if dynamic else None for lm in models]
+    better: list[Any] = [dynamic_model(lm, dynamic_rule, dynamic_lr, dynamic_segment) if dynamic else None for lm in models]
     if mix or cache is not None:
         weights = mix or (), cache, cache_theta, cache_weight
         better = [combined(lm, learning, *weights) for lm, learning in zip(models, better, strict=True)]
@@ -192,7 +184,7 @@ def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: boo
         report.message(f"{blocks}; nlm generate keeps at least half a block of context")
 
 
-def dynamic_model(lm: Any, rule: str | None, lr: float | None, decay: float | None, segment: int | None) -> Any:
+def dynamic_model(lm: Any, rule: str | None, lr: float | None, segment: int | None) -> Any:
     """The model of a run, under dynamic evaluation.  Raises InputError for a model that cannot be trained by gradient descent."""
     from nlmcli.engine.gradient.threads import available_threads
     from nlmcli.engine.scoring.dynamic import RATES, SEGMENT, Dynamic
@@ -200,7 +192,5 @@ def dynamic_model(lm: Any, rule: str | None, lr: float | None, decay: float | No
 
     if rule not in (None, *RATES):
         raise InputError(f"unknown --dynamic-rule {rule!r}{suggest(str(rule), list(RATES))}")
-    if decay is not None and rule != "rms":
-        raise InputError("--dynamic-decay belongs to --dynamic-rule rms; give that too, or leave it out")
     train = held_out_texts(lm).train if rule == "rms" else None
-    return Dynamic(lm, lr, SEGMENT if segment is None else segment, available_threads(), train, decay or 0.0)
+    return Dynamic(lm, lr, SEGMENT if segment is None else segment, available_threads(), train)

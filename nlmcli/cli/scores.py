@@ -107,8 +107,7 @@ def method(one: ScoredRun) -> Iterator[tuple[str, str]]:
     kinds = one.kinds
     if dynamic := kinds.get("dynamic"):
         steps, segments = report.number_of(dynamic["steps"], "step"), f"segments of {report.number_of(dynamic['segment'], 'token')}"
-        decay = f", decay {dynamic['decay']:g}" if dynamic.get("decay") else ""
-        yield "dynamic", f"{steps} of {dynamic['rule']} with learning rate {dynamic['lr']:g}{decay}, {segments}"
+        yield "dynamic", f"{steps} of {dynamic['rule']} with learning rate {dynamic['lr']:g}, {segments}"
     fitted = ", fitted on the run's held-out text" if one.better and getattr(one.better, "fitted", False) else ""
     if mix := kinds.get("mix"):
         others = ", ".join(f"{each['weight']:.4f} of {each['run']}" for each in mix["runs"])

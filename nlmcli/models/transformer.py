@@ -142,6 +142,10 @@ class Transformer(base.Model):
         remember(saved.qkv, filled[0], (), K, V)
         return h, (K, V, (filled + len(x)) % self.config.context)
 
+    def attention(self, P, x, state):
+        """The attention probabilities of each text, layer and head, (L,B,heads,T,n); those of later positions are undefined."""
+        return self.encoded(P, x, state)[1].prob
+
     def encoded(self, P, x, state, rng=None):
         """h (T,B,D), the activations, and the cache of `forward`."""
         (T, B), W = x.shape, self.layers(P)

@@ -1,12 +1,11 @@
 """Dynamic evaluation: the model keeps learning while it reads, by one step of gradient descent per segment of the text.
 
     segment s is scored with θ_s;   then  sgd: θ_{s+1} = θ_s - η g,               g = dL_s/dθ
-                                          rms: θ_{s+1} = θ_s - η g / (r + mean r) + min(λ r / mean r, 1) (θ_0 - θ_s)
+                                          rms: θ_{s+1} = θ_s - η g / (r + mean r),  r² the mean of g² in training
 
-L_s is the mean -ln P of the segment's tokens; sgd clips g as in training; r² is the mean of g² in training; the decay λ
-draws the parameters back to the trained ones, the more the larger r. Whatever recurs in a text, such as its names and its
-topic, becomes more probable. No token is predicted from parameters or a state that have seen it: both depend on earlier
-tokens only. The updates go to a copy of the parameters; the run is not changed.  Mikolov et al. 2010; Krause et al. 2018
+L_s is the mean -ln P of the segment's tokens; sgd clips g as in training. Whatever recurs in a text, such as its names
+and its topic, becomes more probable. No token is predicted from parameters or a state that have seen it: both depend on
+earlier tokens only. The updates go to a copy of the parameters; the run is not changed.  Mikolov et al. 2010; Krause et al. 2018
 """
 
 from dataclasses import replace
@@ -39,18 +38,10 @@ CHARACTERS, BATCHES = 1 << 20, 100  # of the beginning of the training text, fro
 class Dynamic:
     """A language model that learns from what it has scored, with the interface that evaluation needs: one segment of one text at a time."""
 
-    def __init__(
-        self,
-        lm: LanguageModel,
-        lr: float | None = None,
-        segment: int = SEGMENT,
-        threads: int = 1,
-        train: Text | None = None,
-        decay: float = 0.0,
-    ):
-        """train: the training text, for the rule rms; None: sgd.  decay: λ of the rule rms
+    def __init__(self, lm: LanguageModel, lr: float | None = None, segment: int = SEGMENT, threads: int = 1, train: Text | None = None):
+        """train: the training text, for the rule rms; None: sgd.
 
-        Raises InputError for a model without gradients, or for a learning rate, segment length or decay out of range.
+        Raises InputError for a model without gradients, or for a learning rate or segment length out of range.
         """
         self.rule = "sgd" if train is None else "rms"
         lr = RATES[self.rule] if lr is None else lr
@@ -59,16 +50,14 @@ class Dynamic:
             raise InputError(f"model {lm.settings.model} is count-based and has no gradients to learn from; --dynamic works with: {neural}")
         Option(above=0).check("dynamic_lr", lr)
         check_at_least("dynamic_segment", segment, 1)
-        Option(least=0, most=1).check("dynamic_decay", decay)
-        self.trained, self.lr, self.segment, self.decay = lm, lr, segment, decay
+        self.trained, self.lr, self.segment = lm, lr, segment
         self.tokenizer, self.settings, self.about = lm.tokenizer, lm.settings, lm.about
         self.team, self.G, self.sgd = Team(lm.model, threads), lm.P.zeros_like(), SGD(Config(), lm.P.flat.size)
-        self.r = None if train is None else self.gradient_size(train)
-        self.mean_r = 0.0 if self.r is None else float(self.r.mean(dtype=np.float64)) or 1.0
+        self.scale = None if train is None else self.gradient_scale(train)
         self.reset()
 
-    def gradient_size(self, train: Text) -> np.ndarray:
-        """r (size,), the root mean square of the gradient of a segment of the training text.
+    def gradient_scale(self, train: Text) -> np.ndarray:
+        """1 / (r + mean r), r (size,) the root mean square of the gradient of a segment.
 
         Its mean square is that of a batch of training, times the number of segments in a batch: gradients of single tokens
         vary so much that those of n tokens are some √n times as small.
@@ -87,12 +76,13 @@ class Dynamic:
                 states = self.team.start(batch.x.shape[1], lm.P.flat.dtype) if batch.fresh else states
                 states = self.team.gradient(lm.P, self.G, batch, states)[2]
                 self.team.workers.over(squares.size, partial(add_part_squares, squares, self.G.flat, batch.targets))
-        return np.sqrt(squares / (BATCHES * self.segment), out=squares)
+        np.sqrt(squares / (BATCHES * self.segment), out=squares)
+        with np.errstate(divide="ignore"):
+            return 1 / (squares + squares.mean(dtype=np.float64).astype(squares.dtype))
 
     def report(self) -> dict[str, Any]:
         """Its settings, by stable names."""
-        decay = {"decay": self.decay} if self.rule == "rms" else {}
-        return {"rule": self.rule, "lr": self.lr, "segment": self.segment, **decay, "steps": self.steps}
+        return {"rule": self.rule, "lr": self.lr, "segment": self.segment, "steps": self.steps}
 
     def reset(self) -> None:
         """Restore the trained parameters."""
@@ -126,12 +116,11 @@ class Dynamic:
 
     def update(self, part: slice, clip: float) -> None:
         """Update a part of the parameters."""
-        P, g, number = self.lm.P.flat, self.G.flat, self.G.flat.dtype.type
-        if self.r is None:
+        P, g = self.lm.P.flat, self.G.flat
+        if self.scale is None:
             self.sgd.step(P, g, clip, self.lr, self.steps, part)
         else:
-            trained, decay = self.trained.P.flat[part], number(self.decay / self.mean_r)
-            update(P[part], g[part], self.r[part], number(self.mean_r), number(self.lr), trained, decay)
+            update(P[part], g[part], self.scale[part], P.dtype.type(self.lr))
 
 
 def add_part_squares(squares: np.ndarray, g: np.ndarray, n: int, part: slice) -> None:
@@ -139,10 +128,10 @@ def add_part_squares(squares: np.ndarray, g: np.ndarray, n: int, part: slice) ->
 
 
 @kernel
-def update(theta, g, r, mean, rate, trained, decay):
-    """θ += min(λ r / mean, 1) (θ_0 - θ) - η g / (r + mean).  trained: θ_0, rate: η, decay: λ / mean"""
+def update(theta, g, scale, rate):
+    """θ -= η scale g."""
     for i in range(theta.size):
-        theta[i] += min(decay * r[i], theta.dtype.type(1)) * (trained[i] - theta[i]) - rate * (g[i] / (r[i] + mean))
+        theta[i] -= rate * (scale[i] * g[i])
 
 
 @kernel
