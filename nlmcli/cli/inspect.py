@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nlmcli.cli import options, report
+from nlmcli.cli import insight, options, report
 from nlmcli.options import check_at_least
 
 ABOUT = (("step", ","), ("valid_loss", ".4f"), ("bits_per_character", ".4f"))  # (key of the checkpoint's `about`, format)
@@ -22,6 +22,21 @@ Plot = Annotated[
         metavar="FILE", help="Plot the embeddings, projected to two dimensions by PCA, to a .png or .svg file.", show_default=False
     ),
 ]
+Units = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Show the hidden units while the model reads this text, the most telling ones first.", show_default=False
+    ),
+]
+Unit = Annotated[
+    int | None, typer.Option(metavar="N", help=r"The unit that --units follows. \[default: the most telling one]", show_default=False)
+]
+Attention = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Show what a Transformer attends to while it reads this text.", show_default=False)
+]
+Orders = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Show how much context of each token an n-gram model has seen.", show_default=False)
+]
 
 
 def inspect(
@@ -29,17 +44,34 @@ def inspect(
     neighbors: Neighbors = None,
     top: Top = 10,
     plot: Plot = None,
+    units: Units = None,
+    unit: Unit = None,
+    attention: Attention = None,
+    orders: Orders = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Inspect a trained model: its settings and parameters, or the nearest neighbors of a word.
+    """Inspect a trained model: its settings and parameters, the nearest neighbors
+    of a word, or what goes on inside while it reads a text.
 
     Example: nlm inspect --neighbors students
     """
     from nlmcli.engine.viewing import inspect as engine
 
     check_at_least("top", top, 1)
+    options.refuse_together(neighbors=neighbors, units=units, attention=attention, orders=orders)
+    if units is None:
+        options.refuse_without("units", unit=unit)
+    if units is not None or attention is not None or orders is not None:
+        lm = options.load(run)
+        if units is not None:
+            insight.show_units(lm, units, unit, json, quiet)
+        elif attention is not None:
+            insight.show_attention(lm, attention, json)
+        elif orders is not None:
+            insight.show_orders(lm, orders, json)
+        return
     lm = options.load_any(run)
     if plot:
         engine.plot_embeddings(lm, plot)

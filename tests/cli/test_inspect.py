@@ -69,3 +69,43 @@ def test_plot_of_the_embeddings(run, tmp_path):
     pytest.importorskip("matplotlib")
     assert main(["inspect", str(run), "--plot", str(tmp_path / "e.png"), "-q"]) == 0
     assert (tmp_path / "e.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_units_attention_and_orders(training, capsys):
+    folders = {}
+    for name, more in (("lstm", {}), ("transformer", {"context": 16}), ("ngram", {"context": 3})):
+        list((run := training(name, **more)).run())
+        folders[name] = str(run.folder)
+    capsys.readouterr()
+    assert main(["inspect", folders["lstm"], "--units", "the ants"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("unit  tells") and "h  " in out and "over the held-out text" in err
+    assert main(["inspect", folders["lstm"], "--units", "the ants", "--unit", "2", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["unit"] == 2 and [each["token"] for each in document["tokens"]] == ["t", "h", "e", "␣", *"ants"]
+    assert [each["share"] for each in document["units"]] == sorted((each["share"] for each in document["units"]), reverse=True)
+    assert main(["inspect", folders["transformer"], "--attention", "the ants"]) == 0
+    assert capsys.readouterr().out.startswith("layer 1, head 1: ")
+    assert main(["inspect", folders["transformer"], "--attention", "the ants", "--json"]) == 0
+    assert np.array(json.loads(capsys.readouterr().out)["attention"]).shape[-2:] == (9, 9)
+    assert main(["inspect", folders["ngram"], "--orders", "the ants☃"]) == 0
+    assert "not seen" in capsys.readouterr().out
+    assert main(["inspect", folders["ngram"], "--orders", "the ants", "--json"]) == 0
+    assert [each["context_seen"] for each in json.loads(capsys.readouterr().out)["tokens"]][:3] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--units", "a", "--orders", "a"], "--units and --orders cannot be combined"),
+        (["--unit", "3"], "--unit has no effect without --units"),
+        (["--units", "a", "--unit", "99"], "there is no unit 99"),
+        (["--units", ""], "the text has no tokens"),
+        (["--attention", "a"], "model rnn has no attention"),
+        (["--orders", "a"], "model rnn does not count n-grams"),
+    ],
+)
+def test_what_cannot_be_shown(run, capsys, options, message):
+    assert main(["inspect", str(run), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
