@@ -12,7 +12,7 @@ for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
 import typer  # noqa: E402
 
 from nlmcli import __version__  # noqa: E402
-from nlmcli.cli import compare, eval, export, generate, gradcheck, inspect, options, predict, report, sweep, tokenize, train  # noqa: E402
+from nlmcli.cli import compare, eval, export, generate, gradcheck, inspect, options, predict, report, report_page, sweep, tokenize, train  # noqa: E402
 from nlmcli.cli.command import Command, Group  # noqa: E402
 from nlmcli.errors import InputError  # noqa: E402
 
@@ -65,7 +65,7 @@ app.command(cls=train.Command)(train.train)
 app.command(cls=Command)(eval.eval)
 app.command(cls=generate.Command)(generate.generate)
 app.command(cls=Command)(predict.predict)
-for command in (gradcheck.gradcheck, inspect.inspect, compare.compare, export.export, sweep.sweep):
+for command in (gradcheck.gradcheck, inspect.inspect, compare.compare, export.export, sweep.sweep, report_page.report):
     app.command(cls=Command)(command)
 
 

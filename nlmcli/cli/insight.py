@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from nlmcli.cli import report
 
 SHADES = " ·░▒▓█"  # of a probability from 0 to 1
@@ -39,7 +37,7 @@ def show_units(lm: Any, text: str, number: int | None, json: bool, quiet: bool) 
     print_values(reading.tokens, values)
 
 
-def ranking(lm: Any, h: np.ndarray, reading: Any) -> tuple[str, list[Any]]:
+def ranking(lm: Any, h: Any, reading: Any) -> tuple[str, list[Any]]:
     """All units, the most telling first, by the held-out text, or by the text itself if there is none.  -> which, and the units"""
     from nlmcli.engine.scoring.evaluate import held_out_texts
     from nlmcli.engine.viewing import inside
@@ -54,7 +52,7 @@ def ranking(lm: Any, h: np.ndarray, reading: Any) -> tuple[str, list[Any]]:
         return "this text", inside.telling_units(h, reading.pieces)
 
 
-def print_values(tokens: Sequence[str], values: np.ndarray) -> None:
+def print_values(tokens: Sequence[str], values: Any) -> None:
     """Tokens with a value from -1 to 1 each: colored in a terminal, else one per line with a bar."""
     if not sys.stdout.isatty():
         for line in report.columns([(token, f"{v:+.2f}", signed_bar(v)) for token, v in zip(tokens, values, strict=True)], right=(1,)):
@@ -99,7 +97,7 @@ def show_attention(lm: Any, text: str, json: bool) -> None:
                 report.data(line)
 
 
-def matrix_lines(tokens: Sequence[str], matrix: np.ndarray) -> Iterator[str]:
+def matrix_lines(tokens: Sequence[str], matrix: Any) -> Iterator[str]:
     """The last rows and columns of a matrix, shaded, each row with its token."""
     first = max(0, len(tokens) - SHOWN_TOKENS)
     rows = [("…", "")] if first else []

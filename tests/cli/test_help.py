@@ -32,7 +32,7 @@ def example_of(command, capsys):
 
 
 def test_list_of_commands(capsys):
-    assert COMMANDS == ["compare", "eval", "export", "generate", "gradcheck", "inspect", "predict", "sweep", "tokenize", "train"]
+    assert COMMANDS == ["compare", "eval", "export", "generate", "gradcheck", "inspect", "predict", "report", "sweep", "tokenize", "train"]
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)

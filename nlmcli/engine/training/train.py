@@ -36,6 +36,7 @@ from nlmcli.engine.training.rate import default_rate
 from nlmcli.engine.training.records import Compiled, Evaluated, Finished, Labelled, Record, RolledBack, Started, Stepped
 from nlmcli.engine.training.resume import resumed_settings
 from nlmcli.engine.training.runs import check_unused, run_name, suggested_prompt
+from nlmcli.engine.training.samples import add_sample, keep_until
 from nlmcli.engine.training.validate import validate
 from nlmcli.errors import InputError
 from nlmcli.heads import HEADS
@@ -142,6 +143,8 @@ class Training:
             self.save("last.npz")
             for record in self.loop():
                 self.metrics.write(record)
+                if self.is_writing and isinstance(record, Evaluated) and record.sample:
+                    add_sample(self.folder, record.step, record.sample)
                 self.save_if_due(record)
                 yield record
             self.save("last.npz")
@@ -239,6 +242,8 @@ class Training:
     def open_metrics(self, step: int) -> None:
         """Open metrics.csv for appending after the rows of this step; later rows are removed."""
         losses = self.progress.losses
+        if self.is_writing:
+            keep_until(self.folder, step)
         file = open_at(self.folder / "metrics.csv", step) if self.is_writing else StringIO()
         self.metrics = Metrics(file, self.length.evenly_spaced(METRICS_ROWS), losses[len(losses) - self.progress.pending :])
 

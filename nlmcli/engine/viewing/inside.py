@@ -22,6 +22,11 @@ class Reading:
     pieces: list[str]
     starts: np.ndarray
 
+    def until(self, n: int) -> "Reading":
+        """The first n tokens of the first text."""
+        n = min(n, int(np.flatnonzero([*self.starts[1:], True])[0]) + 1)
+        return Reading(self.ids[:n], self.tokens[:n], self.pieces[:n], self.starts[:n])
+
 
 def read(lm: LanguageModel, text: str) -> Reading:
     """The tokens of a text; of a model that reads by line, each line is a text of its own.  Raises InputError if there is none."""

@@ -1,0 +1,215 @@
+"""Everything that a page shows of a run, as JSON types: curves, samples, a passage token by token, embeddings, insides, mistakes."""
+
+import math
+import platform
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlmcli import __version__
+from nlmcli.engine.run import checkpoint, saved
+from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.run.saved import checkpoint_of
+from nlmcli.engine.run.task_model import TaskModel
+from nlmcli.engine.scoring.evaluate import each_token, held_out_texts, token_scores
+from nlmcli.engine.scoring.evaluate_task import TaskEvaluation, evaluate_task
+from nlmcli.engine.training.metrics import read_rows
+from nlmcli.engine.training.samples import read_samples
+from nlmcli.engine.viewing import inside
+from nlmcli.engine.viewing.inspect import principal_components
+from nlmcli.errors import InputError
+from nlmcli.models import MODELS
+from nlmcli.nn.precision import products_in
+
+PASSAGE = {"char": 700, "byte": 700}  # tokens that are shown; of other tokenizers OTHER_PASSAGE
+OTHER_PASSAGE = 250
+CHOICES = 5  # first choices shown of each token
+SCORED_CHARACTERS = 100_000  # of the held-out text, over which the hardest and easiest types are found
+LEAST_COUNT, EXTREMES = 3, 15
+PLOTTED, NEIGHBORS = 250, 6  # types in the picture of the embeddings, and neighbors of each
+UNITS, ATTENDED = 24, 40  # units, and tokens whose attention is shown
+ROWS = 64  # whose probabilities are computed at a time
+MATRIX = 20  # labels of a confusion matrix
+LONGEST = 80  # characters of a token that are shown
+
+
+def named(lm: LanguageModel, i: int) -> str:
+    """The printable form of a type, cut off if it is very long."""
+    return cut_off(lm.tokenizer.piece(int(i)))
+
+
+def cut_off(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """What a page shows of the run in a folder.  Raises InputError if there is no run."""
+    run = saved.load(folder)
+    _, about = checkpoint.load(folder / "last.npz") if folder.is_dir() else checkpoint.load(checkpoint_of(folder))
+    shown = {
+        "run": str(folder),
+        "model": run.settings.model,
+        "equations": sys.modules[MODELS.get(run.settings.model).__module__].__doc__ or "",
+        "parameters": int(run.P.flat.size),
+        "shapes": {name: list(value.shape) for name, value in run.P.items()},
+        "types": len(run.tokenizer),
+        "settings": {name: value for name, value in run.settings.to_dict().items() if name not in ("model",)},
+        "command": f"nlm train --config {folder / 'config.yaml'}",
+        "versions": {"nlm": __version__, "Python": platform.python_version(), "NumPy": np.__version__},
+        "about": {name: about.get(name) for name in ("step", "best", "bits_per_character", "seconds", "tokens_per_second", "figure")},
+        "curves": curves(folder),
+        "samples": read_samples(folder),
+    }
+    if isinstance(run, TaskModel):
+        return shown | {"task": run.settings.task, "answers": answers(run)}
+    assert isinstance(run, LanguageModel)
+    return shown | of_language_model(run)
+
+
+def curves(folder: Path) -> dict[str, list[float | None]]:
+    """The columns of metrics.csv."""
+    rows = read_rows(folder / "metrics.csv")
+    names = ("step", "seconds", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second")
+    return {name: [float(row[name]) if row.get(name) else None for row in rows] for name in names}
+
+
+def of_language_model(lm: LanguageModel) -> dict[str, Any]:
+    """A passage, the hardest and easiest types, embeddings, and what goes on inside."""
+    text = held_out(lm)
+    shown: dict[str, Any] = {}
+    if text:
+        passage = beginning(lm, text)
+        shown["passage"] = passage_of(lm, passage)
+        shown["extremes"] = extremes(lm, text)
+        shown |= insides(lm, passage, text)
+    if "E" in lm.P.shapes:
+        shown["embeddings"] = picture(lm)
+    return shown
+
+
+def held_out(lm: LanguageModel) -> str:
+    """The beginning of the held-out text; empty if there is none."""
+    try:
+        valid = held_out_texts(lm).valid
+    except InputError:
+        return ""
+    return str(valid.cut(0, min(SCORED_CHARACTERS, valid.characters)))
+
+
+def beginning(lm: LanguageModel, text: str) -> str:
+    """The first lines of a text, or as much of the first one as is shown."""
+    limit = PASSAGE.get(lm.tokenizer.name, OTHER_PASSAGE)
+    kept, count = "", 0
+    for line in text.splitlines(keepends=True):
+        tokens = len(lm.tokenizer.encode(line))
+        if count + tokens > limit and kept:
+            break
+        kept, count = kept + line, count + tokens
+        if count > limit:
+            return "".join(islice(lm.tokenizer.pieces(kept), limit))
+    return kept or text[:limit]
+
+
+def passage_of(lm: LanguageModel, text: str) -> list[dict[str, Any]]:
+    """Each token with its surprisal, its rank, and the model's first choices."""
+    tokens = list(each_token(lm, text))
+    for token, best in zip(tokens, choices(lm, inside.read(lm, text)), strict=True):
+        token |= {"choices": best, "token": cut_off(token["token"]), "piece": cut_off(token["piece"])}
+    return tokens
+
+
+def choices(lm: LanguageModel, reading: inside.Reading) -> list[list[tuple[str, float]]]:
+    """The most probable tokens at each place, and their probabilities."""
+    found: list[list[tuple[str, float]]] = []
+    with products_in(lm.settings.precision):
+        for ids in inside.texts_of(reading):
+            x = np.concatenate([[lm.tokenizer.start], ids[:-1]])[:, None]
+            h = lm.model.forward(lm.P, x, lm.start(1))[0]
+            h = h.reshape(len(x), -1)
+            for start in range(0, len(x), ROWS):
+                z = lm.model.logits(lm.P, h[start : start + ROWS]).astype(np.float64)
+                p = np.exp(z - z.max(axis=1, keepdims=True))
+                p /= p.sum(axis=1, keepdims=True)
+                if lm.excluded >= 0:
+                    p[:, lm.excluded] = 0
+                k = min(CHOICES, p.shape[1])
+                first = np.argsort(-p, axis=1, kind="stable")[:, :k]
+                found += [[(named(lm, i), float(row[i])) for i in best] for row, best in zip(p, first, strict=True)]
+    return found
+
+
+def extremes(lm: LanguageModel, text: str) -> dict[str, list[tuple[str, float, int]]]:
+    """The types with the highest and the lowest mean surprisal in bits, and how often they occur."""
+    V = len(lm.tokenizer)
+    bits, counts = np.zeros(V), np.zeros(V, np.int64)
+    for ids, nll, _ in token_scores(lm, text):
+        bits += np.bincount(ids, nll / math.log(2), V)
+        counts += np.bincount(ids, minlength=V)
+    often = np.flatnonzero(counts >= LEAST_COUNT)
+    mean = bits[often] / counts[often]
+    order = np.argsort(mean, kind="stable")
+    listed = [(named(lm, often[k]), float(mean[k]), int(counts[often[k]])) for k in order]
+    return {"easiest": listed[:EXTREMES], "hardest": listed[::-1][:EXTREMES]}
+
+
+def insides(lm: LanguageModel, passage: str, text: str) -> dict[str, Any]:
+    """Hidden units, attention or orders over the passage, whichever the model has."""
+    reading, shown = inside.read(lm, passage), dict[str, Any]()
+    if lm.model.neural:
+        h, longer = inside.hidden(lm, reading), inside.read(lm, text[: 20 * len(passage)])
+        ranked = inside.telling_units(inside.hidden(lm, longer), longer.pieces)[:UNITS]
+        shown["units"] = [
+            vars(each) | {"values": np.round(100 * inside.unit(h, each.unit)).astype(int).tolist()} for each in ranked if each.share > 0
+        ]
+    if hasattr(lm.model, "attention"):
+        first = reading.until(min(ATTENDED, lm.model.window - 1))
+        shares = inside.attention(lm, first)
+        shown["attention"] = {"tokens": ["(start)", *map(cut_off, first.tokens)], "shares": np.round(100 * shares).astype(int).tolist()}
+    if hasattr(lm.model, "longest_seen"):
+        shown["orders"] = inside.orders(lm, reading).tolist()
+    return shown
+
+
+def picture(lm: LanguageModel) -> dict[str, Any] | None:
+    """The most frequent types in two dimensions (PCA), and the nearest of each by cosine."""
+    E = lm.P.E.astype(np.float64)
+    if E.shape[1] < 2 or not np.isfinite(E).all():
+        return None
+    shown = np.argsort(-lm.tokenizer.counts, kind="stable")[:PLOTTED]
+    points, variance = principal_components(E[shown])
+    unit = E[shown] / np.maximum(np.linalg.norm(E[shown], axis=1, keepdims=True), 1e-30)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -2)
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBORS, len(shown) - 1)]
+    return {
+        "tokens": [named(lm, i) for i in shown],
+        "points": np.round(points / max(1e-12, np.abs(points).max()), 4).tolist(),
+        "variance": variance.tolist(),
+        "neighbors": [[(int(j), round(float(cosine[k, j]), 3)) for j in row] for k, row in enumerate(nearest)],
+    }
+
+
+def answers(run: TaskModel) -> dict[str, Any] | None:
+    """The evaluation of a task on its held-out part; None if there is none."""
+    try:
+        e = evaluate_task(run)
+    except InputError:
+        return None
+    return e.report() | {"confusion": confusion(e)}
+
+
+def confusion(e: TaskEvaluation) -> dict[str, Any] | None:
+    """The commonest labels and how often each is said to be each.  counts[i][j]: labels[i] was said to be labels[j]"""
+    a = e.judgement.accuracy
+    if a is None:
+        return None
+    first = sorted(np.argsort(-a.totals[0], kind="stable")[:MATRIX].tolist())
+    place = {label: k for k, label in enumerate(first)}
+    counts = np.zeros((len(first), len(first)), np.int64)
+    for gold, said, n in zip(a.gold.tolist(), a.said.tolist(), a.counts.tolist(), strict=True):
+        if gold in place and said in place:
+            counts[place[gold], place[said]] += n
+    return {"labels": [a.labels[i] for i in first], "counts": counts.tolist(), "others": len(a.labels) - len(first)}
