@@ -26,6 +26,10 @@ Command = command_with(fields)
 
 GivenText = Annotated[str | None, typer.Option(metavar="TEXT", help="Show the tokens of this string instead.", show_default=False)]
 Top = Annotated[int, typer.Option(metavar="N", help="Number of most frequent types to list.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Plot Zipf's curve, and what <unk> swallows, to a .png or .svg file.", show_default=False),
+]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Save the tokenizer to this .json file.", show_default=False)]
 
 
@@ -35,6 +39,7 @@ def tokenize(
     text: GivenText = None,
     top: Top = 10,
     out: Out = None,
+    plot: Plot = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -43,9 +48,11 @@ def tokenize(
 
     Example: nlm tokenize --text "the blue ants hated the red ants."
     """
-    from nlmcli.engine.reading.tokens import count, fit, save, split_string
+    from nlmcli.engine.reading.tokens import count, fit, save, split_string, type_counts
     from nlmcli.engine.run.settings import Settings
 
+    if text is not None:
+        options.refuse_with("text", plot=plot)
     options.announce_compiling(quiet)
     corpus_text, tokenizer = fit(Settings.of(corpus=tuple(corpus or ()), **typed_options(ctx)), text)
     if out is not None:
@@ -60,7 +67,13 @@ def tokenize(
             report.data(" | ".join(pieces.visible()))
             report.data(f"{report.number_of(pieces.tokens, 'token')}, {report.number_of(pieces.types, 'type')}")
         return
-    counts = count(corpus_text, tokenizer, top)
+    of_types, line_ends = type_counts(corpus_text, tokenizer)
+    counts = count(corpus_text, tokenizer, of_types, line_ends, top)
+    if plot is not None:
+        from nlmcli.engine.viewing.zipf_plot import save_zipf_plot
+
+        kept = len(tokenizer) - len(counts["special"]) if tokenizer.unknown is not None else len(of_types)
+        save_zipf_plot([n for _, n in of_types.most_common()], kept, counts["unknown_rate"], plot)
     if json:
         report.document(counts)
         return

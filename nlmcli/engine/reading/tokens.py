@@ -59,11 +59,18 @@ def save(tokenizer: Tokenizer, path: Path) -> None:
     write_atomically(path, lambda file: file.write(saved.to_json(tokenizer).encode("utf-8", "backslashreplace")))
 
 
-def count(corpus: Text, fitted: Tokenizer, top: int = 10) -> dict[str, Any]:
-    """Tokens and types of a corpus (ends of line counted separately), their ratio, vocabulary size and rate of <unk>."""
+def type_counts(corpus: Text, fitted: Tokenizer) -> tuple[Counter[str], int]:
+    """How often each type of a corpus occurs, before any is replaced by <unk>, without ends of line; and the number of those."""
     unlimited = fitted if fitted.learned else type(fitted).fit(corpus, min_count=1, lowercase=fitted.lowercase)
-    line_ends = int(unlimited.counts[unlimited.newline])
     counts = Counter({unlimited.piece(i): int(n) for i, n in enumerate(unlimited.counts) if n and i != unlimited.newline})
+    return counts, int(unlimited.counts[unlimited.newline])
+
+
+def count(corpus: Text, fitted: Tokenizer, counts: Counter[str], line_ends: int, top: int = 10) -> dict[str, Any]:
+    """Tokens and types of a corpus (ends of line counted separately), their ratio, vocabulary size and rate of <unk>.
+
+    counts, line_ends: of `type_counts`
+    """
     tokens = sum(counts.values())
     special = [] if fitted.unknown is None else list(dict.fromkeys((*fitted.reserved, fitted.line_end)))
     unknowns = int(fitted.counts[fitted.unknown]) if fitted.unknown is not None else 0
