@@ -43,6 +43,7 @@ def train(
     presets: Annotated[bool, opt("List the presets with their results, and exit.", None, "--presets")] = False,
     config: Annotated[Path | None, opt(CONFIG, "FILE")] = None,
     threads: Annotated[int | None, opt("Number of threads. [default: one per CPU]", "N")] = None,
+    plot: Annotated[Path | None, opt("Plot the losses to a .png or .svg file at the end.", "FILE")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -65,6 +66,11 @@ def train(
 
     here = ranks()
     quiet, json = quiet or here.rank > 0, json and here.rank == 0
+    if plot is not None:
+        from nlmcli.engine.viewing.compare import save_curves
+        from nlmcli.engine.viewing.figures import new_figure
+
+        new_figure(plot, (1, 1))  # an unknown ending is said now, not after an hour
     typed = typed_options(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
     options.announce_compiling(quiet)
     training: Any
@@ -86,6 +92,8 @@ def train(
     finally:
         restore(handlers)
     assert isinstance(record, Finished)  # the last record of every run
+    if plot is not None and here.rank == 0:
+        save_curves(Path(record.run), plot)
     if json:
         report.document({name: value for name, value in vars(record).items() if name != "figure" or value})
     elif not quiet:

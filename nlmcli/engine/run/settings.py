@@ -15,7 +15,7 @@ from nlmcli.registry import Registry
 from nlmcli.text.tokenizers import TOKENIZERS
 
 LENGTHS = ("steps", "epochs", "minutes")  # of which at most one may be given
-COMMAND_OPTIONS = ("config", "debug", "json", "out", "preset", "presets", "quiet", "resume", "threads")  # do not affect the result
+COMMAND_OPTIONS = ("config", "debug", "json", "out", "plot", "preset", "presets", "quiet", "resume", "threads")  # do not affect the result
 
 of_task = partial(option, panel="Task")
 of_text = partial(option, panel="Text")

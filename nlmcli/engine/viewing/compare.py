@@ -77,3 +77,18 @@ def save_plot(runs: list[Run], path: Path) -> None:
         axes.legend()
     axes.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def save_curves(folder: Path, path: Path) -> None:
+    """Plot the training and validation loss of a run against its steps, to a file.  Raises InputError if they cannot be plotted."""
+    figure = new_figure(path, (8, 5))
+    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    rows = read_rows(folder / "metrics.csv")
+    for name, label in (("train_loss", "training"), ("valid_loss", "validation")):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="." if name == "valid_loss" else "", label=label)
+    if axes.lines:
+        axes.legend()
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""Zipf's curve, and its slope."""
+"""Pictures: Zipf's curve with its slope, and the losses of a run."""
 
 import numpy as np
 import pytest
@@ -27,3 +27,12 @@ def test_plot(corpus, tmp_path, capsys, options):
     assert "<svg" in path.read_text() and "tokens" in capsys.readouterr().out
     assert main(["tokenize", "--text", "a b", "--plot", str(path)]) == 2
     assert "--plot has no effect together with --text" in capsys.readouterr().err
+
+
+def test_train_plots_its_losses_at_the_end(corpus, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    small = ["--steps", "4", "--embed", "3", "--hidden", "3", "--eval-every", "2", "--batch-size", "4", "--seq-len", "4", "--quiet"]
+    assert main(["train", str(corpus), "--out", str(tmp_path / "run"), "--plot", str(tmp_path / "loss.svg"), *small]) == 0
+    assert "<svg" in (tmp_path / "loss.svg").read_text()
+    assert main(["train", str(corpus), "--out", str(tmp_path / "other"), "--plot", "loss.gif", *small]) == 2
+    assert "is neither .png nor .svg" in capsys.readouterr().err and not (tmp_path / "other").exists()
