@@ -84,6 +84,12 @@ class Study:
                 raise
             raise InputError(f"cannot use the study at {address} ({str(error.__cause__ or error).strip().splitlines()[0]})") from None
 
+    def close(self) -> None:
+        """Close the connections to a database."""
+        if hasattr(self.storage, "engine"):
+            self.storage.remove_session()
+            self.storage.engine.dispose()
+
     def check_definition(self) -> None:
         """Raises InputError if the study was made for other options."""
         mine = json.dumps(self.space.definition(), sort_keys=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -54,6 +55,6 @@ def postgres(tmp_path_factory):
             time.sleep(0.1)
         yield f"postgresql+pg8000://nlm@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGQUIT)  # at once, whoever is still connected
         server.wait(20)
         shutil.rmtree(room)

@@ -1,6 +1,7 @@
 """Sweeps end to end: every trial is an ordinary run, whoever runs it and however often it was killed."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,33 +84,36 @@ def test_every_trial_is_the_run_that_its_options_describe(sweep_file, folder, tm
 
 @pytest.mark.parametrize("where", ["journal", "sqlite", "postgres"])
 def test_trials_of_killed_workers_are_resumed_to_the_same_bits(sweep_file, folder, tmp_path, request, where):
-    trials, kills = (12, 20) if where == "journal" else (6, 6)
-    path = sweep_file(f"seed: {list(range(1, trials + 1))}\nhidden: [6]", steps=400, name=f"s{uuid.uuid4().hex}.yaml")
+    trials, kills, steps = (24, 20, 4000) if where == "journal" else (6, 6, 2500)
+    path = sweep_file(f"seed: {list(range(1, trials + 1))}\nhidden: [6]", steps=steps, name=f"s{uuid.uuid4().hex}.yaml")
     folder = folder.rename(tmp_path / path.stem)  # studies in one database are known by the folder's name
     address = (
         {"journal": None, "sqlite": f"sqlite:///{tmp_path}/study.db"}.get(where) if where != "postgres" else request.getfixturevalue(where)
     )
-    Study(read_space(path), folder, address)
+    shutil.copyfile(path, folder / study_file.SPACE)
+    study = Study(read_space(path), folder, address)
     options = ["--out", folder, "--jobs", "1", "--threads", "1", *(["--study", address] if address else [])]
     command = [sys.executable, "-m", "nlmcli", "sweep", path, *options, "--worker", "--quiet"]
     chance, workers, killed = random.Random(1), [], 0
-    for _ in range(600):
-        workers = [each for each in workers if each.poll() is None]
-        states = [each.state for each in Study(read_space(path), folder, address).trials()]
-        if all(state == COMPLETE for state in states):
-            break
-        workers += [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3 - len(workers))]
-        time.sleep(chance.uniform(0.5, 2.5))
-        if killed < kills and any((folder / "locks").glob("*")):
-            chance.choice(workers).send_signal(signal.SIGKILL)
-            killed += 1
-    for each in workers:
-        assert each.wait(60) in (0, -signal.SIGKILL), each.stderr.read()
-    study = Study(read_space(path), folder, address)
-    assert [each.state for each in study.trials()] == [COMPLETE] * trials and killed > 0
+    with open(tmp_path / "errors.log", "wb") as errors:
+        for _ in range(600):
+            ended = [each for each in workers if each.poll() is not None]
+            assert all(each.returncode in (0, -signal.SIGKILL) for each in ended), (tmp_path / "errors.log").read_text()
+            workers = [each for each in workers if each not in ended]
+            if all(each.state == COMPLETE for each in study.trials()):
+                break
+            workers += [subprocess.Popen(command, stderr=errors) for _ in range(3 - len(workers))]
+            time.sleep(chance.uniform(0.5, 2.5))
+            if killed < kills and any((folder / "locks").glob("*")):
+                chance.choice(workers).send_signal(signal.SIGKILL)
+                killed += 1
+        assert all(each.wait(60) in (0, -signal.SIGKILL) for each in workers), (tmp_path / "errors.log").read_text()
+    print(killed, "workers were killed")
+    assert [each.state for each in study.trials()] == [COMPLETE] * trials and killed > kills // 3
     for number in range(trials):
         run = study.trial_folder(number)
         assert_equal(parameters(run), never_killed(study.space, number, tmp_path / f"plain-{number}"))
+    study.close()
 
 
 def test_a_trial_that_is_held_is_left_alone_and_taken_when_its_worker_is_gone(sweep_file, folder):
