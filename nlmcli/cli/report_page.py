@@ -1,10 +1,12 @@
 """nlm report: a page that shows runs."""
 
+import platform
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nlmcli import __version__
 from nlmcli.cli import options
 from nlmcli.cli import report as output
 
@@ -32,10 +34,17 @@ def report(
     from nlmcli.engine.viewing.summary import summary
 
     options.announce_compiling(quiet)
-    summaries = [summary(run) for run in runs or [newest_run()]]
+    summaries = [summary(run) | {"versions": versions()} for run in runs or [newest_run()]]
     content = page.build(summaries).encode()
     write_atomically(out, lambda file: file.write(content))
     if json:
         output.document({"page": str(out), "bytes": len(content), "runs": [each["run"] for each in summaries]})
     else:
         output.data(output.printable(f"wrote {out}; {len(content) / 1e3:,.0f} kB"))
+
+
+def versions() -> dict[str, str]:
+    """Of what the figures of a page were computed with."""
+    import numpy as np
+
+    return {"nlm": __version__, "Python": platform.python_version(), "NumPy": np.__version__}

@@ -18,7 +18,6 @@ from rich.text import Text
 from nlmcli.cli import options, report
 from nlmcli.cli.train import SIGNALS
 
-REFRESH_SECONDS = 1.0
 SHOWN_POINTS = 20
 ARGUMENT = typer.Argument(
     metavar="SWEEP.yaml", help="What to try: options with lists of values or ranges, and a method.", show_default=False
@@ -151,8 +150,7 @@ def follow(
     jobs = Jobs(worker_command(arguments), min(number, max(1, todo)), folder / "workers.log")
     for each in SIGNALS:
         signal.signal(each, lambda *_: jobs.stop())
-    progress = ProgressDisplay(space, quiet)
-    with progress:
+    with ProgressDisplay(quiet) as progress:
         for _ in jobs.wait():
             progress.update(study.trials())
         trials = study.trials()
@@ -167,8 +165,8 @@ def follow(
 class ProgressDisplay:
     """A live panel in a terminal; elsewhere a line for every trial that ends."""
 
-    def __init__(self, space: Any, quiet: bool):
-        self.space, self.quiet, self.seen, self.trials, self.shown_at = space, quiet, set[int](), list[Any](), 0.0
+    def __init__(self, quiet: bool):
+        self.quiet, self.seen, self.trials = quiet, set[int](), list[Any]()
         console = Console(stderr=True)
         live = console.is_interactive and sys.stderr.isatty() and not quiet
         self.live = Live(console=console, get_renderable=self.panel, refresh_per_second=2, transient=True) if live else None

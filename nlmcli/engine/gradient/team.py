@@ -126,7 +126,8 @@ class Team:
         ends = np.cumsum([len(each) for each in targets])
         h = self.ranks.joined([shard.h for shard in shards], ends.tolist())
         loss, squares, dh = self.head.gradient(h, self.model, P, G, np.concatenate(targets), scale)
-        parts = [np.split(dh, ends[:-1])[s] for s in self.ranks.share(len(ends))]
+        split = np.split(dh, ends[:-1])
+        parts = [split[s] for s in self.ranks.share(len(ends))]
         self.workers.run([partial(shard.backward, part) for shard, part in zip(shards, parts, strict=True)])
         return loss, squares
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.reading.remembered import remembered, stamps
-from nlmcli.engine.reading.texts import Text, Texts
+from nlmcli.engine.reading.texts import Text, Texts, slice_parts
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.text import corpus, saved
@@ -33,7 +33,7 @@ class IdText(Text):
     tokenizer: Any = None
 
     def cut(self, start: int, stop: int) -> "IdText":
-        return id_text(self.tokenizer, lambda: cut_parts(self.ids(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
+        return id_text(self.tokenizer, lambda: slice_parts(self.ids(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
 
 
 def id_text(tokenizer: Bpe, ids: Callable[[], Iterator[np.ndarray]], n: int, digest: str) -> IdText:
@@ -86,18 +86,6 @@ def sizes_of_types(tokenizer: Bpe) -> np.ndarray:
     texts = [b"" if piece in special else token for piece, token in zip(tokenizer.vocabulary, tokenizer.tokens, strict=True)]
     characters = [sum(byte & 0xC0 != 0x80 for byte in token) for token in texts]  # all bytes but those that continue a character
     return np.array([characters, [len(token) for token in texts], [token.count(b"\n") for token in texts]])
-
-
-def cut_parts(parts: Iterator[np.ndarray], start: int, stop: int) -> Iterator[np.ndarray]:
-    """The ids from start to stop of those given in parts."""
-    at = 0
-    for part in parts:
-        piece = part[max(0, start - at) : max(0, stop - at)]
-        if len(piece):
-            yield piece
-        at += len(part)
-        if at >= stop:
-            return
 
 
 def span_of(path: Path) -> tuple[int, int]:

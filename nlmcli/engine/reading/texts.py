@@ -53,11 +53,12 @@ class Text:
         return Text(lambda: filter(None, read()), self.characters if distinct else 0, f"{self.digest} {last.hex()} {held_out}")
 
 
-def slice_parts(parts: Iterator[str], start: int, stop: int) -> Iterator[str]:
-    """The characters from start to stop of a text given in parts."""
+def slice_parts(parts: Iterator[Any], start: int, stop: int) -> Iterator[Any]:
+    """The characters, or the ids, from start to stop of a text given in parts."""
     at = 0
     for part in parts:
-        if piece := part[max(0, start - at) : max(0, stop - at)]:
+        piece = part[max(0, start - at) : max(0, stop - at)]
+        if len(piece):
             yield piece
         at += len(part)
         if at >= stop:

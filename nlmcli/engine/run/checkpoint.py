@@ -107,9 +107,7 @@ def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | N
 
     Raises Damaged if it does not match its checksum, one of UNREADABLE if it is not a plain array.
     """
-    member = archive.getinfo(f"{name}.npy")
-    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
-        raise ValueError(f"{name} is compressed")
+    member = stored(archive, name, size)
     try:
         data, matches = bytearray(archive.read(member)), checksum in (None, member.CRC)
     except zipfile.BadZipFile:
@@ -119,6 +117,14 @@ def read_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int | N
     header = BytesIO(data[: 1 << 12])
     shape, fortran, dtype = header_of(header, len(data), name)
     return np.ndarray(shape, dtype, data, header.tell(), order="F" if fortran else "C")
+
+
+def stored(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:
+    """The member of an array.  Raises KeyError if there is none, ValueError if it is compressed or larger than the file."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
+        raise ValueError(f"{name} is compressed")
+    return member
 
 
 def header_of(file: BytesIO, size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -136,9 +142,7 @@ def map_array(archive: zipfile.ZipFile, name: str, size: int, checksum: int, pat
 
     Raises Damaged if it does not match its checksum, one of UNREADABLE if it is not a plain array.
     """
-    member, crc = archive.getinfo(f"{name}.npy"), 0
-    if member.compress_type != zipfile.ZIP_STORED or not member.file_size == member.compress_size <= size:
-        raise ValueError(f"{name} is compressed")
+    member, crc = stored(archive, name, size), 0
     try:
         with archive.open(member) as file:
             header = BytesIO(start := file.read(1 << 12))

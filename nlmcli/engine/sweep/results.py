@@ -50,8 +50,8 @@ def points_of(space: Space, trials: Sequence[Trial]) -> list[Point]:
 
 
 def best_of(points: Sequence[Point]) -> Point | None:
-    """The best point; None if no trial is complete."""
-    return points[0] if points and points[0].losses else min((p for p in points if p.losses), key=lambda p: p.loss, default=None)
+    """The best of `points_of`; None if no trial is complete."""
+    return points[0] if points and points[0].losses else None
 
 
 def is_finished(trials: Sequence[Trial]) -> bool:

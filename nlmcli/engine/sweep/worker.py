@@ -88,7 +88,7 @@ class Worker:
 
         Raises InputError if it was never evaluated.
         """
-        _, about = checkpoint.load(self.run.folder / "last.npz")
+        about = self.run.lm.about  # as it was saved last
         loss = about["bits_per_character"] if self.study.space.measure() == "bits per character" else about.get("best")
         if loss is None:
             raise InputError("it has no validation loss to compare by; raise valid-fraction, or give valid and eval-every")

@@ -49,10 +49,15 @@ def neighbors(lm: LanguageModel, word: str, k: int) -> list[tuple[str, float]]:
     """
     E, tokenizer = embeddings(lm), lm.tokenizer
     i = type_of(word.lower() if tokenizer.lowercase else word, tokenizer)
-    normalized = E / np.maximum(np.linalg.norm(E, axis=1, keepdims=True), 1e-30)
+    normalized = unit_rows(E)
     cosine = normalized @ normalized[i]
     order = [int(j) for j in np.argsort(-cosine, kind="stable") if j != i]
     return [(tokenizer.piece(j), float(cosine[j])) for j in order[:k]]
+
+
+def unit_rows(X: np.ndarray) -> np.ndarray:
+    """Each row divided by its length; rows of zeros stay."""
+    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-30)
 
 
 def type_of(word: str, tokenizer: Tokenizer) -> int:

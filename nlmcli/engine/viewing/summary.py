@@ -1,7 +1,6 @@
 """Everything that a page shows of a run, as JSON types: curves, samples, a passage token by token, embeddings, insides, mistakes."""
 
 import math
-import platform
 import sys
 from itertools import islice
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nlmcli import __version__
 from nlmcli.engine.run import checkpoint, saved
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.saved import checkpoint_of
@@ -19,7 +17,7 @@ from nlmcli.engine.scoring.evaluate_task import TaskEvaluation, evaluate_task
 from nlmcli.engine.training.metrics import read_rows
 from nlmcli.engine.training.samples import read_samples
 from nlmcli.engine.viewing import inside
-from nlmcli.engine.viewing.inspect import principal_components
+from nlmcli.engine.viewing.inspect import principal_components, unit_rows
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
 from nlmcli.nn.precision import products_in
@@ -58,7 +56,6 @@ def summary(folder: Path) -> dict[str, Any]:
         "types": len(run.tokenizer),
         "settings": {name: value for name, value in run.settings.to_dict().items() if name not in ("model",)},
         "command": f"nlm train --config {folder / 'config.yaml'}",
-        "versions": {"nlm": __version__, "Python": platform.python_version(), "NumPy": np.__version__},
         "about": {name: about.get(name) for name in ("step", "best", "bits_per_character", "seconds", "tokens_per_second", "figure")},
         "curves": curves(folder),
         "samples": read_samples(folder),
@@ -180,7 +177,7 @@ def picture(lm: LanguageModel) -> dict[str, Any] | None:
         return None
     shown = np.argsort(-lm.tokenizer.counts, kind="stable")[:PLOTTED]
     points, variance = principal_components(E[shown])
-    unit = E[shown] / np.maximum(np.linalg.norm(E[shown], axis=1, keepdims=True), 1e-30)
+    unit = unit_rows(E[shown])
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -2)
     nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBORS, len(shown) - 1)]
