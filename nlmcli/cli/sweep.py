@@ -1,7 +1,6 @@
 """nlm sweep: many runs of one study, by several processes and machines."""
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -103,14 +102,22 @@ def prepared(file: Path, space: Any, out: Path | None, study: str | None) -> Pat
             raise InputError(f"{folder} holds another sweep than {file}; give another --out, or its own file, {copy}")
     else:
         check_points(space)
-        if folder.exists() and any(folder.iterdir()):
+        # Another process may be about to write the copy; what it writes first has a name that begins with a dot.
+        if folder.exists() and any(not each.name.startswith(".") for each in folder.iterdir()) and not copy.exists():
             raise InputError(f"{folder} holds something else; give another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    if not copy.exists() or copy.resolve() != file.resolve():
-        shutil.copyfile(file, copy)
+    keep(copy, file.read_bytes())
     if study:
-        (folder / ADDRESS).write_text(study + "\n", encoding="utf-8")
+        keep(folder / ADDRESS, f"{study}\n".encode())
     return folder
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file, unless it holds this already: the other processes of the sweep may be reading it."""
+    from nlmcli.engine.run.atomic import write_atomically
+
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, lambda file: file.write(content))
 
 
 def work(space: Any, folder: Path, address: str | None, threads: int, task: int | None) -> int:

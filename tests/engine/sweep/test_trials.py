@@ -96,18 +96,23 @@ def test_trials_of_killed_workers_are_resumed_to_the_same_bits(sweep_file, folde
     command = [sys.executable, "-m", "nlmcli", "sweep", path, *options, "--worker", "--quiet"]
     chance, workers, killed = random.Random(1), [], 0
     with open(tmp_path / "errors.log", "wb") as errors:
-        for _ in range(600):
-            ended = [each for each in workers if each.poll() is not None]
-            assert all(each.returncode in (0, -signal.SIGKILL) for each in ended), (tmp_path / "errors.log").read_text()
-            workers = [each for each in workers if each not in ended]
-            if all(each.state == COMPLETE for each in study.trials()):
-                break
-            workers += [subprocess.Popen(command, stderr=errors) for _ in range(3 - len(workers))]
-            time.sleep(chance.uniform(0.5, 2.5))
-            if killed < kills and any((folder / "locks").glob("*")):
-                chance.choice(workers).send_signal(signal.SIGKILL)
-                killed += 1
-        assert all(each.wait(60) in (0, -signal.SIGKILL) for each in workers), (tmp_path / "errors.log").read_text()
+        try:
+            for _ in range(600):
+                ended = [each for each in workers if each.poll() is not None]
+                assert all(each.returncode in (0, -signal.SIGKILL) for each in ended), (tmp_path / "errors.log").read_text()
+                workers = [each for each in workers if each not in ended]
+                if all(each.state == COMPLETE for each in study.trials()):
+                    break
+                workers += [subprocess.Popen(command, stderr=errors) for _ in range(3 - len(workers))]
+                time.sleep(chance.uniform(0.5, 2.5))
+                if killed < kills and any((folder / "locks").glob("*")):
+                    chance.choice(workers).send_signal(signal.SIGKILL)
+                    killed += 1
+            assert all(each.wait(60) in (0, -signal.SIGKILL) for each in workers), (tmp_path / "errors.log").read_text()
+        finally:
+            for each in workers:
+                each.kill()
+                each.wait()
     print(killed, "workers were killed")
     assert [each.state for each in study.trials()] == [COMPLETE] * trials and killed > kills // 3
     for number in range(trials):
