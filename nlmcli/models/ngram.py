@@ -28,10 +28,10 @@ from nlmcli.models import base
 from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.mapped import chunks, release
-from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts
+from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts, sorted_words
+from nlmcli.nn.ngram_seen import score_by_counting
 from nlmcli.nn.ngrams import build_trie, find_node, is_valid_trie, join_texts, joined
 from nlmcli.nn.params import Params
-from nlmcli.nn.rank import rank_of
 from nlmcli.options import option
 
 BEFORE_START = -1  # the id that precedes the beginning of a text
@@ -73,13 +73,14 @@ class Counts(Params):
     def __init__(self, word, count, first, discount):
         self.word, self.count, self.first, self.discount, self.flat = word, count, first, discount, count
         self.shapes = {name: getattr(self, name).shape for name in ("word", "count", "first", "discount")}
-        self.lock, self.known_ranks = threading.Lock(), None
+        self.lock, self.known = threading.RLock(), {}
 
-    def ranks(self, compute):
-        """The Ranks of these counts, computed once."""
+    def once(self, name, compute):
+        """What follows from these counts under this name, computed when it is first asked for."""
         with self.lock:
-            self.known_ranks = self.known_ranks or compute()
-        return self.known_ranks
+            if name not in self.known:
+                self.known[name] = compute()
+        return self.known[name]
 
 
 class NGram(base.Model):
@@ -118,12 +119,14 @@ class NGram(base.Model):
         return Counts(word, count, first, discount)
 
     def score_rows(self, P, h, targets, excluded=-1):
+        h, p, rank = np.ascontiguousarray(h), np.empty(len(h)), np.empty(len(h), np.int32)
         if P.count.size <= RANKED and self.config.add_k != 0 and self.config.memory is None:
-            p, rank = np.empty(len(h)), np.empty(len(h), np.int32)
-            longest_only, ranks = self.config.add_k is not None, P.ranks(lambda: rank_ngrams(*self.prediction_arguments(P)))
-            score_by_ranks(np.ascontiguousarray(h), targets, excluded, P.word, P.first, longest_only, ranks, p, rank)
+            longest_only, ranks = self.config.add_k is not None, P.once("ranks", lambda: rank_ngrams(*self.prediction_arguments(P)))
+            score_by_ranks(h, targets, excluded, P.word, P.first, longest_only, ranks, p, rank)
         else:
-            p, rank = score_targets(h, targets, excluded, *self.prediction_arguments(P))
+            arguments = self.prediction_arguments(P)
+            lowest = P.once("lowest", lambda: sorted_words(arguments[-1]))
+            score_by_counting(h, targets, np.lexsort(h.T) if h.size else np.arange(len(h)), excluded, *arguments, lowest, p, rank)
             release(P.word, P.count, P.first)
         with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
             return -np.log(p), rank
@@ -151,13 +154,18 @@ class NGram(base.Model):
     def prediction_arguments(self, P):
         """The arguments of `predict`: the trie, the discounts, k, whether only the longest context counts, and p without one (V,)."""
         longest_only = self.config.add_k is not None
+        k, base_p = P.once("base", lambda: self.without_context(P, longest_only))
+        return P.word, P.count, P.first, P.discount, k, longest_only, base_p
+
+    def without_context(self, P, longest_only):
+        """k, and p(w) after the empty context (V,)."""
         counts = P.count[: self.V]
         base_p = uniform_over_seen(counts) if longest_only else np.full(self.V, 1 / self.V)
         k = self.config.add_k * np.count_nonzero(counts) if longest_only else 0.0
         if not longest_only or self.config.context == 1:
             total, left = mass(counts, 0, self.V, P.discount[0], k)
             base_p = np.array([interpolated(a, P.discount[0], total, left, p) for a, p in zip(counts, base_p, strict=True)])
-        return P.word, P.count, P.first, P.discount, k, longest_only, base_p
+        return k, base_p
 
 
 def discounts(count):
@@ -203,13 +211,3 @@ def predict(context, word, count, first, discount, k, longest_only, base_p, row)
 def predict_all(contexts, word, count, first, discount, k, longest_only, base_p, p):
     for t in range(len(contexts)):
         predict(contexts[t], word, count, first, discount, k, longest_only, base_p, p[t])
-
-
-@kernel
-def score_targets(contexts, targets, excluded, word, count, first, discount, k, longest_only, base_p):
-    """p of each target, and its rank without the word `excluded`.  contexts (N,n-1), targets (N,) -> (N,), (N,)"""
-    p, rank, row = np.empty(targets.size), np.empty(targets.size, np.int32), np.empty_like(base_p)
-    for t in range(targets.size):
-        predict(contexts[t], word, count, first, discount, k, longest_only, base_p, row)
-        p[t], rank[t] = row[targets[t]], rank_of(row, targets[t], excluded)
-    return p, rank

@@ -9,11 +9,13 @@ CHUNK = 1 << 22  # numbers
 
 
 def release(*arrays: np.ndarray) -> None:
-    """Release the memory of mapped arrays: they stay in their files. Others are left as they are."""
+    """Release the memory of mapped arrays: they stay in their files, and in the system's cache. Others are left as they are."""
     for array in arrays:
-        mapping = getattr(array, "_mmap", None)
-        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+        base: object = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def chunks(array: np.ndarray, overlap: int = 0) -> Iterator[np.ndarray]:

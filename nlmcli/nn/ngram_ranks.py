@@ -54,9 +54,14 @@ def sorted_ranks(word, first, p, low, left, base_p):
     high_order, low_order = np.arange(len(word), dtype=np.int32), np.arange(len(word), dtype=np.int32)
     for values, order in ((p, high_order), (low, low_order)):
         sort_each(values, first, order)
-    base_order = np.argsort(-base_p, kind="stable").astype(np.int32)
-    lowest = Sorted(base_p[base_order], base_order)
-    return Ranks(p, left, base_p, Sorted(p[high_order], word[high_order]), Sorted(low[low_order], word[low_order]), lowest)
+    high, low = Sorted(p[high_order], word[high_order]), Sorted(low[low_order], word[low_order])
+    return Ranks(p, left, base_p, high, low, sorted_words(base_p))
+
+
+def sorted_words(base_p):
+    """All words by p after the empty context (V,)."""
+    order = np.argsort(-base_p, kind="stable").astype(np.int32)
+    return Sorted(base_p[order], order)
 
 
 @kernel

@@ -17,20 +17,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
-import numpy as np
-
 from nlmcli.errors import InputError, near, suggest
+from nlmcli.text.distinct import Distinct
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "corpora", _PACKAGE.parent / "corpora")  # installed; in a source checkout
 
 PART = 1 << 20  # bytes decoded at once
 PIPE_BUFFER = 1 << 26  # bytes of a pipe kept in memory; more than that goes to a temporary file
-DIGEST_BATCH = 1 << 20  # digests sorted at once
 DIGEST_SIZE = 16  # bytes
 
 # Encodings to suggest; any that Python can decode is accepted.
@@ -283,13 +281,11 @@ def of_side(lines: Iterable[str], last: bytes, held: bool) -> list[str]:
 def held_out(lines: Iterable[str], fraction: float) -> tuple[bytes, int, int]:
     """The largest digest of a held-out line; the numbers of distinct training lines and of distinct held-out lines."""
     exact = _exact(fraction)
-    digests = map(digest, filter(str.strip, lines))
-    distinct = np.empty(0, f"S{DIGEST_SIZE}")  # compared as bytes, trailing zeros included
-    while batch := set(islice(digests, DIGEST_BATCH)):
-        distinct = np.unique(np.concatenate([distinct, np.array(list(batch), distinct.dtype)]))
-    held = round(exact * len(distinct))
-    last = bytes(distinct[held - 1]).ljust(DIGEST_SIZE, b"\0") if held else b""
-    return last, len(distinct) - held, held
+    with Distinct(DIGEST_SIZE) as digests:
+        digests.add(map(digest, filter(str.strip, lines)))
+        count = digests.count()
+        held = round(exact * count)
+        return digests.smallest(held - 1) if held else b"", count - held, held
 
 
 def digest(line: str) -> bytes:

@@ -322,13 +322,13 @@ def test_a_closed_terminal_saves_like_a_request_to_end(room, number):
 
 def test_what_a_full_cache_cannot_keep_is_not_kept(training, monkeypatch, tmp_path):
     from nlmcli import kernel_cache
-    from nlmcli.engine.reading import encoded
+    from nlmcli.engine.reading import encoded, remembered
     from nlmcli.engine.reading.texts import read_corpus
 
     def full(*_):
         raise atomic.Unwritable("cannot write (no space left)")
 
-    monkeypatch.setattr(encoded, "LARGE", 1)
+    monkeypatch.setattr(remembered, "LARGE", 1)
     monkeypatch.setattr(encoded, "write_atomically", full)
     monkeypatch.setattr(kernel_cache, "user_cache", lambda: tmp_path / "cache")
     lm = training("rnn").lm

@@ -21,9 +21,9 @@ V, NEWLINE = 4, 1
 TEXTS = st.lists(st.lists(st.integers(0, V - 1), min_size=1, max_size=12), min_size=1, max_size=4)
 
 
-def counted(texts, order, vocabulary=V, add_k=None):
+def counted(texts, order, vocabulary=V, add_k=None, memory=None):
     """A model and its counts."""
-    model = NGram(Config(order, add_k), vocabulary, NEWLINE)
+    model = NGram(Config(order, add_k, memory), vocabulary, NEWLINE)
     return model, model.count([np.array(ids, np.int32) for ids in texts])
 
 
@@ -49,14 +49,20 @@ def test_kneser_ney_is_as_published(texts, order):
         assert p.sum() == pytest.approx(1, rel=1e-12) and p.min() > 0
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([None, 0.5, 1.0, 0.0]), st.sampled_from([-1, 0, 1]))
-@settings(max_examples=150, deadline=None)
-def test_scores_are_those_of_the_whole_distribution(seed, order, add_k, excluded):
-    """p and rank by search beside p of all words, sorted: short texts of few types have many equal p."""
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    order=st.integers(1, 5),
+    add_k=st.sampled_from([None, 0.5, 1.0, 0.0]),
+    excluded=st.sampled_from([-1, 0, 1]),
+    memory=st.sampled_from([None, "1M"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_scores_are_those_of_the_whole_distribution(seed, order, add_k, excluded, memory):
+    """p and rank, by search or by counting, beside p of all words, sorted: short texts of few types have many equal p."""
     rng = np.random.default_rng(seed)
     vocabulary = int(rng.integers(2, 40))
     texts = [np.minimum(rng.geometric(rng.uniform(0.1, 0.5), int(rng.integers(1, 200))), vocabulary - 1) for _ in range(3)]
-    model, P = counted(texts, order, vocabulary, add_k)
+    model, P = counted(texts, order, vocabulary, add_k, memory)
     x, targets = np.minimum(rng.geometric(0.2, (2, 40, 3)), vocabulary - 1)
     h = model.forward(P, x, model.start(3))[0].reshape(x.size, order - 1)
     nll, rank = model.score_rows(P, h, targets.reshape(-1), excluded)

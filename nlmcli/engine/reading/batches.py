@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.reading.encoded import EncodedLines
+from nlmcli.engine.reading.shuffle import STORED, permutation
 from nlmcli.errors import InputError
+from nlmcli.nn.mapped import chunks
 
 PADDING = -1
 RESTART_RATE = 0.02  # probability that a column of a stream restarts from the initial state before a step
 STEPS_PER_DRAW = 256  # steps whose restarts are drawn at once
+LINES = 256  # in a block of which only the numbers of lines of each group are known
 
 
 @dataclass(frozen=True)
 class Batch:
     """x, y (T,B) int64.  fresh: all columns start from the initial state, not from the state after the batch before.
-
 
     restarts (B,): a mask of the columns that do so if not all of them do; None for none.
     """
@@ -120,33 +122,20 @@ class Lines:
     def __init__(self, lines: Sequence[np.ndarray], newline: int, batch_size: int, seq_len: int, seed: int):
         """lines: the ids of each line, including its end of line."""
         self.lines, self.newline, self.batch_size, self.seq_len, self.seed = lines, newline, batch_size, seq_len, seed
-        number = np.int32 if len(lines) < 1 << 31 else np.int64
-        lengths: Any = lines.lengths if isinstance(lines, EncodedLines) else np.array([len(line) for line in lines], number)
-        segments = -(-lengths // seq_len)
-        self.groups = [(int(s), np.flatnonzero(segments == s).astype(number)) for s in np.unique(segments)]
-        self.steps_per_epoch = sum(s * -(-len(members) // batch_size) for s, members in self.groups)
-        self.tokens = int(lengths.sum(dtype=np.int64))
+        lengths: Any = lines.lengths if isinstance(lines, EncodedLines) else np.array([len(line) for line in lines], np.int32)
+        self.groups = grouped(lengths, seq_len)
+        self.steps_per_epoch = sum(segments * -(-len(members) // batch_size) for segments, members in self.groups)
+        self.tokens = sum(int(part.sum(dtype=np.int64)) for part in chunks(lengths))
         self.epoch = -1
-        self.plan: list[tuple[np.ndarray, int]] = []  # of that epoch
+        self.plan: Plan | None = None  # of that epoch
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         epoch, k = divmod(step, self.steps_per_epoch)
-        if epoch != self.epoch:
-            self.epoch, self.plan = epoch, self.plan_epoch(epoch)
+        if self.plan is None or epoch != self.epoch:
+            self.epoch, self.plan = epoch, Plan(self.groups, self.batch_size, np.random.default_rng([self.seed, epoch]))
         members, segment = self.plan[k]
         return Batch(*self.pad([self.lines[i] for i in members], segment), fresh=segment == 0)
-
-    def plan_epoch(self, epoch: int) -> list[tuple[np.ndarray, int]]:
-        """(indices of the lines in the batch, segment) of every step of an epoch, shuffled."""
-        rng = np.random.default_rng([self.seed, epoch])
-        batches = [
-            (chunk, segments)
-            for segments, members in self.groups
-            for chunk in np.split(rng.permutation(members), range(self.batch_size, len(members), self.batch_size))
-        ]
-        order = rng.permutation(len(batches))
-        return [(batches[i][0], s) for i in order for s in range(batches[i][1])]
 
     def pad(self, lines: list[np.ndarray], segment: int) -> tuple[np.ndarray, np.ndarray]:
         """x and y (T,B) of one segment of these lines, padded to the longest of them."""
@@ -161,3 +150,64 @@ class Lines:
             first = 0 if start else 1
             x[first : first + len(before), b] = before[: T - first]
         return x, y
+
+
+def grouped(lengths: np.ndarray, seq_len: int) -> list[tuple[int, Any]]:
+    """(segments, indices of the lines that span so many), for each number of segments that occurs.  lengths (lines,)"""
+    counts = np.zeros(0, np.int64)
+    for part in chunks(lengths):
+        more = np.bincount(-(-part // seq_len))
+        counts = np.pad(counts, (0, max(0, len(more) - len(counts))))
+        counts[: len(more)] += more
+    if len(lengths) > STORED:
+        return [(int(s), SameSegments(lengths, seq_len, int(s))) for s in np.flatnonzero(counts)]
+    segments = -(-lengths // seq_len)
+    return [(int(s), np.flatnonzero(segments == s).astype(np.int32)) for s in np.flatnonzero(counts)]
+
+
+class SameSegments:
+    """The indices of the lines, among very many, that span a number of segments, in order.
+
+    Only their numbers in each block of lines are kept; where in its block a line is, is found out when it is asked for.
+    """
+
+    def __init__(self, lengths: np.ndarray, seq_len: int, segments: int):
+        self.lengths, self.seq_len, self.segments = lengths, seq_len, segments
+        counts = [np.add.reduceat(self.are_members(part), np.arange(0, len(part), LINES), dtype=np.int64) for part in chunks(lengths)]
+        self.ends = np.cumsum(np.concatenate(counts))
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def are_members(self, lengths: np.ndarray) -> np.ndarray:
+        return -(-lengths // self.seq_len) == self.segments
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        return np.array([self.line(int(place)) for place in places])
+
+    def line(self, place: int) -> int:
+        block = int(np.searchsorted(self.ends, place, side="right"))
+        before = int(self.ends[block - 1]) if block else 0
+        members = np.flatnonzero(self.are_members(self.lengths[block * LINES : (block + 1) * LINES]))
+        return block * LINES + int(members[place - before])
+
+
+class Plan:
+    """(indices of the lines in the batch, segment) of every step of an epoch, shuffled."""
+
+    def __init__(self, groups: list[tuple[int, Any]], batch_size: int, rng: np.random.Generator):
+        self.groups, self.batch_size = groups, batch_size
+        self.orders = [permutation(rng, len(members)) for _, members in groups]
+        batches = [-(-len(members) // batch_size) for _, members in groups]
+        self.first = np.cumsum([0, *batches])  # batch of each group
+        self.order = rng.permutation(self.first[-1]).astype(np.uint32)
+        segments = np.repeat(np.array([each for each, _ in groups], np.uint32), batches)
+        self.ends = np.cumsum(segments[self.order], dtype=np.int64)  # the number of steps up to the end of each batch
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, int]:
+        at = int(np.searchsorted(self.ends, step, side="right"))
+        batch = int(self.order[at])
+        group = int(np.searchsorted(self.first, batch, side="right")) - 1
+        start = (batch - int(self.first[group])) * self.batch_size
+        members = self.groups[group][1][self.orders[group][start : start + self.batch_size]]
+        return members, step - (int(self.ends[at - 1]) if at else 0)

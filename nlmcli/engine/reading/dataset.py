@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+
 from nlmcli.engine.reading.batches import Lines, Stream
 from nlmcli.engine.reading.encoded import Encoded, encode
 from nlmcli.engine.reading.id_files import IdText, counts_of
-from nlmcli.engine.reading.remembered import key_of, remembered
+from nlmcli.engine.reading.remembered import remembered
 from nlmcli.engine.reading.texts import Text, Texts, read_texts
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
@@ -71,22 +73,28 @@ def beginning(tokenizer: Tokenizer, text: Text, tokens: int) -> Text:
     """The first lines of a text, with at least so many tokens in all."""
     if isinstance(text, IdText):
         return text.cut(0, tokens) if tokens < text.characters else text
+    key = text.key("beginning", tokens, tokenizer.to_dict())
+    characters = remembered(key, lambda: length_of_beginning(tokenizer, text, tokens))
+    return text if characters is None else text.cut(0, characters)
+
+
+def length_of_beginning(tokenizer: Tokenizer, text: Text, tokens: int) -> int | None:
+    """The number of characters in the first lines of a text with at least so many tokens; None if it has fewer."""
     counted = characters = 0
     for part in cut(text, AFTER_LINE_END):
         for line in re.findall(r"[^\n]*\n|[^\n]+", part):
             counted, characters = counted + len(tokenizer.encode(line)), characters + len(line)
             if counted >= tokens:
-                return text.cut(0, characters)
-    return text
+                return characters
+    return None
 
 
 def fitted(s: Settings, train: Text) -> Tokenizer:
     """The tokenizer of a run, fitted to its training text unless a run on the same long text did so before."""
     if isinstance(train, IdText):
-        train.tokenizer.counts = counts_of(train)
+        train.tokenizer.counts = np.array(remembered(train.key("counts"), lambda: counts_of(train).tolist()))
         return cast(Tokenizer, train.tokenizer)
     if s.tokenizer.endswith(saved.ENDING):  # its file may change
         return saved.fit(s.tokenizer, train, s.vocab_size, s.min_count, s.lowercase)
     options = s.vocab_size, s.min_count, s.lowercase
-    key = key_of(train.digest, train.characters, "tokenizer", s.tokenizer, *options)
-    return from_dict(remembered(key, lambda: saved.fit(s.tokenizer, train, *options).to_dict()))
+    return from_dict(remembered(train.key("tokenizer", s.tokenizer, *options), lambda: saved.fit(s.tokenizer, train, *options).to_dict()))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import os
+import tempfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +23,18 @@ import numpy as np
 
 from nlmcli import kernel_cache
 from nlmcli.engine.reading.id_files import IdText, sizes_of_types
-from nlmcli.engine.reading.remembered import FOLDER, LARGE, remove_unused
+from nlmcli.engine.reading.remembered import FOLDER, remove_unused
 from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run.atomic import Unwritable, write_atomically
 from nlmcli.errors import InputError
+from nlmcli.nn.mapped import chunks, release
 from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 
 HEADER_SIZE = 1 << 12  # bytes
-STRIDE = 64  # lines between two known offsets
+STRIDE = 256  # lines between two known offsets
 BLOCK = 1 << 20  # bytes with a checksum of their own
+FORGOTTEN = 512  # lines sliced between two releases of memory: the system maps some 64 KB around each
+CHECKED = 1 << 24  # bytes of lengths that are checked, or copied, before their memory is released
 COUNTS = ("characters", "bytes", "line_ends")
 
 
@@ -84,26 +88,29 @@ class Encoded:
 
     def lines(self) -> "EncodedLines":
         if self.blocks is not None:
-            self.blocks.check(self.ids.nbytes, self.ids.nbytes + self.lengths.nbytes)
+            size = self.ids.nbytes + self.lengths.nbytes
+            for start in range(self.ids.nbytes, size, CHECKED):
+                self.blocks.check(start, min(start + CHECKED, size))
+                self.forget()
         return EncodedLines(self.ids, self.lengths, self.check)
 
     def forget(self) -> None:
-        """Release the mapped pages that were read: they stay in the page cache, but do not count as this process's memory."""
-        if isinstance(self.ids.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.ids.base.madvise(mmap.MADV_DONTNEED)
+        """Release the memory of what was read, if it is in a file."""
+        release(self.ids)
 
 
 class EncodedLines(Sequence[np.ndarray]):
     """The ids of each line, sliced on access.
 
-    lengths (lines,): the number of ids of each.  The offset of every STRIDE-th line is stored, so memory is hardly more than that.
+    lengths (lines,): the number of ids of each.  The offset of every STRIDE-th line is stored; of ids and lengths in a file
+    hardly anything else is in memory.
     """
 
     def __init__(self, ids: np.ndarray, lengths: np.ndarray, check: Callable[[int, int], None] = lambda start, stop: None):
         """check: called with a range of ids before it is read"""
-        self.ids, self.lengths, self.check = ids, lengths, check
-        sums = np.add.reduceat(lengths, np.arange(0, len(lengths), STRIDE), dtype=np.int64) if len(lengths) else np.empty(0, np.int64)
-        self.offsets = np.concatenate([[0], np.cumsum(sums)])
+        self.ids, self.lengths, self.check, self.sliced = ids, lengths, check, 0
+        sums = [np.add.reduceat(part, np.arange(0, len(part), STRIDE), dtype=np.int64) for part in chunks(lengths)]
+        self.offsets = np.cumsum(np.concatenate([np.zeros(1, np.int64), *sums]))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -115,12 +122,15 @@ class EncodedLines(Sequence[np.ndarray]):
         start = int(self.offsets[k // STRIDE] + self.lengths[k - k % STRIDE : k].sum(dtype=np.int64))
         stop = start + int(self.lengths[k])
         self.check(start, stop)
+        self.sliced += 1
+        if self.sliced % FORGOTTEN == 0:
+            release(self.ids)
         return self.ids[start:stop]
 
 
 def encode(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
     """Encode a text, read by stream or by line. The ids of a long text are stored in a file, if there is room for one."""
-    folder = kernel_cache.writable_folder(FOLDER) if text.digest and text.characters >= LARGE else None
+    folder = kernel_cache.writable_folder(FOLDER) if text.is_long else None
     if folder is None:
         return encode_in_memory(tokenizer, text, by)
     path = Path(folder) / f"{cache_key(tokenizer, text, by)}.ids"
@@ -183,17 +193,22 @@ def encode_in_memory(tokenizer: Tokenizer, text: Text, by: str) -> Encoded:
 
 def write(file: IO[Any], tokenizer: Tokenizer, text: Text, by: str) -> None:
     """Write header, ids and lengths to an open file."""
-    counts, lengths, size, dtype, checksums = dict.fromkeys(COUNTS, 0), array("i"), 0, "|u1", Checksums()
+    counts, lengths, size, lines, dtype, checksums = dict.fromkeys(COUNTS, 0), array("i"), 0, 0, "|u1", Checksums()
     file.seek(HEADER_SIZE)
-    for ids in encode_parts(tokenizer, text, by, counts, lengths):
-        size, dtype = size + len(ids), ids.dtype.str
-        checksums.add(ids.data.cast("B") if ids.size else b"")
-        file.write(ids.data)
-    checksums.add(memoryview(lengths).cast("B") if lengths else b"")
-    file.write(lengths)
+    with tempfile.TemporaryFile(dir=Path(file.name).parent) as all_lengths:
+        for ids in encode_parts(tokenizer, text, by, counts, lengths):
+            size, lines, dtype = size + len(ids), lines + len(lengths), ids.dtype.str
+            checksums.add(ids.data.cast("B") if ids.size else b"")
+            file.write(ids.data)
+            all_lengths.write(lengths)
+            del lengths[:]
+        all_lengths.seek(0)
+        while part := all_lengths.read(CHECKED):
+            checksums.add(part)
+            file.write(part)
     crcs = checksums.end()
     file.write(crcs)
-    about = {"ids": size, "dtype": dtype, "lines": len(lengths), "counts": counts, "blocks": len(crcs) // 4, "crc": zlib.crc32(crcs)}
+    about = {"ids": size, "dtype": dtype, "lines": lines, "counts": counts, "blocks": len(crcs) // 4, "crc": zlib.crc32(crcs)}
     header = json.dumps(about).encode().ljust(HEADER_SIZE - 4)
     file.seek(0)
     file.write(header + zlib.crc32(header).to_bytes(4, "little"))

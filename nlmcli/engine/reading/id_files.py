@@ -37,7 +37,7 @@ class IdText(Text):
 
 
 def id_text(tokenizer: Bpe, ids: Callable[[], Iterator[np.ndarray]], n: int, digest: str) -> IdText:
-    return IdText(lambda: map(tokenizer.decode, ids()), n, digest, ids, tokenizer)
+    return IdText(lambda: map(tokenizer.decode, ids()), n, digest, ids=ids, tokenizer=tokenizer)
 
 
 def are_ids(paths: Sequence[str | None]) -> bool:

@@ -62,11 +62,6 @@ def stamps(paths: Sequence[Path]) -> list[Any] | None:
     return found if size >= LARGE and changed < time.time() - MOMENT else None
 
 
-def key_of(digest: str, characters: int, *about: Any) -> list[Any] | None:
-    """The key of something found out about a text; None if it is short or unknown."""
-    return [digest, *about] if digest and characters >= LARGE else None
-
-
 def remove_unused(folder: Path) -> None:
     """Remove the files that have not been used for a month."""
     for path in (*folder.glob("*.ids"), *folder.glob("*.json")):

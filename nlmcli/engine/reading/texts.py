@@ -9,22 +9,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nlmcli.engine.reading.remembered import key_of, remembered, stamps
+from nlmcli.engine.reading import remembered as memory
+from nlmcli.engine.reading.remembered import remembered, stamps
 from nlmcli.engine.run.settings import Settings
 from nlmcli.errors import InputError
 from nlmcli.text import corpus
 from nlmcli.text.tokenizer import AFTER_LINE_END, cut
 
+START = 10_000  # characters
 WORD = r"(?<![\w'’-])\w[\w'’-]*"
 
 
 @dataclass(frozen=True)
 class Text:
-    """The text that `read` yields in parts.  characters: their number, or an upper bound.  digest: identifies the content; "": unknown."""
+    """The text that `read` yields in parts.
+
+    characters: their number, or an upper bound.  digest: identifies the content; "": unknown.  end: where, in characters, a
+    text that is cut out of a longer one ends there: all that comes before is read whenever this is read.
+    """
 
     read: Callable[[], Iterator[str]]
     characters: int
     digest: str = ""
+    end: int = 0
 
     def __iter__(self) -> Iterator[str]:
         return self.read()
@@ -37,7 +44,17 @@ class Text:
 
     def cut(self, start: int, stop: int) -> "Text":
         """The characters from start to stop."""
-        return Text(lambda: slice_parts(self.read(), start, stop), stop - start, f"{self.digest}[{start}:{stop}]")
+        digest, end = f"{self.digest}[{start}:{stop}]", self.end - self.characters + stop if self.end else stop
+        return Text(lambda: slice_parts(self.read(), start, stop), stop - start, digest, end)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether what is found out about it is kept in files."""
+        return bool(self.digest) and max(self.characters, self.end) >= memory.LARGE
+
+    def key(self, *about: Any) -> list[Any] | None:
+        """The key of something to be remembered about it; None if it is short or unknown."""
+        return [self.digest, *about] if self.is_long else None
 
     def without_blank_lines(self) -> "Text":
         """The lines that are not blank."""
@@ -81,16 +98,16 @@ class Texts:
 
     def opening(self) -> str:
         """A prompt: the first two or three words of the held-out text; of the training text if nothing is held out."""
-        start = first_part(self.valid)
+        start = start_of(self.valid)
         _, _, rest = start.partition("\n")  # the held-out part of a stream may start in the middle of a word
-        text = rest.strip() or start.strip() or first_part(self.train).strip()
+        text = rest.strip() or start.strip() or start_of(self.train).strip()
         words = re.search(rf"{WORD}(?: {WORD}){{1,2}}", text[:1000]) or re.search(WORD, text[:1000])
         return (words[0] if words else text.split("\n")[0])[:40]
 
 
-def first_part(text: Text) -> str:
-    """The first part of a text, "" if it is empty."""
-    return next(iter(text), "")
+def start_of(text: Text) -> str:
+    """The first characters of a text, "" if it is empty."""
+    return str(remembered(text.key("start"), lambda: next(iter(text), "")[:START]))
 
 
 def read_corpus(paths: tuple[str, ...], encoding: str = "utf-8") -> Text:
@@ -156,8 +173,7 @@ def read_texts(settings: Settings, tokenizer: Any = None) -> Texts:
         at = corpus.kept(whole.characters, s.valid_fraction)
         floor = floor_of(whole) if s.valid_fraction == 0.1 else None
         return Texts(whole.cut(0, at), whole.cut(at, whole.characters), floor)
-    key = key_of(whole.digest, whole.characters, "held out", s.valid_fraction)
-    digest, train, valid = remembered(key, lambda: held_out_lines(whole, s.valid_fraction))
+    digest, train, valid = remembered(whole.key("held out", s.valid_fraction), lambda: held_out_lines(whole, s.valid_fraction))
     last = bytes.fromhex(digest)
     return Texts(whole.select_lines(last, False, train), whole.select_lines(last, True, valid))
 

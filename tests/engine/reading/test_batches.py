@@ -1,10 +1,13 @@
 """Token ids to batches."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nlmcli.engine.reading import batches, shuffle
 from nlmcli.engine.reading.batches import PADDING, Lines, Stream
 from nlmcli.errors import InputError
 
@@ -132,3 +135,42 @@ def test_each_epoch_and_each_seed_has_its_own_order():
 
     assert order(1, 0) == order(1, 0)
     assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+@given(lengths=st.lists(st.integers(1, 23), min_size=1, max_size=60), B=SIZE, T=SIZE, epoch=st.integers(0, 2))
+def test_the_order_of_an_epoch_step_by_step(lengths, B, T, epoch):
+    """All groups shuffled, then all batches of all groups, as one list."""
+    rng = np.random.default_rng([7, epoch])
+    segments, planned = -(-np.array(lengths) // T), []
+    for s in sorted(set(segments)):
+        members = rng.permutation(np.flatnonzero(segments == s))
+        planned += [(members[at : at + B].tolist(), s) for at in range(0, len(members), B)]
+    expected = [(planned[i][0], segment) for i in rng.permutation(len(planned)) for segment in range(planned[i][1])]
+    data = Lines(numbered(lengths), NEWLINE, B, T, seed=7)
+    data.batch(epoch * data.steps_per_epoch)
+    assert [(members.tolist(), segment) for members, segment in map(data.plan.__getitem__, range(data.steps_per_epoch))] == expected
+
+
+@given(lengths=st.lists(st.integers(1, 23), min_size=2, max_size=300), B=SIZE, T=SIZE, epoch=st.integers(0, 2))
+@settings(max_examples=50)
+def test_an_order_that_is_computed_rather_than_stored(lengths, B, T, epoch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "STORED", 1)
+        patch.setattr(shuffle, "STORED", 1)
+        patch.setattr(batches, "LINES", 4)
+        test_every_line_is_read_completely_and_once_per_epoch.hypothesis.inner_test(lengths, B, T, epoch)
+        data, again = (Lines(numbered(lengths), NEWLINE, B, T, seed=3) for _ in range(2))
+        for step in reversed(range(data.steps_per_epoch)):
+            np.testing.assert_array_equal(data.batch(step).y, again.batch(step).y)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 100, 4096, 4097, 70_000])
+def test_a_computed_permutation_has_every_number_once_and_looks_random(n):
+    orders = [shuffle.Feistel(np.random.default_rng(seed), n)[:] for seed in range(3)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    if n > 1000:
+        for a, b in itertools.combinations([np.arange(n), *orders], 2):
+            assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(n)
+        neighbours = np.abs(np.diff(orders[0])).mean()  # n / 3 at random
+        assert neighbours == pytest.approx(n / 3, rel=0.05)

@@ -171,7 +171,7 @@ def test_a_text_is_never_in_memory_as_a_whole(tmp_path):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A temporary cache, in which every text counts as large.  -> a function that lists its files"""
-    monkeypatch.setattr(encoded, "LARGE", 1)
+    monkeypatch.setattr(remembered, "LARGE", 1)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "cache"))
     return lambda: sorted((tmp_path / "cache").rglob("*.ids"))
@@ -280,9 +280,20 @@ def test_damaged_lengths_are_noticed(cache, prose, monkeypatch):
         encode(*prose, "line").lines()
 
 
-@pytest.mark.parametrize("options", [{}, {"by": "line"}, {"tokenizer": "word", "min_count": 1}, {"tokenizer": "bpe", "vocab_size": 270}])
-def test_what_was_found_out_about_a_long_text_is_kept_until_it_changes(cache, tmp_path, monkeypatch, options):
-    monkeypatch.setattr(remembered, "LARGE", 1)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"by": "line"},
+        {"tokenizer": "word", "min_count": 1},
+        {"tokenizer": "bpe", "vocab_size": 270},
+        {"valid_tokens": 30},
+        {"valid_tokens": 10**6},
+    ],
+)
+@pytest.mark.parametrize("large", [1, 25 * len(PROSE)])  # so that all parts are long; so that only the training text is
+def test_what_was_found_out_about_a_long_text_is_kept_until_it_changes(cache, tmp_path, monkeypatch, options, large):
+    monkeypatch.setattr(remembered, "LARGE", large)
     monkeypatch.setattr(remembered, "MOMENT", 0.0)
     path, reads = tmp_path / "a.txt", []
     path.write_bytes(PROSE.encode() * 40)
@@ -291,7 +302,8 @@ def test_what_was_found_out_about_a_long_text_is_kept_until_it_changes(cache, tm
     monkeypatch.setattr(corpus, "parts", lambda *given: reads.append(given) or parts(*given))
 
     def facts(dataset):
-        return dataset.digests(), dataset.tokenizer.to_dict(), dataset.train.ids.tolist(), dataset.held_out.ids.tolist()
+        ids = dataset.train.ids.tolist(), dataset.held_out.ids.tolist()
+        return dataset.digests(), dataset.tokenizer.to_dict(), ids, dataset.texts.opening()
 
     time.sleep(0.01)
     first = facts(read_dataset(settings))
@@ -301,7 +313,7 @@ def test_what_was_found_out_about_a_long_text_is_kept_until_it_changes(cache, tm
     assert reads == []
     monkeypatch.setattr(remembered, "LARGE", 1 << 40)
     assert facts(read_dataset(settings)) == first  # found out anew
-    monkeypatch.setattr(remembered, "LARGE", 1)
+    monkeypatch.setattr(remembered, "LARGE", large)
     inode = path.stat()
     path.write_bytes(PROSE.replace("a", "o").encode() * 40)  # as long as before
     os.utime(path, ns=(inode.st_atime_ns, inode.st_mtime_ns))  # and as old
