@@ -253,21 +253,28 @@ def gru(P, words, n):
 
 
 def mamba_layer(v, g, Wx, Wz, K, bK, WB, WC, W1, W2, b1, lnA, D, Wo):
-    """The output of a layer, to be added to v (T,D)."""
+    """The output of a layer, to be added to v (T,D), and its Δ (T,H)."""
     r, zero = rmsnorm(v, g), np.zeros(len(bK))
     x = np.concatenate([np.zeros((len(K) - 1, len(bK))), linear(r, Wx, zero)])
     u = silu(depthwise_convolution(x[:, None], K, bK))
     delta = softplus(u[:, 0] @ W1 @ W2 + b1)
     start = np.zeros((1, *lnA.shape))
     y, _ = selective_scan(u, delta[:, None], -np.exp(lnA), u @ WB, u @ WC, D, start)
-    return (y[:, 0] * silu(linear(r, Wz, zero))) @ Wo
+    return (y[:, 0] * silu(linear(r, Wz, zero))) @ Wo, delta
+
+
+def mamba_layers(P, words):
+    """v after every layer has added to it, which starts as the embeddings, and Δ of every layer."""
+    v, layer, deltas = P["E"][words], ("g", "Wx", "Wz", "K", "bK", "WB", "WC", "W1", "W2", "b1", "lnA", "D", "Wo"), []
+    for l in range(len(P["g"])):
+        out, delta = mamba_layer(v, *(P[name][l] for name in layer))
+        v, deltas = v + out, [*deltas, delta]
+    return v, deltas
 
 
 def mamba(P, words, n):
-    """y = RMSNorm(v) U + b2 after every layer has added to v, which starts as the embeddings."""
-    v, layer = P["E"][words], ("g", "Wx", "Wz", "K", "bK", "WB", "WC", "W1", "W2", "b1", "lnA", "D", "Wo")
-    for l in range(len(P["g"])):
-        v = v + mamba_layer(v, *(P[name][l] for name in layer))
+    """y = RMSNorm(v) U + b2."""
+    v, _ = mamba_layers(P, words)
     return linear(rmsnorm(v[-1:], P["gf"]), P["U"], P["b2"])[0]
 
 

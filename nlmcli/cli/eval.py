@@ -1,5 +1,6 @@
 """nlm eval: how well a model predicts a text."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ import typer
 
 from nlmcli.cli import options, report, scores, surprisal
 from nlmcli.errors import InputError, suggest
+from nlmcli.options import check_at_least
 
 Texts = Annotated[
     list[str] | None,
@@ -39,6 +41,9 @@ Tokens = Annotated[
     typer.Option(
         "--tokens", help="List P(token | all tokens before it) of every token, and their product; with --json, one line per token."
     ),
+]
+Alternatives = Annotated[
+    int | None, typer.Option(metavar="K", help="With --tokens: the K most probable tokens in the place of each.", show_default=False)
 ]
 NoEos = Annotated[
     bool, typer.Option("--no-eos", help="Exclude the ends of lines, and their characters, from all metrics; the model still reads them.")
@@ -89,6 +94,7 @@ def eval(
     text: GivenText = None,
     mix: Mix = None,
     tokens: Tokens = False,
+    alternatives: Alternatives = None,
     no_eos: NoEos = False,
     dynamic: DynamicEvaluation = False,
     dynamic_rule: DynamicRule = None,
@@ -121,6 +127,10 @@ def eval(
         options.refuse_without("dynamic", dynamic_rule=dynamic_rule, dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     if cache is None:
         options.refuse_without("cache", cache_theta=cache_theta, cache_weight=cache_weight)
+    if alternatives is not None:
+        check_at_least("alternatives", alternatives, 1)
+        options.refuse_without("tokens", alternatives=alternatives if not tokens else None)
+        options.refuse_together(alternatives=alternatives, dynamic=dynamic or None, mix=mix or None, cache=cache)
     several = run is not None and len(run) > 1
     if several and (mix or tokens):
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")
@@ -138,7 +148,7 @@ def eval(
         return
     (one,) = scored
     if tokens:
-        print_tokens(one, text is not None, json, quiet)
+        print_tokens(one, text is not None, alternatives, json, quiet)
     report.document(one.report()) if json else scores.print_metrics(one, text, quiet)
 
 
@@ -173,15 +183,25 @@ def evaluate_tasks(models: dict[str, Any], files: tuple[str, ...], for_language:
         judgement.print_runs(scored)
 
 
-def print_tokens(one: scores.ScoredRun, as_factors: bool, json: bool, quiet: bool) -> None:
-    """Print the probability of every token."""
+def print_tokens(one: scores.ScoredRun, as_factors: bool, alternatives: int | None, json: bool, quiet: bool) -> None:
+    """Print the probability of every token.  alternatives: how many others are shown beside each; None: none"""
     from nlmcli.engine.scoring.evaluate import each_token
 
     token_scores = each_token(one.better or one.lm, one.result.text, one.result.ids)
+    if alternatives is not None:
+        token_scores = with_alternatives(token_scores, one, alternatives)
     surprisal.print_json(token_scores) if json else surprisal.print_tokens(list(token_scores), one.lm if as_factors else None)
     if not quiet and (window := one.lm.model.window) and one.result.score.tokens > window:
         blocks = f"model {one.lm.settings.model} reads blocks of {window} tokens, each without what precedes it"
         report.message(f"{blocks}; nlm generate keeps at least half a block of context")
+
+
+def with_alternatives(tokens: Iterator[dict[str, Any]], one: scores.ScoredRun, k: int) -> Iterator[dict[str, Any]]:
+    """The tokens, each with the most probable ones in its place."""
+    from nlmcli.engine.viewing import inside
+
+    for token, best in zip(tokens, inside.choices(one.lm, inside.read(one.lm, one.result.text), k), strict=True):
+        yield token | {"alternatives": [{"token": name, "p": p} for name, p in best]}
 
 
 def dynamic_model(lm: Any, rule: str | None, lr: float | None, segment: int | None) -> Any:

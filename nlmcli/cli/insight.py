@@ -107,6 +107,25 @@ def matrix_lines(tokens: Sequence[str], matrix: Any) -> Iterator[str]:
     yield from report.columns(rows)
 
 
+def show_step_sizes(lm: Any, text: str, json: bool) -> None:
+    """Each token with the mean Δ of every layer, and a bar from the least to the largest of the layer."""
+    from nlmcli.engine.viewing import inside
+
+    reading = inside.read(lm, text)
+    means = inside.step_sizes(lm, reading).mean(axis=2)
+    if json:
+        report.document({"tokens": [{"token": t, "step_sizes": row.tolist()} for t, row in zip(reading.tokens, means, strict=True)]})
+        return
+    low, high = means.min(axis=0), means.max(axis=0)
+    head = ("token", *(cell for l in range(means.shape[1]) for cell in (f"layer {l + 1}", "")))
+    rows = []
+    for token, row in zip(reading.tokens, means, strict=True):
+        bars = [report.bar(float((d - a) / (b - a)) if b > a else 0.0, 10) for d, a, b in zip(row, low, high, strict=True)]
+        rows.append((token, *(cell for d, bar in zip(row, bars, strict=True) for cell in (f"{d:.4f}", bar))))
+    for line in report.columns([head, *rows], right=range(1, len(head), 2)):
+        report.data(line)
+
+
 def show_orders(lm: Any, text: str, json: bool) -> None:
     """Each token with how much of its context was seen together with it in training."""
     from nlmcli.engine.viewing import inside

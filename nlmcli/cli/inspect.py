@@ -34,6 +34,10 @@ Unit = Annotated[
 Attention = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Show what a Transformer attends to while it reads this text.", show_default=False)
 ]
+StepSizes = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Show how large Mamba's step is at each token of this text, by layer.", show_default=False),
+]
 Orders = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Show how much context of each token an n-gram model has seen.", show_default=False)
 ]
@@ -47,6 +51,7 @@ def inspect(
     units: Units = None,
     unit: Unit = None,
     attention: Attention = None,
+    step_sizes: StepSizes = None,
     orders: Orders = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -60,15 +65,17 @@ def inspect(
     from nlmcli.engine.viewing import inspect as engine
 
     check_at_least("top", top, 1)
-    options.refuse_together(neighbors=neighbors, units=units, attention=attention, orders=orders)
+    options.refuse_together(neighbors=neighbors, units=units, attention=attention, step_sizes=step_sizes, orders=orders)
     if units is None:
         options.refuse_without("units", unit=unit)
-    if units is not None or attention is not None or orders is not None:
+    if any(text is not None for text in (units, attention, step_sizes, orders)):
         lm = options.load(run)
         if units is not None:
             insight.show_units(lm, units, unit, json, quiet)
         elif attention is not None:
             insight.show_attention(lm, attention, json)
+        elif step_sizes is not None:
+            insight.show_step_sizes(lm, step_sizes, json)
         elif orders is not None:
             insight.show_orders(lm, orders, json)
         return

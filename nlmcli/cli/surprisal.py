@@ -9,6 +9,7 @@ from nlmcli.cli import report
 
 COLORS = ((1, "green"), (3, "cyan"), (6, "yellow"), (10, "magenta"), (math.inf, "red"))  # (largest surprisal in bits, its color)
 CONTEXT_WIDTH, PIECE_WIDTH = 28, 40  # cells of a factor's context, and of the text that <unk> replaces
+ALTERNATIVE_WIDTH = 16  # cells of a token that would have been more probable
 
 
 def print_json(tokens: Iterable[dict[str, Any]]) -> None:
@@ -27,11 +28,19 @@ def print_tokens(tokens: Sequence[dict[str, Any]], lm: Any = None) -> None:
         ]
         rows = [(factor, *row[1:], product) for factor, row, product in zip(factors, rows, products(tokens), strict=True)]
         head = ("factor", "P", "bits", "rank", "product so far")
-    first, *rest = report.columns([head, *rows], right=range(1, len(head)))
+    if tokens and "alternatives" in tokens[0]:
+        rows = [(*row, alternatives_of(t)) for row, t in zip(rows, tokens, strict=True)]
+        head = (*head, "most probable")
+    first, *rest = report.columns([head, *rows], right=[k for k in range(1, len(head)) if head[k] != "most probable"])
     report.data(first)
     print_colored(zip(rest, (t["bits"] for t in tokens), strict=True))
     nats = math.fsum(t["nats"] for t in tokens)
     report.data(f"\nP(text) = product = {scientific(nats)} = exp(-{nats:.3f})\n")
+
+
+def alternatives_of(token: dict[str, Any]) -> str:
+    """The most probable tokens in the place of one: "their 0.31, the 0.12"."""
+    return ", ".join(f"{report.truncate(each['token'], ALTERNATIVE_WIDTH)} {each['p']:.2f}" for each in token["alternatives"])
 
 
 def token_text(token: dict[str, Any]) -> str:

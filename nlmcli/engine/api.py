@@ -28,7 +28,7 @@ from nlmcli.engine.training.initial import with_init
 from nlmcli.engine.training.records import Finished, Record
 from nlmcli.engine.training.runs import check_unused
 from nlmcli.engine.training.train import Training
-from nlmcli.engine.viewing import inspect
+from nlmcli.engine.viewing import inside, inspect
 from nlmcli.engine.writing.generate import next_words, readable, write
 from nlmcli.engine.writing.sampling import Sampling
 from nlmcli.errors import InputError
@@ -80,6 +80,22 @@ class Trained:
     def tokens(self, text: str) -> list[dict[str, Any]]:
         """P(token | all tokens before it) of each token of a text: token, piece, p, nats, bits, rank."""
         return list(each_token(self.lm, text))
+
+    def hidden(self, text: str) -> np.ndarray:
+        """h after each token, (N,H): what the output layer reads to predict the next token.  Raises InputError for an n-gram model."""
+        return inside.hidden(self.lm, inside.read(self.lm, text))
+
+    def attention(self, text: str) -> np.ndarray:
+        """Of a Transformer: how much each position attends to each, (layers,heads,N+1,N+1).
+
+        Position 0 is the end of line before the text; row t is a distribution over the positions 0 to t.  Raises InputError for
+        another model, and for a text longer than its context.
+        """
+        return inside.attention(self.lm, inside.read(self.lm, text))
+
+    def step_sizes(self, text: str) -> np.ndarray:
+        """Of Mamba: Δ of each channel of each layer at each token, (N,layers,channels).  Raises InputError for another model."""
+        return inside.step_sizes(self.lm, inside.read(self.lm, text))
 
     def neighbors(self, word: str, k: int = 10) -> list[tuple[str, float]]:
         """The k types with the largest cosine similarity to the word's embedding.  Raises InputError for an unknown word."""

@@ -89,6 +89,15 @@ class Mamba(base.Model):
         h, norm_cache = rmsnorm(v, P.gf)
         return h.reshape(*x.shape, -1), after, (P, x, layers, norm_cache)
 
+    def step_sizes(self, P, x, state):
+        """Δ of each channel of each layer, (L,T,B,H)."""
+        *_, (_, _, layers, _) = self.forward(P, x, state)
+        sizes = []
+        for (*_, ssm_cache, _, _), _ in layers:
+            *_, (_, delta, *_) = ssm_cache
+            sizes.append(delta)
+        return np.stack(sizes)
+
     def backward(self, dh, cache, G):
         P, x, layers, norm_cache = cache
         dv, dgf = rmsnorm_backward(dh.reshape(x.size, -1), norm_cache)

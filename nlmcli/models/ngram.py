@@ -39,6 +39,7 @@ ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smooth
 MEMORY = "Count on disk within this much memory, such as 2G, and read of the model only what is needed."
 UNITS = {"M": 10**6, "G": 10**9}
 LEAST_MEMORY = 10**6
+TOUCHED = 32  # words scored between two releases of the memory of counts in a file: the system maps 64 KB around each number
 RANKED = 100_000_000  # n-grams whose ranks, 32 bytes for each, are kept in memory
 DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
@@ -126,8 +127,10 @@ class NGram(base.Model):
         else:
             arguments = self.prediction_arguments(P)
             lowest = P.once("lowest", lambda: sorted_words(arguments[-1]))
-            score_by_counting(h, targets, np.lexsort(h.T) if h.size else np.arange(len(h)), excluded, *arguments, lowest, p, rank)
-            release(P.word, P.count, P.first)
+            order = np.lexsort(h.T) if h.size else np.arange(len(h))
+            for start in range(0, len(h), TOUCHED):
+                score_by_counting(h, targets, order[start : start + TOUCHED], excluded, *arguments, lowest, p, rank)
+                release(P.word, P.count, P.first)
         with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
             return -np.log(p), rank
 
@@ -140,6 +143,7 @@ class NGram(base.Model):
         """p(w|c) of all words after each context.  h (N,n-1) -> (N,V)"""
         p = np.empty((len(h), self.V))
         predict_all(np.ascontiguousarray(h), *self.prediction_arguments(P), p)
+        release(P.word, P.count, P.first)
         return p
 
     def longest_seen(self, P, contexts, targets):

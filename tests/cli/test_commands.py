@@ -456,6 +456,29 @@ def test_generation_with_a_cache(document, nlm, run):
     assert code == 2 and "--cache-theta has no effect without --cache; add --cache" in err
 
 
+def test_alternatives_beside_each_token(nlm, document, run):
+    text = "the ants"
+    _, out, _ = nlm("eval", "--run", run, "--text", text, "--tokens", "--alternatives", 3, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    *tokens, _ = rows
+    for t, token in enumerate(tokens):
+        best = document("generate", "--run", run, "--prompt", text[:t], "--probs", 3)["next"]
+        assert [each["token"] for each in token["alternatives"]] == [each["token"] for each in best]
+        if token["rank"] == 1:
+            assert token["alternatives"][0] == {"token": token["token"], "p": pytest.approx(token["p"])}
+    table = nlm("eval", "--run", run, "--text", text, "--tokens", "--alternatives", 2)[1].splitlines()
+    assert table[0].endswith("most probable")
+    best = tokens[0]["alternatives"]
+    assert table[1].endswith(", ".join(f"{each['token']} {each['p']:.2f}" for each in best[:2]))
+    for options, message in (
+        (["--alternatives", 3], "--alternatives has no effect without --tokens"),
+        (["--tokens", "--alternatives", 0], "--alternatives"),
+        (["--tokens", "--alternatives", 3, "--dynamic"], "--alternatives and --dynamic cannot be combined"),
+    ):
+        code, out, err = nlm("eval", "--run", run, "--text", text, *options)
+        assert code == 2 and out == "" and message in err
+
+
 def test_next_tokens_as_a_bar_chart(nlm, document, run):
     generated = document("generate", "--run", run, "--prompt", "the ant", "--probs", "4")
     assert set(generated) == {"prompt", "next"} and len(generated["next"]) == 4

@@ -73,10 +73,16 @@ def test_plot_of_the_embeddings(run, tmp_path):
 
 def test_units_attention_and_orders(training, capsys):
     folders = {}
-    for name, more in (("lstm", {}), ("transformer", {"context": 16}), ("ngram", {"context": 3})):
+    for name, more in (("lstm", {}), ("transformer", {"context": 16}), ("ngram", {"context": 3}), ("mamba", {"layers": 2})):
         list((run := training(name, **more)).run())
         folders[name] = str(run.folder)
     capsys.readouterr()
+    assert main(["inspect", folders["mamba"], "--step-sizes", "the ants"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["token", "layer", "1", "layer", "2"] and [row.split()[0] for row in rows] == ["t", "h", "e", "␣", *"ants"]
+    assert main(["inspect", folders["mamba"], "--step-sizes", "the ants", "--json"]) == 0
+    sizes = [each["step_sizes"] for each in json.loads(capsys.readouterr().out)["tokens"]]
+    assert [f"{size:.4f}" for size in sizes[0]] == [cell for cell in rows[0].split() if cell.startswith("0.")]
     assert main(["inspect", folders["lstm"], "--units", "the ants"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("unit  tells") and "h  " in out and "over the held-out text" in err
@@ -102,6 +108,7 @@ def test_units_attention_and_orders(training, capsys):
         (["--units", "a", "--unit", "99"], "there is no unit 99"),
         (["--units", ""], "the text has no tokens"),
         (["--attention", "a"], "model rnn has no attention"),
+        (["--step-sizes", "a"], "model rnn has no step sizes"),
         (["--orders", "a"], "model rnn does not count n-grams"),
     ],
 )

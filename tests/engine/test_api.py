@@ -71,6 +71,22 @@ def test_scores_agree_with_the_engine(trained):
     assert len(trained.neighbors("cat", 4)) == 4
 
 
+def test_hidden_units_attention_and_step_sizes_have_the_documented_shapes(tmp_path):
+    text, N = "the students opened", 3
+    small = {"steps": 2, "embed": 6, "batch_size": 4, "layers": 2}
+    lstm = nlmcli.train(TEXT, tmp_path / "lstm", model="lstm", hidden=5, **small)
+    assert lstm.hidden(text).shape == (N, 5)
+    with pytest.raises(nlmcli.InputError, match="no attention"):
+        lstm.attention(text)
+    transformer = nlmcli.train(TEXT, tmp_path / "transformer", model="transformer", heads=3, context=8, **small)
+    shares = transformer.attention(text)
+    assert shares.shape == (2, 3, N + 1, N + 1) and transformer.hidden(text).shape == (N, 6)
+    np.testing.assert_allclose(shares.sum(3), 1, rtol=1e-5)
+    assert not shares[..., 0, 1:].any()
+    mamba = nlmcli.train(TEXT, tmp_path / "mamba", model="mamba", hidden=7, **small)
+    assert mamba.step_sizes(text).shape == (N, 2, 7) and (mamba.step_sizes(text) > 0).all()
+
+
 def test_generated_text_continues_the_prompt_and_depends_on_the_seed(trained):
     text = trained.generate("the students", length=12, seed=3)
     assert text.startswith("the students") and len(text) > len("the students")

@@ -9,6 +9,7 @@ from nlmcli.cli import report
 from nlmcli.cli.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series, extent, svg
 
 SCROLLED = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+OUTSIDE = "O"  # the tag of words outside of all spans
 LEVELS = 8  # of a color
 BITS_PER_LEVEL = 1.5
 EMBEDDING_SIZE = 640
@@ -40,6 +41,8 @@ def one(s: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     if s.get("units"):
         data["units"] = [{"values": each["values"]} for each in s["units"]]
         parts.append(("inside", "Inside: hidden units", units(s["units"], s["passage"])))
+    if s.get("steps"):
+        parts.append(("steps", "Inside: step sizes Δ", steps(s["steps"], s["passage"])))
     if s.get("attention"):
         data["attention"] = s["attention"]
         parts.append(("attention-part", "Inside: attention", attention(s["attention"])))
@@ -203,6 +206,20 @@ def units(ranked: Sequence[dict[str, Any]], tokens: Sequence[dict[str, Any]]) ->
     ]
 
 
+def steps(layers: Sequence[Sequence[float]], tokens: Sequence[dict[str, Any]]) -> list[str]:
+    """The passage by the mean Δ of each layer."""
+    lines = [
+        '<p class="soft">The darker, the larger the mean step Δ of the layer at this token, between its least and its largest here: '
+        "with a large step the state takes the token in and forgets what was before; with a small one it passes the token over.</p>"
+    ]
+    for l, sizes in enumerate(layers):
+        low, high = extent(sizes)
+        classes = [f"c{n}" if (n := level((size - low) / (high - low))) else "" for size in sizes]
+        lines.append(f"<h3>layer {l + 1}, Δ from {low:.4f} to {high:.4f}</h3>")
+        lines.append(f'<div class="text">{colored(spaced(tokens), classes, [f"Δ {size:.4f}" for size in sizes])}</div>')
+    return lines
+
+
 def attention(found: dict[str, Any]) -> list[str]:
     tokens, shares = found["tokens"], found["shares"]
     options = "".join(
@@ -273,6 +290,36 @@ def answers(found: dict[str, Any]) -> list[str]:
     if found.get("mistakes"):
         mistakes = [(each["is"], each["said"], f"{each['count']:,}") for each in found["mistakes"]]
         lines += ["<h3>Commonest mistakes</h3>", *table(("is", "was said to be", "times"), mistakes, numeric=(2,))]
+    if found.get("worst"):
+        lines += ["<h3>Worst mistakes</h3>", *worst(found["worst"], is_number="mse" in found)]
+    if found.get("sentences"):
+        lines += ["<h3>The first sentences</h3>", *sentences(found["sentences"])]
+    return lines
+
+
+def worst(rows: Sequence[dict[str, Any]], is_number: bool) -> list[str]:
+    """The texts that are answered worst, with the word in question marked."""
+    head = ("is", "was said to be", "difference" if is_number else "with probability", "text")
+    lines = [SCROLLED.format("Worst mistakes"), "<table>", "<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
+    for each in rows:
+        parts = [shown(part) for part in each["text"]]
+        text = f"{parts[0]} <mark>{parts[1]}</mark> {parts[2]}" if len(parts) == 3 else " / ".join(parts)
+        badness = f"{each['badness']:.3g}" if is_number else f"{each['badness']:.0%}"
+        lines.append(f'<tr><td>{shown(each["is"])}</td><td>{shown(each["said"])}</td><td class="n">{badness}</td><td>{text}</td></tr>')
+    return [*lines, "</table></div>"]
+
+
+def sentences(rows: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
+    """Sentences with a tag under each word: cool where it is right, warm where it is wrong."""
+    lines = ['<p class="soft">Under each word its tag: cool where it is right; where it is wrong, warm, after the right one.</p>']
+    for row in rows:
+        words = []
+        for each in row:
+            right = each["is"] == each["said"]
+            tag = shown(each["said"]) if right else f"{shown(each['is'])} → {shown(each['said'])}"
+            color = ("" if each["said"] == OUTSIDE else "c3") if right else "w5"
+            words.append(f'<span class="tagged{f" {color}" if color else ""}">{shown(each["word"])}<small>{tag}</small></span>')
+        lines.append(f'<p class="sentence">{" ".join(words)}</p>')
     return lines
 
 

@@ -76,8 +76,16 @@ class Encoded:
 
     def check(self, start: int, stop: int) -> None:
         """Check the ids from start to stop, before they are read.  Raises InputError if they are damaged."""
-        if self.blocks is not None and stop > start:
-            self.blocks.check(start * self.ids.itemsize, stop * self.ids.itemsize)
+        self.check_bytes(start * self.ids.itemsize, stop * self.ids.itemsize)
+
+    def check_bytes(self, start: int, stop: int) -> None:
+        """Check bytes of ids and lengths; the memory of many is released on the way."""
+        if self.blocks is None:
+            return
+        for at in range(start, stop, CHECKED):
+            self.blocks.check(at, min(at + CHECKED, stop))
+            if stop - start > CHECKED:
+                self.forget()
 
     def parts(self, size: int) -> Iterator[np.ndarray]:
         """The ids in chunks of `size`, as int64."""
@@ -87,11 +95,7 @@ class Encoded:
             self.forget()
 
     def lines(self) -> "EncodedLines":
-        if self.blocks is not None:
-            size = self.ids.nbytes + self.lengths.nbytes
-            for start in range(self.ids.nbytes, size, CHECKED):
-                self.blocks.check(start, min(start + CHECKED, size))
-                self.forget()
+        self.check_bytes(self.ids.nbytes, self.ids.nbytes + self.lengths.nbytes)
         return EncodedLines(self.ids, self.lengths, self.check)
 
     def forget(self) -> None:

@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 
 from nlmcli.models.ngram import NGram
+from nlmcli.nn.mapped import release
 from nlmcli.nn.ngram_blocks import add_counts, count_contexts, number_records, records_by_chunk, sorted_records, write_numbers
 
 BLOCK = 1 << 20  # positions, or numbers, read at a time
@@ -122,6 +123,7 @@ class Counter:
                 f.append("tokens", part)
                 f.append("position", np.minimum(np.arange(start + 1, start + 1 + len(part)), self.order))
                 times += np.bincount(part, minlength=self.V)
+                release(ids)
         for block in f.blocks("tokens"):
             f.append("number", block)
         f.append("times", times)

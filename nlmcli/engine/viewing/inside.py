@@ -9,8 +9,12 @@ import numpy as np
 
 from nlmcli.engine.reading.encoded import lines_of
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.scoring.segments import CHUNK
+from nlmcli.engine.writing.generate import most_probable
 from nlmcli.errors import InputError
 from nlmcli.nn.precision import products_in
+
+ROWS = 64  # whose probabilities are computed at a time
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,42 @@ def orders(lm: LanguageModel, reading: Reading) -> np.ndarray:
         contexts = lm.model.forward(lm.P, x, lm.start(1))[0][:, 0]
         found.append(lm.model.longest_seen(lm.P, contexts, ids))
     return np.concatenate(found)
+
+
+def step_sizes(lm: LanguageModel, reading: Reading) -> np.ndarray:
+    """Δ of each channel of each layer at each token, (N,L,H): how much of it is written to the state, and how much is forgotten.
+
+    Raises InputError for a model without it.
+    """
+    if not hasattr(lm.model, "step_sizes"):
+        raise InputError(f"model {lm.settings.model} has no step sizes; give a run of Mamba")
+    found = []
+    with products_in(lm.settings.precision):
+        for ids in texts_of(reading):
+            x = np.concatenate([[lm.tokenizer.start], ids])[:, None]
+            found.append(lm.model.step_sizes(lm.P, x, lm.start(1))[:, 1:, 0].swapaxes(0, 1))
+    return np.concatenate(found)
+
+
+def choices(lm: LanguageModel, reading: Reading, k: int) -> Iterator[list[tuple[str, float]]]:
+    """The k most probable tokens in the place of each, and their probabilities; <unk>, which is never chosen, is left out."""
+    for ids in texts_of(reading):
+        state = lm.start(1)
+        x = np.concatenate([[lm.tokenizer.start], ids[:-1]])[:, None]
+        for start in range(0, len(x), CHUNK):
+            with products_in(lm.settings.precision):
+                h, state = lm.model.advance(lm.P, x[start : start + CHUNK], state)
+                rows = h.reshape(len(h), -1)
+                parts = [lm.model.logits(lm.P, rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
+            for z in parts:
+                yield from first_choices(lm, z.astype(np.float64), k)
+
+
+def first_choices(lm: LanguageModel, z: np.ndarray, k: int) -> Iterator[list[tuple[str, float]]]:
+    """The k most probable tokens by the logits z (N,V)."""
+    p = np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))
+    for row in p:
+        yield [(lm.tokenizer.piece(int(i)), float(row[i])) for i in most_probable(lm, row, k)]
 
 
 @dataclass(frozen=True)

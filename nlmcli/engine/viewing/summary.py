@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from nlmcli.engine.reading.encoded import encode
+from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run import checkpoint, saved
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.saved import checkpoint_of
 from nlmcli.engine.run.task_model import TaskModel
-from nlmcli.engine.scoring.evaluate import each_token, held_out_texts, token_scores
+from nlmcli.engine.scoring.evaluate import each_token, floor_perplexity, held_out_texts, token_scores
 from nlmcli.engine.scoring.evaluate_task import TaskEvaluation, evaluate_task
 from nlmcli.engine.training.metrics import read_rows
 from nlmcli.engine.training.samples import read_samples
-from nlmcli.engine.viewing import inside
+from nlmcli.engine.viewing import inside, mistakes
 from nlmcli.engine.viewing.inspect import principal_components, unit_rows
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
-from nlmcli.nn.precision import products_in
 
 PASSAGE = {"char": 700, "byte": 700}  # tokens that are shown; of other tokenizers OTHER_PASSAGE
 OTHER_PASSAGE = 250
@@ -29,9 +30,9 @@ SCORED_CHARACTERS = 100_000  # of the held-out text, over which the hardest and 
 LEAST_COUNT, EXTREMES = 3, 15
 PLOTTED, NEIGHBORS = 250, 6  # types in the picture of the embeddings, and neighbors of each
 UNITS, ATTENDED = 24, 40  # units, and tokens whose attention is shown
-ROWS = 64  # whose probabilities are computed at a time
 MATRIX = 20  # labels of a confusion matrix
-LONGEST = 80  # characters of a token that are shown
+LONGEST, LONGEST_TEXT = 80, 300  # characters of a token, and of a text, that are shown
+WORST, SENTENCES = 15, 8  # mistakes, and texts with all their tags, that are shown
 
 
 def named(lm: LanguageModel, i: int) -> str:
@@ -39,8 +40,8 @@ def named(lm: LanguageModel, i: int) -> str:
     return cut_off(lm.tokenizer.piece(int(i)))
 
 
-def cut_off(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def cut_off(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -74,10 +75,11 @@ def curves(folder: Path) -> dict[str, list[float | None]]:
 
 
 def of_language_model(lm: LanguageModel) -> dict[str, Any]:
-    """A passage, the hardest and easiest types, embeddings, and what goes on inside."""
-    text = held_out(lm)
-    shown: dict[str, Any] = {}
-    if text:
+    """The floor of the loss, a passage, the hardest and easiest types, embeddings, and what goes on inside."""
+    valid, shown = held_out(lm), dict[str, Any]()
+    if valid is not None:
+        shown["floor"] = floor(lm, *valid)
+        text = str(valid[0].cut(0, min(SCORED_CHARACTERS, valid[0].characters)))
         passage = beginning(lm, text)
         shown["passage"] = passage_of(lm, passage)
         shown["extremes"] = extremes(lm, text)
@@ -87,13 +89,21 @@ def of_language_model(lm: LanguageModel) -> dict[str, Any]:
     return shown
 
 
-def held_out(lm: LanguageModel) -> str:
-    """The beginning of the held-out text; empty if there is none."""
+def held_out(lm: LanguageModel) -> tuple[Text, float | None] | None:
+    """The held-out text, and its -ln P under the grammar that generated it, if that is known; None if there is no such text."""
     try:
-        valid = held_out_texts(lm).valid
+        texts = held_out_texts(lm)
     except InputError:
-        return ""
-    return str(valid.cut(0, min(SCORED_CHARACTERS, valid.characters)))
+        return None
+    return (texts.valid, texts.floor) if texts.valid else None
+
+
+def floor(lm: LanguageModel, valid: Text, nats: float | None) -> float | None:
+    """The least possible loss, in nats per token, if it is known."""
+    if nats is None:
+        return None
+    perplexity = floor_perplexity(nats, lm.tokenizer, encode(lm.tokenizer, valid, lm.settings.by))
+    return None if perplexity is None else math.log(perplexity)
 
 
 def beginning(lm: LanguageModel, text: str) -> str:
@@ -113,29 +123,9 @@ def beginning(lm: LanguageModel, text: str) -> str:
 def passage_of(lm: LanguageModel, text: str) -> list[dict[str, Any]]:
     """Each token with its surprisal, its rank, and the model's first choices."""
     tokens = list(each_token(lm, text))
-    for token, best in zip(tokens, choices(lm, inside.read(lm, text)), strict=True):
-        token |= {"choices": best, "token": cut_off(token["token"]), "piece": cut_off(token["piece"])}
+    for token, best in zip(tokens, inside.choices(lm, inside.read(lm, text), CHOICES), strict=True):
+        token |= {"choices": [(cut_off(name), p) for name, p in best], "token": cut_off(token["token"]), "piece": cut_off(token["piece"])}
     return tokens
-
-
-def choices(lm: LanguageModel, reading: inside.Reading) -> list[list[tuple[str, float]]]:
-    """The most probable tokens at each place, and their probabilities."""
-    found: list[list[tuple[str, float]]] = []
-    with products_in(lm.settings.precision):
-        for ids in inside.texts_of(reading):
-            x = np.concatenate([[lm.tokenizer.start], ids[:-1]])[:, None]
-            h = lm.model.forward(lm.P, x, lm.start(1))[0]
-            h = h.reshape(len(x), -1)
-            for start in range(0, len(x), ROWS):
-                z = lm.model.logits(lm.P, h[start : start + ROWS]).astype(np.float64)
-                p = np.exp(z - z.max(axis=1, keepdims=True))
-                p /= p.sum(axis=1, keepdims=True)
-                if lm.excluded >= 0:
-                    p[:, lm.excluded] = 0
-                k = min(CHOICES, p.shape[1])
-                first = np.argsort(-p, axis=1, kind="stable")[:, :k]
-                found += [[(named(lm, i), float(row[i])) for i in best] for row, best in zip(p, first, strict=True)]
-    return found
 
 
 def extremes(lm: LanguageModel, text: str) -> dict[str, list[tuple[str, float, int]]]:
@@ -161,6 +151,8 @@ def insides(lm: LanguageModel, passage: str, text: str) -> dict[str, Any]:
         shown["units"] = [
             vars(each) | {"values": np.round(100 * inside.unit(h, each.unit)).astype(int).tolist()} for each in ranked if each.share > 0
         ]
+    if hasattr(lm.model, "step_sizes"):
+        shown["steps"] = np.round(inside.step_sizes(lm, reading).mean(axis=2), 5).T.tolist()
     if hasattr(lm.model, "attention"):
         first = reading.until(min(ATTENDED, lm.model.window - 1))
         shares = inside.attention(lm, first)
@@ -195,7 +187,20 @@ def answers(run: TaskModel) -> dict[str, Any] | None:
         e = evaluate_task(run)
     except InputError:
         return None
-    return e.report() | {"confusion": confusion(e)}
+    found = list(mistakes.answers(run))
+    worst = [
+        {"text": in_context(each), "is": cut_off(each.truth), "said": cut_off(each.said), "badness": each.badness}
+        for each in mistakes.worst(found, WORST)
+    ]
+    return e.report() | {"confusion": confusion(e), "worst": worst, "sentences": mistakes.sentences(found, SENTENCES)}
+
+
+def in_context(answer: mistakes.Answer) -> list[str]:
+    """The text before the word that was answered, the word, and the text after it; or the texts."""
+    if answer.word is None:
+        return [cut_off(text, LONGEST_TEXT) for text in answer.texts]
+    before, after = " ".join(answer.texts[: answer.word]), " ".join(answer.texts[answer.word + 1 :])
+    return [before[-LONGEST:], cut_off(answer.texts[answer.word]), after[:LONGEST]]
 
 
 def confusion(e: TaskEvaluation) -> dict[str, Any] | None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from nlmcli.engine.run.language_model import LanguageModel
+from nlmcli.engine.scoring.evaluate import each_token
 from nlmcli.engine.viewing import inside
+from nlmcli.engine.writing.generate import next_words
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 
@@ -168,12 +170,49 @@ def test_properties(name, expected):
     assert inside.PROPERTIES[name](list('a"b\nC 1d')).tolist() == expected
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_step_sizes_of_mamba(trained, layers):
+    lm = trained("mamba", layers=layers)
+    P = {name: value.astype(np.float64) for name, value in lm.P.items()}
+    reading = inside.read(lm, TEXT)
+    delta = inside.step_sizes(lm, reading)
+    assert delta.shape == (len(TEXT), layers, lm.model.channels())
+    _, expected = naive.mamba_layers(P, [lm.tokenizer.start, *reading.ids])
+    np.testing.assert_allclose(delta, np.stack(expected)[:, 1:].swapaxes(0, 1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["stream", "line"])
+@pytest.mark.parametrize("name", ["lstm", "transformer", "ngram"])
+def test_choices_are_the_next_words(trained, monkeypatch, name, by):
+    monkeypatch.setattr(inside, "CHUNK", 4)
+    monkeypatch.setattr(inside, "ROWS", 3)
+    lm = trained(name, by=by, context=8 if name == "transformer" else 3)
+    reading = inside.read(lm, TEXT)
+    found, whole = list(inside.choices(lm, reading, 4)), "".join(reading.pieces)
+    first = 0
+    for t, best in enumerate(found):
+        first = t if reading.starts[t] else first
+        if name == "transformer" and t - first >= 8:
+            continue  # generation keeps more context than a block has
+        expected = next_words(lm, whole[first:t], 4)
+        assert [token for token, _ in best] == [token for token, _ in expected]
+        shares = np.array([p for _, p in best]) / [p for _, p in expected]
+        np.testing.assert_allclose(shares, shares[0], rtol=1e-5)  # generation shares out what <unk> has
+        assert shares[0] <= 1 + 1e-6
+    tokens = list(each_token(lm, TEXT))
+    for token, best in zip(tokens, found, strict=True):
+        if token["rank"] <= 4:
+            assert best[token["rank"] - 1] == (token["token"], pytest.approx(token["p"], rel=1e-5))
+
+
 def test_models_that_lack_what_was_asked_for(trained):
     reading = inside.read(ngram := trained("ngram"), TEXT)
     with pytest.raises(InputError, match="counts and has no hidden units"):
         inside.hidden(ngram, reading)
     with pytest.raises(InputError, match="has no attention"):
         inside.attention(ngram, reading)
+    with pytest.raises(InputError, match="has no step sizes"):
+        inside.step_sizes(ngram, reading)
     with pytest.raises(InputError, match="does not count n-grams"):
         inside.orders(trained("rnn"), reading)
     with pytest.raises(InputError, match="the text has no tokens"):
