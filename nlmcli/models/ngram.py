@@ -29,7 +29,7 @@ from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.mapped import chunks, release
 from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts, sorted_words
-from nlmcli.nn.ngram_seen import score_by_counting
+from nlmcli.nn.ngram_seen import nothing_known, score_by_counting
 from nlmcli.nn.ngrams import build_trie, find_node, is_valid_trie, join_texts, joined
 from nlmcli.nn.params import Params
 from nlmcli.options import option
@@ -39,7 +39,7 @@ ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smooth
 MEMORY = "Count on disk within this much memory, such as 2G, and read of the model only what is needed."
 UNITS = {"M": 10**6, "G": 10**9}
 LEAST_MEMORY = 10**6
-TOUCHED = 32  # words scored between two releases of the memory of counts in a file: the system maps 64 KB around each number
+TOUCHED = 2  # words scored between two releases of the memory of counts in a file: the system may map a megabyte around each number
 RANKED = 100_000_000  # n-grams whose ranks, 32 bytes for each, are kept in memory
 DISCOUNT_FALLBACK = (0.5, 1.0, 1.5)  # discounts if there are too few n-grams to estimate them
 
@@ -127,9 +127,9 @@ class NGram(base.Model):
         else:
             arguments = self.prediction_arguments(P)
             lowest = P.once("lowest", lambda: sorted_words(arguments[-1]))
-            order = np.lexsort(h.T) if h.size else np.arange(len(h))
+            order, after = np.lexsort(h.T) if h.size else np.arange(len(h)), nothing_known(h.shape[1], self.V)
             for start in range(0, len(h), TOUCHED):
-                score_by_counting(h, targets, order[start : start + TOUCHED], excluded, *arguments, lowest, p, rank)
+                score_by_counting(h, targets, order[start : start + TOUCHED], excluded, *arguments, lowest, after, p, rank)
                 release(P.word, P.count, P.first)
         with np.errstate(divide="ignore"):  # without smoothing, unseen n-grams have probability 0
             return -np.log(p), rank

@@ -192,6 +192,8 @@ def seen_contexts(context, word, first, left, longest_only, nodes, lengths):
         if i >= 0 and (first[i] < first[i + 1] or (left.size > 0 and left[i] != 1)):
             nodes[count], lengths[count] = i, length
             count += 1
+        elif left.size == 0:  # of counted n-grams: then no longer end was seen either
+            break
     return count
 
 

@@ -5,21 +5,37 @@ trie in a file is read only where it is needed. The terms of N(c, x) are counted
 in the order of their contexts: what follows a frequent context is computed once for all of them.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngram_ranks import find, interpolated, mass, number_before, seen_contexts
 
 
-@kernel
-def score_by_counting(contexts, targets, order, excluded, word, count, first, discount, k, longest_only, base_p, lowest, p, rank):
-    """p and rank of each target, without the word `excluded`.  contexts (N,n-1), targets (N,)
+class After(NamedTuple):
+    """Of the end of each length of the context at hand: its node, γ, and p(w|c) and p(w|c') of each w that was seen after it."""
 
-    order (N,): of the contexts, by their last words; lowest: the words after the empty context, Sorted (ngram_ranks.py)
+    node: np.ndarray  # (n-1,)
+    left: np.ndarray  # (n-1,)
+    high: np.ndarray  # (n-1,V)
+    low: np.ndarray  # (n-1,V)
+
+
+def nothing_known(size, V):
+    """The state of `score_by_counting` before the first word.  size: n-1"""
+    return After(np.full(size, -1), np.empty(size), np.empty((size, V)), np.empty((size, V)))
+
+
+@kernel
+def score_by_counting(contexts, targets, order, excluded, word, count, first, discount, k, longest_only, base_p, lowest, after, p, rank):
+    """p and rank of some targets, without the word `excluded`.  contexts (N,n-1), targets, p, rank (N,)
+
+    order: their numbers, in the order of the last words of their contexts; lowest: the words after the empty context, Sorted
+    (ngram_ranks.py); after: what was computed last, an After
     """
-    size, V = contexts.shape[1], base_p.size
-    path, lengths, known, left = np.empty(size, np.int64), np.empty(size, np.int64), np.full(size, -1), np.empty(size)
-    high, low = np.empty((size, V)), np.empty((size, V))  # p(w|c) and p(w|c') of each w after the context `known`
+    path, lengths = np.empty(contexts.shape[1], np.int64), np.empty(contexts.shape[1], np.int64)
+    known, left, high, low = after
     for t in order:
         w, levels = targets[t], seen_contexts(contexts[t], word, first, np.empty(0), longest_only, path, lengths)
         nodes = path[:levels]
