@@ -45,6 +45,14 @@ Tokens = Annotated[
 Alternatives = Annotated[
     int | None, typer.Option(metavar="K", help="With --tokens: the K most probable tokens in the place of each.", show_default=False)
 ]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of --task classify and tag: draw the confusion matrix, as .png or .svg; requires matplotlib.",
+        show_default=False,
+    ),
+]
 NoEos = Annotated[
     bool, typer.Option("--no-eos", help="Exclude the ends of lines, and their characters, from all metrics; the model still reads them.")
 ]
@@ -103,6 +111,7 @@ def eval(
     cache: Cache = None,
     cache_theta: CacheTheta = None,
     cache_weight: CacheWeight = None,
+    plot: Plot = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -120,9 +129,19 @@ def eval(
     paths: list[Path | None] = [*run] if run else [None]
     models = [load(path, corpus) for path in paths]
     if any(model.settings.task != "generate" for model in models):
-        for_language = {"text": text, "mix": mix, "tokens": tokens, "no_eos": no_eos, "dynamic": dynamic, "cache": cache}
-        evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, json, quiet)
+        for_language = {
+            "text": text,
+            "mix": mix,
+            "tokens": tokens,
+            "alternatives": alternatives,
+            "no_eos": no_eos,
+            "dynamic": dynamic,
+            "cache": cache,
+        }
+        evaluate_tasks(dict(zip(map(str, paths), models, strict=True)), tuple(texts or ()), for_language, plot, json, quiet)
         return
+    if plot:
+        raise InputError("--plot draws the labels that are taken for others, and this run is a language model; leave it out")
     if not dynamic:
         options.refuse_without("dynamic", dynamic_rule=dynamic_rule, dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     if cache is None:
@@ -160,10 +179,13 @@ def load(path: Path | None, corpus: list[str] | None) -> Any:
     return lm
 
 
-def evaluate_tasks(models: dict[str, Any], files: tuple[str, ...], for_language: dict[str, Any], json: bool, quiet: bool) -> None:
+def evaluate_tasks(
+    models: dict[str, Any], files: tuple[str, ...], for_language: dict[str, Any], plot: Path | None, json: bool, quiet: bool
+) -> None:
     """Score runs of --task classify, regress or tag on labelled files.  Raises InputError for an option of language models."""
     from nlmcli.cli import judgement
     from nlmcli.engine.scoring.evaluate_task import evaluate_task
+    from nlmcli.engine.viewing.confusion import save_confusion_plot
 
     task, *others = {model.settings.task for model in models.values()}
     if others:
@@ -171,10 +193,14 @@ def evaluate_tasks(models: dict[str, Any], files: tuple[str, ...], for_language:
     for name, value in for_language.items():
         if value not in (None, False):
             raise InputError(f"--{name.replace('_', '-')} applies to language models, and this is a run of --task {task}; leave it out")
+    if plot and len(models) > 1:
+        raise InputError("--plot works with a single run; give --run once")
     if "-" in files and len(models) > 1:
         raise InputError("stdin can be read by one run only; give a file to score several runs on it")
     options.announce_compiling(quiet)
     scored = [(name, evaluate_task(model, files)) for name, model in models.items()]
+    if plot:
+        save_confusion_plot(scored[0][1], plot)
     if len(scored) == 1:
         report.document(scored[0][1].report()) if json else judgement.print_evaluation(scored[0][1], quiet)
     elif json:

@@ -6,11 +6,10 @@ import html.parser
 import json
 import math
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, Page, complaints
 
 from nlmcli.cli import page
 from nlmcli.cli.app import main
@@ -23,8 +22,7 @@ from nlmcli.engine.viewing import inside
 from nlmcli.engine.viewing.summary import summary
 from nlmcli.engine.writing.generate import next_words
 
-CHROMIUM = shutil.which("chromium")
-CURVES = ("step", "seconds", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second")
+CURVES = ("train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second", "valid_loss by seconds")
 VOID = {"meta", "link", "input"}
 
 
@@ -81,6 +79,8 @@ def test_figures_are_those_of_eval_inspect_and_metrics(runs, tmp_path):
     expected = [[float(row["step"]), float(row["valid_loss"])] for row in rows if row["valid_loss"]]
     (valid,) = [series for series in data["charts"][0]["series"] if series["name"] == "validation"]
     assert valid["points"] == expected
+    (train,) = [series for series in data["charts"][0]["series"] if series["name"] == "training"]
+    assert train["points"] == [[float(row["step"]), float(row["train_loss"])] for row in rows if not row["valid_loss"]]
     passage = "".join(parsed_pieces(lm, data))
     held_out = str(evaluate.held_out_texts(lm).valid)
     assert held_out.startswith(passage)
@@ -174,30 +174,89 @@ def test_the_policy_allows_exactly_this_style_and_script(runs, tmp_path):
     assert not re.search(r"(src|href)=.(?!#|data:,)", text) and "http://" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
-def dumped(path, tmp_path, width=1400):
-    """The page as Chromium leaves it, and what it logs."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-    more = [
-        f"--user-data-dir={tmp_path / 'profile'}",
-        f"--window-size={width},2000",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=2000",
-    ]
-    command = [CHROMIUM, *flags, *more, "--disable-component-update", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium")
+    page = Page(tmp_path_factory.mktemp("browser"))
+    yield page
+    page.close()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
-def test_in_a_browser(runs, tmp_path):
-    written(tmp_path, runs["transformer"])
-    dom, console = dumped(tmp_path / "page.html", tmp_path)
-    assert console == [] and 'class="scripted"' in dom
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_in_a_browser_nothing_is_wrong(runs, tmp_path, browser, width, dark):
+    for name, folder in runs.items():
+        written(tmp_path, folder)
+        browser.open(tmp_path / "page.html", width, dark=dark)
+        assert browser.run("document.documentElement.className") == "scripted"
+        assert complaints(browser) == {}, name
+        assert browser.logged == [] and set(browser.requests) <= {(tmp_path / "page.html").as_uri(), "data:,"}, name
+    written(tmp_path, *runs.values())
+    browser.open(tmp_path / "page.html", width, dark=dark)
+    assert complaints(browser) == {} and browser.logged == []
+
+
+def test_what_a_reader_can_do(runs, tmp_path, browser):
+    _, _, data = written(tmp_path, runs["transformer"])
+    browser.open(tmp_path / "page.html")
+    browser.hover("#passage span:nth-child(3)")
+    detail = browser.run("document.querySelector('#detail').textContent")
+    expected = data["passage"][2]
+    assert f"{expected['bits']:.2f} bits" in detail and all(name in detail for name, _ in expected["choices"])
+    browser.touch("#passage span:nth-child(8)")
+    assert f"{data['passage'][7]['bits']:.2f} bits" in browser.run("document.querySelector('#detail').textContent")
+    browser.run("document.querySelector('#passage').focus()")
+    browser.press("ArrowRight")
+    assert browser.run("[...document.querySelectorAll('#passage span')].indexOf(document.querySelector('#passage .chosen'))") == 8
+    browser.press("Home")
+    assert browser.run("document.querySelectorAll('#passage span')[0].className").endswith("chosen")
+    for number, chart_data in enumerate(data["charts"][:1]):
+        browser.hover(f"svg[data-chart='{number}']")
+        output = browser.run(f"document.querySelector(\"svg[data-chart='{number}']\").parentElement.querySelector('output').textContent")
+        assert all(f"{series['name']} " in output for series in chart_data["series"]) and " at " in output
+        browser.run(f"document.querySelector(\"svg[data-chart='{number}']\").focus()")
+        browser.press("End")
+        output = browser.run(f"document.querySelector(\"svg[data-chart='{number}']\").parentElement.querySelector('output').textContent")
+        assert all(f"at {series['points'][-1][0]:g}" in output for series in chart_data["series"])
+    token = data["embeddings"]["tokens"][4]
+    browser.run("document.querySelector('#search').focus()")
+    for c in token:
+        browser.press(c)
+    assert browser.run("document.querySelector('#search').value") == token
+    neighbors = browser.run("document.querySelector('#neighbors').textContent")
+    assert neighbors.startswith(f"{token}: {data['embeddings']['tokens'][data['embeddings']['neighbors'][4][0][0]]} ")
+    colors = "[...document.querySelectorAll('#units span')].map((e) => e.className)"
+    before = browser.run(colors)
+    browser.run("document.querySelector('#unit').value = 2; document.querySelector('#unit').dispatchEvent(new Event('change'))")
+    expected = [level_of(value) for value in data["units"][2]["values"]]
+    assert browser.run(colors) == expected != before
+    assert browser.logged == [] and complaints(browser) == {}
+
+
+def level_of(value):
+    level = min(8, math.ceil(abs(value) / 12.5))
+    return f"{'w' if value > 0 else 'c'}{level}" if level else ""
+
+
+def test_without_a_script_the_page_is_readable(runs, tmp_path, browser):
+    text, _, _ = written(tmp_path, runs["lstm"])
+    bare = text.replace("<script>", "<template>").replace("</script>\n</body>", "</template>\n</body>")
+    (tmp_path / "bare.html").write_text(bare, encoding="utf-8")
+    browser.open(tmp_path / "bare.html")
+    assert browser.run("document.documentElement.className") == ""
+    assert not browser.run("[...document.querySelectorAll('.needs-script')].some((e) => e.getClientRects().length)")
+    assert browser.run("[...document.querySelectorAll('#units [class]')].length > 5")
+    assert complaints(browser) == {} and browser.logged == []
+
+
+def test_the_policy_blocks_what_was_planted(runs, tmp_path, browser):
+    text, _, _ = written(tmp_path, runs["transformer"])
     planted = text.replace("</main>", "<script>document.title = 'planted'</script><p style='color: red' onclick='x()'></p></main>")
     (tmp_path / "planted.html").write_text(planted, encoding="utf-8")
-    dom, console = dumped(tmp_path / "planted.html", tmp_path)
-    assert "<title>planted" not in dom and any("Content Security Policy" in line for line in console)
+    browser.open(tmp_path / "planted.html")
+    assert browser.run("document.title") != "planted"
+    assert any("Content Security Policy" in str(entry) for entry in browser.logged)
 
 
 def test_ticks_and_numbers_of_axes():

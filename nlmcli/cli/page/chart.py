@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 260, 62, 12, 12, 34
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 280, 74, 12, 14, 50
 TICKS = 4
+EDGE = 30  # how near to the right end a number ends at its tick rather than being centered on it
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def svg(chart: Chart, number: int) -> list[str]:
     title = html.escape(chart.title)
     out = [
         f"<figure><figcaption>{title}</figcaption>",
-        f'<svg data-chart="{number}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">',
+        f'<svg data-chart="{number}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" aria-label="{title}">',
     ]
     for value in ticks(y0, y1):
         _, y = at(x0, value)
@@ -59,8 +60,9 @@ def svg(chart: Chart, number: int) -> list[str]:
         out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number_of(value)}</text>')
     for value in ticks(x0, x1):
         x, _ = at(value, y0)
-        out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{number_of(value)}</text>')
-    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">{html.escape(chart.x)}</text>')
+        anchor = "end" if x > WIDTH - RIGHT - EDGE else "middle"
+        out.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="{anchor}">{number_of(value)}</text>')
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(chart.x)}</text>')
     if chart.floor is not None:
         _, y = at(x0, chart.floor)
         line = f'<line class="floor" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}">'

@@ -23,23 +23,31 @@ for (const svg of all("svg[data-chart]")) {
   const output = find("output", svg.parentElement);
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   line.setAttribute("class", "cursor");
-  const show = (event) => {
-    const box = svg.getBoundingClientRect();
-    const [x0, x1] = chart.extent, left = chart.left, right = chart.right;
-    const at = (event.clientX - box.left) / box.width * chart.width;
-    const x = x0 + (at - left) / (right - left) * (x1 - x0);
+  const steps = [...new Set(chart.series.flatMap((series) => series.points.map((point) => point[0])))].sort((a, b) => a - b);
+  let shown = steps.length - 1;
+  const show = (x) => {
+    const [x0, x1] = chart.extent, { left, right } = chart;
     const texts = chart.series.map((series) => {
       const nearest = series.points.reduce((best, point) => Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best);
       return `${series.name} ${number(nearest[1])} at ${number(nearest[0])}`;
     });
     output.textContent = texts.join(", ");
-    const clamped = Math.min(right, Math.max(left, at));
-    for (const [name, value] of [["x1", clamped], ["x2", clamped], ["y1", chart.top], ["y2", chart.bottom]]) line.setAttribute(name, value);
+    const at = Math.min(right, Math.max(left, left + (x - x0) / (x1 - x0) * (right - left)));
+    for (const [name, value] of [["x1", at], ["x2", at], ["y1", chart.top], ["y2", chart.bottom]]) line.setAttribute(name, value);
     svg.append(line);
   };
-  svg.addEventListener("pointermove", show);
-  svg.addEventListener("pointerdown", show);
+  const point = (event) => {
+    const box = svg.getBoundingClientRect(), [x0, x1] = chart.extent;
+    const at = (event.clientX - box.left) / box.width * chart.width;
+    show(x0 + (at - chart.left) / (chart.right - chart.left) * (x1 - x0));
+  };
+  svg.addEventListener("pointermove", point);
+  svg.addEventListener("pointerdown", point);
   svg.addEventListener("pointerleave", () => { line.remove(); });
+  svg.addEventListener("keydown", (event) => {
+    const to = { ArrowRight: Math.min(steps.length - 1, shown + 1), ArrowLeft: Math.max(0, shown - 1), Home: 0, End: steps.length - 1 }[event.key];
+    if (to !== undefined) { event.preventDefault(); shown = to; show(steps[shown]); }
+  });
 }
 
 // The passage: what the model expected at each token.
@@ -53,7 +61,9 @@ if (passage) {
     chosen = k;
     spans[k].classList.add("chosen");
     const token = data.passage[k];
-    const list = element("table");
+    const list = element("table"), names = element("tr");
+    names.append(element("th", "probability", "n"), element("th", "token"));
+    list.append(names);
     for (const [name, p] of token.choices) {
       const row = element("tr");
       row.append(element("td", (p * 100).toFixed(2) + " %", "n"), element("td", name));
@@ -66,9 +76,10 @@ if (passage) {
   passage.addEventListener("pointerover", (event) => choose(spans.indexOf(event.target)));
   passage.addEventListener("click", (event) => choose(spans.indexOf(event.target)));
   passage.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step) { event.preventDefault(); choose(Math.max(0, chosen + step)); }
+    const to = { ArrowRight: Math.min(spans.length - 1, chosen + 1), ArrowLeft: Math.max(0, chosen - 1), Home: 0, End: spans.length - 1 }[event.key];
+    if (to !== undefined) { event.preventDefault(); choose(to); }
   });
+  choose(0);
 }
 
 // Hidden units.
@@ -106,13 +117,13 @@ if (head) {
 // Embeddings.
 const search = find("#search");
 if (search) {
-  const dots = all("#embeddings text.dot"), output = find("#neighbors"), { tokens, neighbors } = data.embeddings;
+  const types = all("#embeddings .type"), output = find("#neighbors"), { tokens, neighbors } = data.embeddings;
   const choose = (k) => {
-    dots.forEach((dot) => dot.setAttribute("class", "dot"));
+    types.forEach((type) => type.classList.remove("found", "near"));
     if (k < 0) { output.textContent = ""; return; }
-    dots[k].setAttribute("class", "dot found");
-    dots[k].parentElement.append(dots[k]);
-    for (const [j] of neighbors[k]) dots[j].setAttribute("class", "dot near");
+    types[k].classList.add("found");
+    types[k].parentElement.append(types[k]);
+    for (const [j] of neighbors[k]) types[j].classList.add("near");
     output.textContent = `${tokens[k]}: ` + neighbors[k].map(([j, cosine]) => `${tokens[j]} ${cosine.toFixed(2)}`).join(", ");
   };
   search.addEventListener("input", () => {
@@ -120,8 +131,8 @@ if (search) {
     const exact = tokens.findIndex((token) => token === wanted || token === "␣" + wanted);
     choose(wanted ? (exact >= 0 ? exact : tokens.findIndex((token) => token.startsWith(wanted))) : -1);
   });
-  dots.forEach((dot, k) => {
-    dot.addEventListener("pointerenter", () => choose(k));
-    dot.addEventListener("click", () => choose(k));
+  types.forEach((type, k) => {
+    type.addEventListener("pointerenter", () => choose(k));
+    type.addEventListener("click", () => choose(k));
   });
 }

@@ -5,14 +5,24 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
+
 from nlmcli.cli import report
 from nlmcli.cli.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series, extent, svg
 
 SCROLLED = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+END = "<eos>"  # the token of a line end, where tokens are words
 OUTSIDE = "O"  # the tag of words outside of all spans
 LEVELS = 8  # of a color
 BITS_PER_LEVEL = 1.5
-EMBEDDING_SIZE = 640
+EMBEDDING_SIZE, MARGIN = (640, 448), 24
+LABEL_SIZES = (11, 17)  # font sizes of the names of types, on a wide and on a narrow screen, as in style.css
+CELL = 0.68  # width of a character, in font sizes, at most
+LOSSES = {
+    "classify": "loss, nats per text",
+    "tag": "loss, nats per word",
+    "regress": "squared error, in standard deviations",
+}
 REASONS = {
     "best": "best validation loss",
     "step": "steps",
@@ -82,19 +92,12 @@ def headline(s: dict[str, Any]) -> str:
 
 def charts_of(s: dict[str, Any]) -> list[Chart]:
     """Losses, learning rate, gradient norm and speed against the step."""
-    c = s["curves"]
-
-    def points(name: str) -> list[tuple[float, float]]:
-        return [(x, y) for x, y in zip(c["step"], c[name], strict=True) if x is not None and y is not None]
-
-    best = s["about"].get("best")
-    valid = points("valid_loss")
-    mark = min(valid, key=lambda point: point[1]) if valid and best is not None else None
-    charts = [
-        Chart("loss, nats per token", "step", [Series("training", points("train_loss")), Series("validation", valid)], s.get("floor"), mark)
-    ]
+    c, best = s["curves"], s["about"].get("best")
+    mark = min(c["valid_loss"], key=lambda point: point[1]) if c["valid_loss"] and best is not None else None
+    losses = [Series("training", c["train_loss"]), Series("validation", c["valid_loss"])]
+    charts = [Chart(LOSSES.get(s.get("task", ""), "loss, nats per token"), "step", losses, s.get("floor"), mark)]
     for name, title in (("learning_rate", "learning rate"), ("gradient_norm", "gradient norm"), ("tokens_per_second", "tokens per second")):
-        charts.append(Chart(title, "step", [Series(title, points(name))]))
+        charts.append(Chart(title, "step", [Series(title, c[name])]))
     return [chart for chart in charts if any(len(series.points) > 1 for series in chart.finite())]
 
 
@@ -141,7 +144,7 @@ def spaced(tokens: Sequence[dict[str, Any]]) -> list[str]:
     pieces = [token["piece"] for token in tokens]
     if any(" " in piece for piece in pieces):
         return pieces
-    return [piece if piece.endswith("\n") else f"{piece} " for piece in pieces]
+    return ["\n" if piece in ("\n", END) else piece if piece.endswith("\n") else f"{piece} " for piece in pieces]
 
 
 def level(value: float) -> int:
@@ -254,19 +257,41 @@ def orders(seen: Sequence[int], tokens: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def embeddings(found: dict[str, Any]) -> list[str]:
-    size, margin = EMBEDDING_SIZE, 40
+    """A point for every type, and its name where there is room for one: on a wide screen, or on a narrow one too."""
+    width, height = EMBEDDING_SIZE
+    places = [(width / 2 + x * (width / 2 - MARGIN), height / 2 - y * (height / 2 - MARGIN)) for x, y in found["points"]]
+    wide = with_room(found["tokens"], places, LABEL_SIZES[0], range(len(places)))
+    narrow = with_room(found["tokens"], places, LABEL_SIZES[1], wide)
     dots = []
-    for token, (x, y) in zip(found["tokens"], found["points"], strict=True):
-        at = (size / 2 + x * (size / 2 - margin), size * 0.35 - y * (size * 0.35 - margin / 2))
-        dots.append(f'<text class="dot" x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="middle">{shown(token)}</text>')
+    for k, (token, (x, y)) in enumerate(zip(found["tokens"], places, strict=True)):
+        kind = "both" if k in narrow else "wide-only" if k in wide else "unnamed"
+        dots.append(
+            f'<g class="type {kind}"><circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>'
+            f'<text x="{x:.1f}" y="{y:.1f}" dy="0.35em" text-anchor="middle">{shown(token)}</text></g>'
+        )
     first, second = found["variance"]
     return [
-        f'<p class="soft">The most frequent types in two dimensions (PCA; {first:.0%} and {second:.0%} of the variance).</p>',
+        f'<p class="soft">The most frequent types in two dimensions (PCA; {first:.0%} and {second:.0%} of the variance); '
+        "a point is a type whose name has no room.</p>",
         '<p class="needs-script"><label>Search <input id="search" autocomplete="off"></label> <output id="neighbors"></output></p>',
-        f'<svg id="embeddings" viewBox="0 0 {size} {size * 0.7:.0f}" role="img" aria-label="Embeddings in two dimensions">',
+        f'<svg id="embeddings" viewBox="0 0 {width} {height}" role="img" aria-label="Embeddings in two dimensions">',
         *dots,
         "</svg>",
     ]
+
+
+def with_room(names: Sequence[str], places: Sequence[tuple[float, float]], size: float, among: Sequence[int]) -> list[int]:
+    """Which of some names can stand at their places, in a type of this size, without touching one before or the edge."""
+    kept: dict[int, tuple[float, float, float, float]] = {}
+    width, height = EMBEDDING_SIZE
+    for k in among:
+        x, y = places[k]
+        half = CELL * size * max(1, cell_len(report.printable(names[k]))) / 2 + 1
+        box = x - half, y - 0.65 * size, x + half, y + 0.65 * size
+        inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= height
+        if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in kept.values()):
+            kept[k] = box
+    return list(kept)
 
 
 def answers(found: dict[str, Any]) -> list[str]:
@@ -283,7 +308,7 @@ def answers(found: dict[str, Any]) -> list[str]:
     if found.get("spans"):
         overall = found["spans"]["overall"]
         rows = [
-            (each["label"], f"{each['precision']:.4f}", f"{each['recall']:.4f}", f"{each['f1']:.4f}")
+            (each["type"] or "all", f"{each['precision']:.4f}", f"{each['recall']:.4f}", f"{each['f1']:.4f}")
             for each in (overall, *found["spans"]["types"])
         ]
         lines += ["<h3>Spans</h3>", *table(("type", "precision", "recall", "F1"), rows, numeric=(1, 2, 3))]
@@ -388,8 +413,8 @@ def several(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, A
             )
         )
     charts = [
-        Chart(f"validation loss over {x}", x, [Series(s["run"], curve(s["curves"], name)) for s in ranked])
-        for name, x in (("seconds", "seconds"), ("step", "step"))
+        Chart(f"validation loss over {x}", x, [Series(s["run"], s["curves"][name]) for s in ranked])
+        for name, x in (("valid_loss by seconds", "seconds"), ("valid_loss", "step"))
     ]
     charts = [chart for chart in charts if chart.finite()]
     body = ["<header>", f"<h1>{len(summaries)} runs</h1>", "</header>", "<main>", "<section><h2>The best first</h2>"]
@@ -397,7 +422,3 @@ def several(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], dict[str, A
     return [*body, "</section>", "<section><h2>Curves</h2>", *figures(charts), "</section>", "</main>"], {
         "charts": [chart_data(c) for c in charts]
     }
-
-
-def curve(curves: dict[str, Any], x: str) -> list[tuple[float, float]]:
-    return [(a, b) for a, b in zip(curves[x], curves["valid_loss"], strict=True) if a is not None and b is not None]

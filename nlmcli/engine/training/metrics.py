@@ -35,6 +35,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [dict(zip(COLUMNS, row, strict=True)) for row in whole]
 
 
+def curve(rows: Sequence[dict[str, str]], name: str, x: str = "step") -> list[tuple[float, float]]:
+    """The values of a column against the step, or against the seconds.
+
+    The row of an evaluation repeats its step with the mean training loss since the evaluation before: as a point of the
+    training curve it counts only if there are no others.
+    """
+    chosen = [row for row in rows if row[name]]
+    if name == "train_loss":
+        chosen = [row for row in chosen if not row["valid_loss"]] or chosen
+    return [(float(row[x]), float(row[name])) for row in chosen]
+
+
 def is_row(row: list[str]) -> bool:
     """Whether a row is complete: a step, and for each other column a number or nothing."""
     try:

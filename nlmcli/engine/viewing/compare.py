@@ -5,8 +5,8 @@ from pathlib import Path
 
 from nlmcli.engine.run import checkpoint
 from nlmcli.engine.run.ownership import RUNS
-from nlmcli.engine.training.metrics import read_rows
-from nlmcli.engine.viewing.figures import new_figure, save_figure
+from nlmcli.engine.training.metrics import curve, read_rows
+from nlmcli.engine.viewing.figures import add_legend, new_axes, new_figure, save_figure
 from nlmcli.errors import InputError
 
 
@@ -61,7 +61,7 @@ def read(folder: Path) -> Run:
         bits_per_character=about.get("bits_per_character"),
         seconds=about.get("seconds"),
         held_out=(about.get("texts") or {}).get("valid"),
-        valid=[(float(row["seconds"]), float(row["valid_loss"])) for row in rows if row.get("valid_loss")],
+        valid=curve(rows, "valid_loss", "seconds"),
         figure=figure and (figure[0], figure[1]),
     )
 
@@ -69,26 +69,21 @@ def read(folder: Path) -> Run:
 def save_plot(runs: list[Run], path: Path) -> None:
     """Plot the validation curves to a file.  Raises InputError if they cannot be plotted."""
     figure = new_figure(path, (8, 5))
-    axes = figure.add_subplot(xlabel="seconds", ylabel="validation loss (nats per token)")
+    axes = new_axes(figure, xlabel="seconds", ylabel="validation loss (nats per token)")
     for run in runs:
         if run.valid:
             axes.plot(*zip(*run.valid, strict=True), marker=".", label=f"{run.run} ({run.model})")
-    if any(run.valid for run in runs):
-        axes.legend()
-    axes.grid(alpha=0.3)
+    add_legend(axes)
     save_figure(figure, path)
 
 
 def save_curves(folder: Path, path: Path) -> None:
     """Plot the training and validation loss of a run against its steps, to a file.  Raises InputError if they cannot be plotted."""
     figure = new_figure(path, (8, 5))
-    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    axes = new_axes(figure, xlabel="step", ylabel="loss")
     rows = read_rows(folder / "metrics.csv")
     for name, label in (("train_loss", "training"), ("valid_loss", "validation")):
-        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
-        if points:
+        if points := curve(rows, name):
             axes.plot(*zip(*points, strict=True), marker="." if name == "valid_loss" else "", label=label)
-    if axes.lines:
-        axes.legend()
-    axes.grid(alpha=0.3)
+    add_legend(axes)
     save_figure(figure, path)

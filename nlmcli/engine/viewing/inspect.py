@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nlmcli.engine.run.language_model import LanguageModel
-from nlmcli.engine.viewing.figures import new_figure, save_figure
+from nlmcli.engine.viewing.figures import TEXT, new_axes, new_figure, save_figure
 from nlmcli.errors import InputError, near
 from nlmcli.text.tokenizer import Tokenizer, visible
 
@@ -89,8 +89,8 @@ def plot_embeddings(lm: LanguageModel, path: Path) -> None:
     points, ratios = principal_components(E[shown])
     figure = new_figure(path, (10, 8))
     x, y = (f"component {k + 1} ({ratio:.0%} of the variance)" for k, ratio in enumerate(ratios))
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    axes = new_axes(figure, xlabel=x, ylabel=y)
     axes.scatter(*points.T, s=0)
     for i, (a, b) in zip(shown, points, strict=True):
-        axes.annotate(lm.tokenizer.piece(int(i)), (a, b), fontsize=8, ha="center", va="center", parse_math=False)
+        axes.annotate(lm.tokenizer.piece(int(i)), (a, b), fontsize=8, ha="center", va="center", color=TEXT, parse_math=False)
     save_figure(figure, path)

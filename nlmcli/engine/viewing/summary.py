@@ -15,10 +15,11 @@ from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.saved import checkpoint_of
 from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.evaluate import each_token, floor_perplexity, held_out_texts, token_scores
-from nlmcli.engine.scoring.evaluate_task import TaskEvaluation, evaluate_task
-from nlmcli.engine.training.metrics import read_rows
+from nlmcli.engine.scoring.evaluate_task import evaluate_task
+from nlmcli.engine.training.metrics import curve, read_rows
 from nlmcli.engine.training.samples import read_samples
 from nlmcli.engine.viewing import inside, mistakes
+from nlmcli.engine.viewing.confusion import confusion
 from nlmcli.engine.viewing.inspect import principal_components, unit_rows
 from nlmcli.errors import InputError
 from nlmcli.models import MODELS
@@ -30,7 +31,6 @@ SCORED_CHARACTERS = 100_000  # of the held-out text, over which the hardest and 
 LEAST_COUNT, EXTREMES = 3, 15
 PLOTTED, NEIGHBORS = 250, 6  # types in the picture of the embeddings, and neighbors of each
 UNITS, ATTENDED = 24, 40  # units, and tokens whose attention is shown
-MATRIX = 20  # labels of a confusion matrix
 LONGEST, LONGEST_TEXT = 80, 300  # characters of a token, and of a text, that are shown
 WORST, SENTENCES = 15, 8  # mistakes, and texts with all their tags, that are shown
 
@@ -67,11 +67,11 @@ def summary(folder: Path) -> dict[str, Any]:
     return shown | of_language_model(run)
 
 
-def curves(folder: Path) -> dict[str, list[float | None]]:
-    """The columns of metrics.csv."""
+def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """The columns of metrics.csv against the step, and the validation loss against the seconds."""
     rows = read_rows(folder / "metrics.csv")
-    names = ("step", "seconds", "train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second")
-    return {name: [float(row[name]) if row.get(name) else None for row in rows] for name in names}
+    names = ("train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second")
+    return {name: curve(rows, name) for name in names} | {"valid_loss by seconds": curve(rows, "valid_loss", "seconds")}
 
 
 def of_language_model(lm: LanguageModel) -> dict[str, Any]:
@@ -201,17 +201,3 @@ def in_context(answer: mistakes.Answer) -> list[str]:
         return [cut_off(text, LONGEST_TEXT) for text in answer.texts]
     before, after = " ".join(answer.texts[: answer.word]), " ".join(answer.texts[answer.word + 1 :])
     return [before[-LONGEST:], cut_off(answer.texts[answer.word]), after[:LONGEST]]
-
-
-def confusion(e: TaskEvaluation) -> dict[str, Any] | None:
-    """The commonest labels and how often each is said to be each.  counts[i][j]: labels[i] was said to be labels[j]"""
-    a = e.judgement.accuracy
-    if a is None:
-        return None
-    first = sorted(np.argsort(-a.totals[0], kind="stable")[:MATRIX].tolist())
-    place = {label: k for k, label in enumerate(first)}
-    counts = np.zeros((len(first), len(first)), np.int64)
-    for gold, said, n in zip(a.gold.tolist(), a.said.tolist(), a.counts.tolist(), strict=True):
-        if gold in place and said in place:
-            counts[place[gold], place[said]] += n
-    return {"labels": [a.labels[i] for i in first], "counts": counts.tolist(), "others": len(a.labels) - len(first)}

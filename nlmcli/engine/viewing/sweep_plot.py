@@ -8,7 +8,7 @@ from typing import Any
 from nlmcli.engine.sweep.results import Point
 from nlmcli.engine.sweep.space import Range, Space, short
 from nlmcli.engine.sweep.study import COMPLETE
-from nlmcli.engine.viewing.figures import new_figure, save_figure
+from nlmcli.engine.viewing.figures import new_axes, new_figure, save_figure
 from nlmcli.options import long_name
 
 WIDTH, HEIGHT, MOST_COLUMNS = 3.4, 3.0, 3  # of a panel, in inches; panels side by side
@@ -21,7 +21,7 @@ def save_sweep_plot(space: Space, points: Sequence[Point], path: Path) -> None:
     rows = -(-len(names) // columns)
     figure = new_figure(path, (WIDTH * columns, HEIGHT * rows))
     for k, name in enumerate(names):
-        axes = figure.add_subplot(rows, columns, k + 1, xlabel=long_name(name))
+        axes = new_axes(figure, (rows, columns, k + 1), xlabel=long_name(name))
         if k % columns == 0:
             axes.set_ylabel(f"validation loss ({space.measure()})")
         panel(axes, space, name, points)
@@ -42,7 +42,6 @@ def panel(axes: Any, space: Space, name: str, points: Sequence[Point]) -> None:
         axes.set_xticks(list(at.values()), [short(value) for value in at])
     elif is_logarithmic(space, name, places):
         axes.set_xscale("log")
-    axes.grid(alpha=0.3)
 
 
 def is_logarithmic(space: Space, name: str, values: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nlmcli.engine.viewing.figures import new_figure, save_figure
+from nlmcli.engine.viewing.figures import SOFT, add_legend, new_axes, new_figure, save_figure
 
 FITTED = 200  # ranks through which the line is drawn, at most
 PLOTTED = 2000
@@ -37,7 +37,7 @@ def save_zipf_plot(counts: Sequence[int], kept: int, unknown_rate: float, path: 
     Raises InputError if it cannot be drawn.
     """
     figure = new_figure(path, (7, 5))
-    axes = figure.add_subplot(xlabel="rank of the type", ylabel="count", xscale="log", yscale="log")
+    axes = new_axes(figure, xlabel="rank of the type", ylabel="count", xscale="log", yscale="log")
     ranks = spaced_ranks(len(counts), PLOTTED) if counts else np.empty(0, int)
     shown = np.asarray(counts, float)[ranks - 1]
     axes.plot(ranks, shown, ".", markersize=3, label="types")
@@ -46,8 +46,6 @@ def save_zipf_plot(counts: Sequence[int], kept: int, unknown_rate: float, path: 
         axes.plot(ranks, np.exp(log_c - s * np.log(ranks)), label=f"slope -{s:.2f}")
     if kept < len(counts):
         label = f"<unk>: {len(counts) - kept:,} types, {unknown_rate:.2%} of tokens"
-        axes.axvspan(kept + 0.5, len(counts), alpha=0.15, color="gray", label=label)
-    if counts:
-        axes.legend()
-    axes.grid(alpha=0.3)
+        axes.axvspan(kept + 0.5, len(counts), alpha=0.15, color=SOFT, label=label)
+    add_legend(axes)
     save_figure(figure, path)

@@ -36,3 +36,22 @@ def test_train_plots_its_losses_at_the_end(corpus, tmp_path, capsys):
     assert "<svg" in (tmp_path / "loss.svg").read_text()
     assert main(["train", str(corpus), "--out", str(tmp_path / "other"), "--plot", "loss.gif", *small]) == 2
     assert "is neither .png nor .svg" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_confusion_matrix(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    lines = [f"{'good' if k % 3 else 'b$a_d^'}\tthe {'ants' if k % 3 else 'cats'} sat on mat {k} ." for k in range(60)]
+    (tmp_path / "t.tsv").write_text("\n".join(lines) + "\n")
+    run = ["--out", str(tmp_path / "run"), "--steps", "5", "--embed", "4", "--quiet"]
+    assert main(["train", str(tmp_path / "t.tsv"), "--task", "classify", "--model", "additive", *run]) == 0
+    assert main(["eval", "--run", str(tmp_path / "run"), "--plot", str(tmp_path / "c.svg")]) == 0
+    drawn = (tmp_path / "c.svg").read_text()
+    assert "#2662be" in drawn and "<svg" in drawn
+    assert main(["eval", "--run", str(tmp_path / "run"), "--plot", str(tmp_path / "c.png")]) == 0
+    assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+    (tmp_path / "n.tsv").write_text("".join(f"{k % 5}\tthe ants {k} .\n" for k in range(60)))
+    run[1] = str(tmp_path / "numbers")
+    assert main(["train", str(tmp_path / "n.tsv"), "--task", "regress", "--model", "additive", *run]) == 0
+    capsys.readouterr()
+    assert main(["eval", "--run", str(tmp_path / "numbers"), "--plot", str(tmp_path / "n.png")]) == 2
+    assert "this run answers with numbers" in capsys.readouterr().err
