@@ -5,8 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from nlmcli.cli import report
 from nlmcli.cli.page.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series, extent, svg
 
@@ -17,7 +15,6 @@ LEVELS = 8  # of a color
 BITS_PER_LEVEL = 1.5
 EMBEDDING_SIZE, MARGIN = (640, 448), 24
 LABEL_SIZES = (11, 17)  # font sizes of the names of types, on a wide and on a narrow screen, as in style.css
-CELL = 0.68  # width of a character, in font sizes, at most
 LOSSES = {
     "classify": "loss, nats per text",
     "tag": "loss, nats per word",
@@ -286,12 +283,17 @@ def with_room(names: Sequence[str], places: Sequence[tuple[float, float]], size:
     width, height = EMBEDDING_SIZE
     for k in among:
         x, y = places[k]
-        half = CELL * size * max(1, cell_len(report.printable(names[k]))) / 2 + 1
+        half = size * widest(report.printable(names[k])) / 2 + 1
         box = x - half, y - 0.65 * size, x + half, y + 0.65 * size
         inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= height
         if inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in kept.values()):
             kept[k] = box
     return list(kept)
+
+
+def widest(name: str) -> float:
+    """The width of a name in font sizes, at most; marks without a cell of their own may yet be drawn as boxes."""
+    return sum(1.0 if c in "mwMW@%…" or not c.isascii() else 0.8 if c.isupper() else 0.65 for c in name)
 
 
 def answers(found: dict[str, Any]) -> list[str]:
