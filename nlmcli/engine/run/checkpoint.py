@@ -12,6 +12,8 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -74,9 +76,22 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     Raises Damaged for an invalid or damaged file, InputError for another format version.
     """
+    with opened(path) as (archive, size):
+        return read(archive, size, path)
+
+
+def description(path: Path) -> dict[str, Any]:
+    """What the file says of its arrays, which are not read.  Raises Damaged or InputError, as `load` does."""
+    with opened(path) as (archive, size):
+        return {name: value for name, value in described(archive, size).items() if name != "checksums"}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, int]]:
+    """The archive and its size in bytes; what goes wrong with it inside of the block is raised as one sentence."""
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            return read(archive, os.fstat(file.fileno()).st_size, path)
+            yield archive, os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         raise InputError(f"no checkpoint at {path}") from None
     except InputError as error:
@@ -85,13 +100,19 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise Damaged(f"{path} is not a valid nlm checkpoint ({error or type(error).__name__})") from None
 
 
-def read(archive: zipfile.ZipFile, size: int, path: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays of a file of this size, and their description.  Raises InputError, worded to follow the path, or one of UNREADABLE."""
+def described(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
+    """The description, with the checksums of the arrays.  Raises as `read` does."""
     about = json.loads(str(read_array(archive, "about", size)))
     if not isinstance(about, dict):
         raise Damaged("is not a valid nlm checkpoint (its description is no JSON object)")
     if about.get("format") != FORMAT:
         raise InputError(f"has checkpoint format {about.get('format')}; this nlm reads format {FORMAT}; train the model again")
+    return about
+
+
+def read(archive: zipfile.ZipFile, size: int, path: Path | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file of this size, and their description.  Raises InputError, worded to follow the path, or one of UNREADABLE."""
+    about = described(archive, size)
     checksums = dict(about.pop("checksums"))
     names = {name.removesuffix(".npy") for name in archive.namelist()} - {"about"}
     for name in names ^ set(checksums):

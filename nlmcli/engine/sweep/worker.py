@@ -108,7 +108,7 @@ def begun(settings: Settings, folder: Path, threads: int) -> Any:
 def step_of(folder: Path) -> int:
     """The step of the last checkpoint of a trial; 0 before the first."""
     path = folder / "last.npz"
-    return checkpoint.load(path)[1].get("step", 0) if path.exists() else 0
+    return checkpoint.description(path).get("step", 0) if path.exists() else 0
 
 
 def evaluations(folder: Path) -> list[tuple[int, float]]:

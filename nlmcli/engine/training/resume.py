@@ -14,7 +14,7 @@ CHANGEABLE = (*LENGTHS, "eval_every", "patience", "corpus", "valid")  # options 
 
 def resumed_settings(folder: Path, given: dict[str, Any]) -> Settings:
     """The settings of the run in a folder, updated by the options given.  Raises InputError if one that is not changeable differs."""
-    _, about = checkpoint.load(folder / "last.npz")
+    about = checkpoint.description(folder / "last.npz")
     if "progress" not in about:
         raise InputError(
             f"{folder} cannot be resumed: model {about.get('model')} is not trained in steps; train it again with another --out"

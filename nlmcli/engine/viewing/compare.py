@@ -49,7 +49,7 @@ def sort_key(run: Run) -> tuple[int, float]:
 
 def read(folder: Path) -> Run:
     """Read a run from its folder.  Raises InputError if there is no checkpoint."""
-    _, about = checkpoint.load(folder / "last.npz")
+    about = checkpoint.description(folder / "last.npz")
     rows, figure = read_rows(folder / "metrics.csv"), about.get("figure")
     return Run(
         run=str(folder),

@@ -47,7 +47,7 @@ def cut_off(text: str, longest: int = LONGEST) -> str:
 def summary(folder: Path) -> dict[str, Any]:
     """What a page shows of the run in a folder.  Raises InputError if there is no run."""
     run = saved.load(folder)
-    _, about = checkpoint.load(folder / "last.npz") if folder.is_dir() else checkpoint.load(checkpoint_of(folder))
+    about = checkpoint.description(folder / "last.npz" if folder.is_dir() else checkpoint_of(folder))
     shown = {
         "run": str(folder),
         "model": run.settings.model,
