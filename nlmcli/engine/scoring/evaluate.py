@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from nlmcli.engine.gradient.ranks import Ranks
 from nlmcli.engine.gradient.threads import ThreadPool, shared_pool
 from nlmcli.engine.reading.encoded import Encoded, encode, lines_of
 from nlmcli.engine.reading.id_files import are_ids, read_ids
@@ -28,14 +29,23 @@ Predictor = LanguageModel | Mixture | Dynamic
 ReadCorpus = Callable[[tuple[str, ...], str], Text]
 
 
-def score_text(lm: Predictor, text: str | Text | Encoded, eos: bool = True, pool: ThreadPool | None = None) -> Score:
+def score_text(
+    lm: Predictor, text: str | Text | Encoded, eos: bool = True, pool: ThreadPool | None = None, ranks: Ranks | None = None
+) -> Score:
     """The score of a text, read as in training: as one stream, or line by line.  eos: whether line ends are counted.
 
-    pool: the threads; None: one per processor.  Raises InputError for a text without tokens.
+    pool: the threads; None: one per processor.  ranks: the processes that call this together and share out the lines, to the
+    bits of one; a stream is read by each of them.  Raises InputError for a text without tokens.
     """
     text, tally = ensure_encoded(lm, text), Tally(lm.tokenizer, eos)
-    for part in token_scores(lm, text, pool):
-        tally.add(*part)
+    if ranks is None or ranks.size == 1 or lm.settings.by != "line":
+        for part in token_scores(lm, text, pool):
+            tally.add(*part)
+        return tally.score(text)
+    mine = [tally.sums(*part) for part in token_scores(lm, text, pool, ranks)]
+    by_rank = ranks.all_of([mine])
+    for k in range(sum(map(len, by_rank))):  # batch k of the lines is that of rank k mod size
+        tally.totals += by_rank[k % ranks.size][k // ranks.size]
     return tally.score(text)
 
 
@@ -47,13 +57,13 @@ def ensure_encoded(lm: Predictor, text: str | Text | Encoded) -> Encoded:
 
 
 def token_scores(
-    lm: Predictor, text: str | Text | Encoded, pool: ThreadPool | None = None
+    lm: Predictor, text: str | Text | Encoded, pool: ThreadPool | None = None, ranks: Ranks | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(ids, nll, rank), arrays of equal length, part by part in the order of the text."""
+    """(ids, nll, rank), arrays of equal length, part by part in the order of the text; with ranks, the parts of this one."""
     text, parts = ensure_encoded(lm, text), list[tuple[np.ndarray, np.ndarray, np.ndarray]]()
     if isinstance(lm, Dynamic | Mixture):
         lm.reset()
-    for segment, nll, rank in scored(lm, segments_of(lm, text), pool or shared_pool()):
+    for segment, nll, rank in scored(lm, segments_of(lm, text, ranks), pool or shared_pool()):
         parts.append((segment.targets, nll, rank))
         if segment.is_last:
             y, nll, rank = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -62,8 +72,8 @@ def token_scores(
             parts.clear()
 
 
-def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
-    """The segments of a text; of a model that remembers what it has read, one text at a time."""
+def segments_of(lm: Predictor, text: Encoded, ranks: Ranks | None = None) -> Iterator[Segment]:
+    """The segments of a text, or of this rank's lines; of a model that remembers what it has read, one text at a time."""
     chunk, together = CHUNK, TOGETHER
     if isinstance(lm, Dynamic) or (isinstance(lm, Mixture) and lm.one_at_a_time):
         chunk, together = lm.segment, 1
@@ -71,8 +81,8 @@ def segments_of(lm: Predictor, text: Encoded) -> Iterator[Segment]:
     if lm.settings.by != "line":
         yield from stream_segments(text.parts(chunk), first)
         return
-    lines = text.lines()
-    for batch in line_batches(text.lengths, together):
+    lines, (rank, size) = text.lines(), (ranks.rank, ranks.size) if ranks else (0, 1)
+    for batch in islice(line_batches(text.lengths, together), rank, None, size):
         yield from line_segments(lines[batch], first, chunk)
         text.forget()
 

@@ -60,28 +60,30 @@ class Tally:
     """
 
     def __init__(self, tokenizer: Tokenizer, eos: bool = True):
-        self.tokenizer, self.eos, self.line_ends, self.counted_breaks = tokenizer, eos, 0, 0
+        self.tokenizer, self.eos = tokenizer, eos
         self.breaks = np.array([piece.count("\n") for piece in tokenizer.vocabulary])  # line breaks in each type
         self.is_line_end = self.breaks == np.array([len(piece) or -1 for piece in tokenizer.vocabulary])
         self.is_line_end[tokenizer.newline] = True
-        self.all, self.known = np.zeros((2, 4))  # tokens, nats, top-1 hits, top-5 hits
+        self.totals = np.zeros(10)
 
     def add(self, ids: np.ndarray, nll: np.ndarray, rank: np.ndarray) -> None:
-        """ids, nll, rank (N,)"""
+        """Add a part.  ids, nll, rank (N,)"""
+        self.totals += self.sums(ids, nll, rank)
+
+    def sums(self, ids: np.ndarray, nll: np.ndarray, rank: np.ndarray) -> np.ndarray:
+        """What a part adds (10,): tokens, nats, top-1 hits and top-5 hits; the same of known tokens; line ends, breaks in others."""
         line_end, known = self.is_line_end[ids], ids != self.tokenizer.unknown
         counted = np.full(len(ids), True) if self.eos else ~line_end
         values = np.stack([np.ones(len(ids)), nll.astype(np.float64), known & (rank < 1), known & (rank < 5)])
-        self.line_ends += int(np.count_nonzero(line_end))
-        self.counted_breaks += int(self.breaks[ids[~line_end]].sum())
-        self.all += values[:, counted].sum(1)
-        self.known += values[:, counted & known].sum(1)
+        ends = np.count_nonzero(line_end), self.breaks[ids[~line_end]].sum()
+        return np.concatenate([values[:, counted].sum(1), values[:, counted & known].sum(1), ends])
 
     def score(self, text: Encoded) -> Score:
         """The score of the text whose tokens were added.  Raises InputError if none was counted."""
-        (tokens, nats, top1, top5), (known, nats_known, *tops_known) = self.all.tolist(), self.known.tolist()
+        tokens, nats, top1, top5, known, nats_known, *tops_known, line_ends, counted_breaks = self.totals.tolist()
         if not tokens:
             raise InputError(f"the text has no tokens {'' if self.eos else 'but line ends '}to score; give another")
-        excluded = 0 if self.eos else max(0, text.line_ends - self.counted_breaks)
+        excluded = 0 if self.eos else max(0, text.line_ends - int(counted_breaks))
         top1_known, top5_known = (top / known if known else None for top in tops_known)
         return Score(
             tokens=int(tokens),
@@ -94,6 +96,6 @@ class Tally:
             top5=top5 / tokens,
             top1_known=top1_known,
             top5_known=top5_known,
-            line_ends=self.line_ends,
+            line_ends=int(line_ends),
             line_ends_counted=self.eos,
         )

@@ -206,7 +206,7 @@ class Training:
         start, p = self.clock(), self.progress
         train_loss = float(np.mean(p.losses[p.since :]))
         with quiet(), self.learner.averaged():
-            v = validate(self.lm, self.dataset.held_out, self.learner.team.workers)
+            v = validate(self.lm, self.dataset.held_out, self.learner.team.workers, self.ranks)
         is_best = p.record_evaluation(v.loss, v.bits, v.figure)
         p.peak = self.learner.schedule.peak_after(p.peak, p.step, is_best)
         p.evaluating = self.clock() - start

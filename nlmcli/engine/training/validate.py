@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from nlmcli.engine.gradient.ranks import Ranks
 from nlmcli.engine.gradient.threads import ThreadPool
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.run.saved import Saved
@@ -23,12 +24,12 @@ class Validation:
     sample: str = ""
 
 
-def validate(model: Saved, held_out: Any, pool: ThreadPool) -> Validation:
-    """Score the held-out part, with these threads."""
+def validate(model: Saved, held_out: Any, pool: ThreadPool, ranks: Ranks | None = None) -> Validation:
+    """Score the held-out part, with these threads.  ranks: the processes that do so together"""
     if isinstance(model, TaskModel):
         judgement = judge(model, held_out)
         loss = judgement.loss if held_out.has_known else model.guessing()  # a loss that is not finite would be a divergence
         return Validation(loss, figure=judgement.figure)
     assert isinstance(model, LanguageModel)
-    score = evaluate.score_text(model, held_out, pool=pool)
+    score = evaluate.score_text(model, held_out, pool=pool, ranks=ranks)
     return Validation(score.nats / score.tokens, score.nats / math.log(2) / score.characters, sample=sample_text(model))

@@ -10,10 +10,12 @@ from pathlib import Path
 from nlmcli.engine.gradient import team
 from nlmcli.engine.gradient.ranks import end_all, ranks
 from nlmcli.engine.run.settings import Settings
+from nlmcli.engine.scoring import evaluate
 from nlmcli.engine.training.train import Training
 
 
 def main(plan):
+    evaluate.TOGETHER = 2  # so that there are several batches of lines to share out
     here, results = ranks(), []
     for run in plan["runs"]:
         team.LARGE = run["large"]
@@ -30,7 +32,8 @@ def main(plan):
         flat = training.lm.P.flat.tobytes()
         digests = here.all_of([sha256(flat).hexdigest()])
         assert len(set(digests)) == 1, f"the ranks have different parameters: {run}"
-        results.append([digests[0], record.valid_loss, record.train_loss])
+        score = evaluate.score_text(training.lm, training.dataset.held_out, pool=training.learner.team.workers, ranks=here)
+        results.append([digests[0], record.valid_loss, record.train_loss, score.report()])
     if here.rank == 0:
         Path(plan["results"]).write_text(json.dumps(results))
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlmcli.engine.gradient.ranks import Ranks
 from nlmcli.engine.run.language_model import LanguageModel
 from nlmcli.engine.scoring import evaluate
+from nlmcli.engine.scoring.score import Tally
 from nlmcli.errors import InputError
 from nlmcli.models import neural_names
 from nlmcli.text.tokenizer import visible
@@ -143,3 +145,22 @@ def test_name_and_text_of_an_evaluation(run, corpus):
     assert held_out.score.nats / held_out.score.tokens == pytest.approx(lm.about["valid_loss"], rel=1e-6)
     with pytest.raises(InputError, match="no text to score"):
         evaluate.evaluate(lm, text="")
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_ranks_share_out_the_lines(model, monkeypatch, corpus, size):
+    """Each scores every so many-th batch of lines, and together they have the score of one."""
+    monkeypatch.setattr(evaluate, "TOGETHER", 3)
+    lm, text, here = model("lstm", by="line"), corpus.read_text(), Ranks()
+    whole, total = list(evaluate.token_scores(lm, text)), evaluate.score_text(lm, text)
+    here.size, shares = size, []
+    for here.rank in range(size):
+        shares.append(list(evaluate.token_scores(lm, text, ranks=here)))
+    assert [len(share) for share in shares] == [len(range(rank, len(whole), size)) for rank in range(size)]
+    for k, part in enumerate(whole):
+        for one, other in zip(part, shares[k % size][k // size], strict=True):
+            np.testing.assert_array_equal(one, other)
+    tally = Tally(lm.tokenizer)
+    sums = [[tally.sums(*part) for part in share] for share in shares]
+    here.all_of = lambda items: sums
+    assert evaluate.score_text(lm, text, ranks=here) == total
