@@ -36,7 +36,7 @@ def batch_of(head, lengths, rng):
 def expected(head, P, batch, key):
     """The sum of the gradients of the shards."""
     G = P.zeros_like()
-    for s, part in enumerate(shards_of(batch.x.shape[1])):
+    for s, part in enumerate(shards_of(batch.x.shape[1], head.shard_columns)):
         x, y = (np.ascontiguousarray(a[:, part]) for a in (batch.x, batch.y))
         head.step(P, x, y.reshape(-1), (), 1 / batch.targets, G, Philox(*key, s))
     return G.flat

@@ -24,14 +24,15 @@ from nlmcli.nn.kernel import kernel
 from nlmcli.nn.params import Params
 from nlmcli.nn.philox import Philox
 
-SHARD_COLUMNS, MAX_SHARDS = 16, 8  # a shard has about as many columns, while there are not too many shards
+MAX_SHARDS = 8
 LARGE = 1024  # vocabulary size from which on the gradient of the output matrix is computed for all shards together
 CHUNK = 1 << 14  # numbers whose squares are summed in single precision
 
 
-def shards_of(batch_size: int) -> list[slice]:
-    """The columns of each shard, as equal as possible: one shard for every 16 columns, but at least two and at most eight."""
-    n = min(batch_size, MAX_SHARDS, max(2, batch_size // SHARD_COLUMNS))
+def shards_of(batch_size: int, columns: int) -> list[slice]:
+    """The columns of each shard, as equal as possible: one shard for so many columns, but 2, 4 or 8 of them, or one for each column."""
+    n = min(batch_size, MAX_SHARDS, max(2, batch_size // columns))
+    n = 1 << (n.bit_length() - 1)
     return [slice(s * batch_size // n, (s + 1) * batch_size // n) for s in range(n)]
 
 
@@ -74,13 +75,17 @@ class Team:
         self.summed_slices: dict[tuple[bool, bool], list[slice]] = {}
         self.touched: list[np.ndarray] | None = []  # rows of its table that may be nonzero; None: all of them
 
+    def columns(self, batch_size: int) -> list[slice]:
+        """The columns of each shard."""
+        return shards_of(batch_size, self.model.shard_columns)
+
     def start(self, batch_size: int, dtype: Any = np.float32) -> list[State]:
         """The initial state of every shard."""
-        return [self.model.start(columns.stop - columns.start, dtype) for columns in shards_of(batch_size)]
+        return [self.model.start(columns.stop - columns.start, dtype) for columns in self.columns(batch_size)]
 
     def restart(self, states: list[State], columns: np.ndarray) -> None:
         """Reset the columns of the batch in this mask (B,) to the initial state."""
-        for state, part in zip(states, shards_of(len(columns)), strict=True):
+        for state, part in zip(states, self.columns(len(columns)), strict=True):
             if columns[part].any():
                 initial = self.model.start(int(columns[part].sum()))
                 for memory, start in zip(state, initial, strict=True):
@@ -93,7 +98,7 @@ class Team:
 
         G must be zero before the first step, and the same vector at every step: only its nonzero entries are cleared.
         """
-        columns = shards_of(batch.x.shape[1])
+        columns = self.columns(batch.x.shape[1])
         self.gradients[:1] = [G]
         self.gradients += [G.zeros_like() for _ in range(len(self.gradients), len(columns))]
         mine = self.ranks.share(len(columns))
@@ -122,7 +127,7 @@ class Team:
     ) -> tuple[float, float]:
         """Encoders per shard, the head for all shards together.  -> Σ nll, Σ g² of the head (without U if it is tied)"""
         self.workers.run([partial(shard.forward, P, summed) for shard in shards])
-        targets = [batch.y[:, columns].reshape(-1) for columns in shards_of(batch.x.shape[1])]
+        targets = [batch.y[:, columns].reshape(-1) for columns in self.columns(batch.x.shape[1])]
         ends = np.cumsum([len(each) for each in targets])
         h = self.ranks.joined([shard.h for shard in shards], ends.tolist())
         loss, squares, dh = self.head.gradient(h, self.model, P, G, np.concatenate(targets), scale)
@@ -200,7 +205,7 @@ class Team:
 
     def draw(self, P: Params, batch: Batch, states: list[State], key: tuple[int, int]) -> Batch:
         """The batch with targets sampled from the model's own predictions; padding stays.  key (seed, step): as in `gradient`."""
-        y, columns = np.empty_like(batch.y), shards_of(batch.y.shape[1])
+        y, columns = np.empty_like(batch.y), self.columns(batch.y.shape[1])
         mine = self.ranks.share(len(columns))
         self.workers.run([partial(draw_shard, self.model, P, batch, columns[s], states[s], (*key, s), y) for s in mine])
         for part, drawn in zip(columns, self.ranks.all_of([y[:, columns[s]] for s in mine]), strict=True):

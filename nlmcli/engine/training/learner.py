@@ -127,6 +127,16 @@ class Learner:
             self.average.mean[:] = arrays[AVERAGE]
         shards = sorted({int(name.split(".")[1]) for name in arrays if name.startswith("state.")})
         self.states = [shard_state(arrays, f"state.{shard}.") for shard in shards]
+        widths = [state[0].shape[1] for state in self.states]
+        columns = self.team.columns(sum(widths)) if widths else []
+        if widths != [part.stop - part.start for part in columns]:
+            self.states = resplit(self.states, columns)
+
+
+def resplit(states: list[State], columns: list[slice]) -> list[State]:
+    """The states of the shards of these columns, from those of a run that may have split its batches otherwise."""
+    whole = [np.concatenate(parts, axis=1) for parts in zip(*states, strict=True)]
+    return [tuple(memory[:, part].copy() for memory in whole) for part in columns]
 
 
 def shard_state(arrays: dict[str, Any], prefix: str) -> State:

@@ -40,6 +40,7 @@ from nlmcli.engine.training.samples import add_sample, keep_until
 from nlmcli.engine.training.validate import validate
 from nlmcli.errors import InputError
 from nlmcli.heads import HEADS
+from nlmcli.models import MODELS
 from nlmcli.nn.bf16 import IN_HARDWARE
 from nlmcli.optim import OPTIMIZERS
 from nlmcli.options import check_at_least
@@ -340,7 +341,7 @@ def clusters_of(lm: Saved) -> tuple[tuple[int, float], ...]:
 def required_memory(s: Settings, parameters: int) -> int:
     """The bytes of parameters, gradients and optimizer state.  Raises InputError if fewer are available."""
     vectors = len(OPTIMIZERS.get(s.optimizer).state_names) + (s.average is not None)
-    return memory.check(parameters, vectors, len(shards_of(s.batch_size)))
+    return memory.check(parameters, vectors, len(shards_of(s.batch_size, MODELS.get(s.model).shard_columns)))
 
 
 def read(s: Settings, source: Saved | None) -> Dataset | LabelledDataset:

@@ -76,6 +76,11 @@ class Head(Task):
         raise NotImplementedError
 
     @property
+    def shard_columns(self) -> int:
+        """The columns of a batch that a thread computes by itself."""
+        return self.encoder.model.shard_columns
+
+    @property
     def is_random(self) -> bool:
         """Whether its forward pass draws random numbers in training: dropout masks, and which words are unknown."""
         return self.p > 0 or self.encoder.forms is not None

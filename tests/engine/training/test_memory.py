@@ -39,7 +39,7 @@ def test_required_memory_is_that_of_the_arrays(training, optimizer, set_free_mem
     run = training("rnn", optimizer=optimizer)
     n, state_bytes = run.lm.P.flat.size, sum(vector.nbytes for vector in run.learner.optimizer.memory.values())
     needed = required_memory(run.settings, n)
-    assert needed == run.lm.P.flat.nbytes + state_bytes + 4 * n * len(shards_of(4))
+    assert needed == run.lm.P.flat.nbytes + state_bytes + 4 * n * len(shards_of(4, 8))
     set_free_memory(needed - 1)
     with pytest.raises(InputError, match=f"^training {n:,} parameters needs about "):
         training("rnn", optimizer=optimizer)

@@ -10,7 +10,7 @@ from nlmcli.engine.run.checkpoint import load
 from nlmcli.engine.training.records import Finished, RolledBack, Stepped
 from nlmcli.engine.training.train import Training
 from nlmcli.errors import InputError
-from nlmcli.models import neural_names
+from nlmcli.models import base, neural_names
 from nlmcli.optim import OPTIMIZERS
 
 STEPS = 12
@@ -158,3 +158,21 @@ def test_a_learning_rate_slightly_too_high_is_halved_and_training_continues(trai
         assert rollbacks[0].back_to < rollbacks[0].step and run.progress.peak == 30.0 / 2 ** len(rollbacks)
     steps = [record.step for record in records if isinstance(record, Stepped)]
     assert steps[-1] == 150 or records[-1].diverged
+
+
+def test_a_run_whose_batches_were_split_otherwise_goes_on(training, monkeypatch):
+    """Its states are split anew: what is computed is the same but for rounding."""
+    run = training("lstm", batch_size=32, steps=8, valid_fraction=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(base.Model, "shard_columns", 16)
+        for record in run.run():
+            run.stop = getattr(record, "step", 0) == 4
+    assert len({name.split(".")[1] for name in load(run.folder / "last.npz")[0] if name.startswith("state.")}) == 2
+    resumed, whole = Training.resumed(run.folder, {}), training("lstm", batch_size=32, steps=8, valid_fraction=0.0)
+    list(resumed.run())
+    list(whole.run())
+    assert len(resumed.learner.states) == 4
+    np.testing.assert_allclose(resumed.lm.P.flat, whole.lm.P.flat, rtol=1e-3, atol=1e-5)
+    for one, other in zip(resumed.learner.states, whole.learner.states, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
