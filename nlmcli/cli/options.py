@@ -63,6 +63,16 @@ def refuse_without(required: str, **given: object) -> None:
             raise InputError(f"{dashed(name)} has no effect without {dashed(required)}; add {dashed(required)}")
 
 
+def announce_dropped(quiet: bool) -> None:
+    """Print a message when a text has more different words than are counted."""
+    from nlmcli.text import strings
+
+    def say(number: int, times: int) -> None:
+        report.message(f"very many different words: {number:,} that have occurred {report.number_of(times, 'time')} at most become <unk>")
+
+    strings.ON_DROPPED[:] = [] if quiet else [say]
+
+
 def announce_compiling(quiet: bool) -> None:
     """Print a message when kernels are about to be compiled, which takes seconds; none if all are in the cache."""
     from nlmcli import kernel_cache

@@ -54,6 +54,7 @@ def tokenize(
     if text is not None:
         options.refuse_with("text", plot=plot)
     options.announce_compiling(quiet)
+    options.announce_dropped(quiet)
     corpus_text, tokenizer = fit(Settings.of(corpus=tuple(corpus or ()), **typed_options(ctx)), text)
     if out is not None:
         save(tokenizer, out)

@@ -73,6 +73,7 @@ def train(
         new_figure(plot, (1, 1))  # an unknown ending is said now, not after an hour
     typed = typed_options(ctx) | ({"corpus": tuple(corpus)} if corpus else {})
     options.announce_compiling(quiet)
+    options.announce_dropped(quiet)
     training: Any
     if resume:
         from nlmcli.engine.run.saved import newest_run

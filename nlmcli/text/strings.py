@@ -50,6 +50,12 @@ class StringTable:
         self.store = resized(self.store, 2 * len(self.store) + length)
         self.slots = rehash(self.hashes[: self.size], 2 * capacity)
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> StringTable:
+        """A table of some of the strings, in the same order.  kept (strings,)"""
+        table, starts, ends = StringTable(), self.bounds[: self.size][kept], self.bounds[1 : self.size + 1][kept]
+        table.intern(self.store, starts, ends)
+        return table
+
     def to_list(self, first: int = 0) -> list[str]:
         """The strings from number `first` on."""
         bounds = self.bounds[first : self.size + 1].tolist()
@@ -61,12 +67,18 @@ class StringTable:
         return self.size
 
 
-def count_strings(parts: Iterable[str], split: Split, max_bytes: float = math.inf) -> tuple[StringTable, npt.NDArray[np.int64]]:
-    """The distinct strings in the parts of a text, and their counts.
+ON_DROPPED: list[Callable[[int, int], object]] = []  # called with a number of strings, and how often they had occurred at most
 
-    max_bytes: total length of the distinct strings after which no further part is read.
+
+def count_strings(
+    parts: Iterable[str], split: Split, max_bytes: float = math.inf, most: float = math.inf
+) -> tuple[StringTable, npt.NDArray[np.int64], int]:
+    """The distinct strings in the parts of a text, their counts, and how many occurrences were dropped.
+
+    max_bytes: total length of the distinct strings after which no further part is read.  most: distinct strings beyond which the
+    rarest are dropped, so that half as many are left; one that occurs again later is counted from there on.
     """
-    strings, counts = StringTable(), np.zeros(0, np.int64)
+    strings, counts, dropped = StringTable(), np.zeros(0, np.int64), 0
     for data in map(utf8, parts):
         numbers = strings.intern(data, *split(data))
         new_counts = np.bincount(numbers, minlength=len(strings))
@@ -74,7 +86,14 @@ def count_strings(parts: Iterable[str], split: Split, max_bytes: float = math.in
         counts = new_counts
         if strings.bounds[len(strings)] > max_bytes:
             break
-    return strings, counts
+        if len(strings) > most:
+            rare = int(np.partition(counts, len(counts) - int(most) // 2)[len(counts) - int(most) // 2])
+            kept = counts > rare
+            dropped += int(counts[~kept].sum())
+            for each in ON_DROPPED:
+                each(int((~kept).sum()), rare)
+            strings, counts = strings.only(kept), counts[kept]
+    return strings, counts, dropped
 
 
 class EncodingCache:

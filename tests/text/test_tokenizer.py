@@ -1,6 +1,7 @@
 """Properties of every tokenizer, by name."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlmcli.errors import InputError, near, suggest
+from nlmcli.text import strings
 from nlmcli.text import tokenizer as tokenizer_module
 from nlmcli.text.tokenizer import AFTER_LINE_END, AFTER_WHITESPACE, cut
-from nlmcli.text.tokenizers import TOKENIZERS, from_dict
+from nlmcli.text.tokenizers import TOKENIZERS, from_dict, whitespace
+from nlmcli.text.tokenizers.whitespace import Whitespace, split_whitespace
 
 LECTURE = "the blue ants hated the red ants."
 TEXT = "Der Ameisenbär, 蚂蚁 und \U0001f41c!\n\n" + LECTURE + "\n"
@@ -213,3 +216,29 @@ def test_a_text_of_many_chunks_is_encoded_like_its_parts(name):
     repeats = (1 << 20) // len(TEXT) + 2
     assert tokenizer.encode(TEXT * repeats).tolist() == tokenizer.encode(TEXT).tolist() * repeats
     assert (fit(name, TEXT * repeats, min_count=1).counts == tokenizer.counts * repeats).all()
+
+
+@given(words=st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), max_size=400), most=st.integers(2, 12), seed=st.integers(0, 3))
+def test_of_very_many_different_words_the_rarest_are_dropped(words, most, seed):
+    """As a plain counter that is cut in the same way, after every line."""
+    lines = [" ".join(words[k : k + 7]) + "\n" for k in range(0, len(words), 7)]
+    counts, dropped, told = Counter(), 0, []
+    for line in lines:
+        counts.update(line.replace("\n", " \n").split(" "))
+        counts.pop("", None)
+        if len(counts) > most:
+            rare = sorted(counts.values())[-(most // 2)]
+            gone = [word for word, n in counts.items() if n <= rare]
+            dropped += sum(counts.pop(word) for word in gone)
+            told.append((len(gone), rare))
+    with pytest.MonkeyPatch.context() as patch:
+        heard = []
+        patch.setattr(strings, "ON_DROPPED", [lambda *given: heard.append(given)])
+        table, found, lost = strings.count_strings(lines, split_whitespace, most=most)
+        assert dict(zip(table.to_list(), found.tolist(), strict=True)) == dict(counts)
+        assert lost == dropped and heard == told
+        patch.setattr(whitespace, "MOST_STRINGS", most)
+        patch.setattr(Whitespace, "parts", lambda text, lowercase: iter(lines))
+        fitted = Whitespace.fit("")
+    assert fitted.counts.sum() == len(words) + len(lines)
+    assert fitted.counts[fitted.index["<unk>"]] >= dropped

@@ -108,7 +108,7 @@ class Bpe(Tokenizer):
         vocab_size = VOCAB_SIZE if vocab_size is None else vocab_size
         min_count = cls.default_min_count if min_count is None else min_count
         cls.check_bounds(vocab_size, min_count)
-        words, counts = count_strings(cls.parts(text, lowercase), pretokenize, MAX_BYTES)
+        words, counts, _ = count_strings(cls.parts(text, lowercase), pretokenize, MAX_BYTES)
         pairs = learn_bpe(words.store, words.bounds[: len(words) + 1], counts, ALPHABET, vocab_size, min_count).tolist()
         merges = [(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs]
         tokens = [bytes([byte]) for byte in ALPHABET.tolist()]

@@ -18,6 +18,7 @@ from nlmcli.text.tokenizers.char import CODE_POINTS
 
 EOS = "<eos>"
 NEWLINE = ord("\n")
+MOST_STRINGS = 1 << 22  # distinct strings that are counted: with their counts, some 700 MB
 
 
 class WhitespaceDecodeStream(DecodeStream):
@@ -54,9 +55,9 @@ class Whitespace(Tokenizer):
 
     @classmethod
     def count(cls, parts: Iterable[str]) -> Mapping[str, int]:
-        """The count of each type in the parts of a text; each distinct string is split once."""
-        strings, string_counts = count_strings(parts, split_whitespace)
-        counts: Counter[str] = Counter()
+        """The count of each type in the parts of a text; each distinct string is split once, and the rarest of very many are unknown."""
+        strings, string_counts, dropped = count_strings(parts, split_whitespace, most=MOST_STRINGS)
+        counts: Counter[str] = Counter({UNKNOWN: dropped} if dropped else {})
         for string, count in zip(strings.to_list(), string_counts.tolist(), strict=True):
             for piece in cls.split_string(string):
                 counts[piece] += count
