@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-BATCH = 1 << 17  # strings that are compared at once
-MOST = 1 << 20  # strings in memory; more than that go to temporary files, by their first byte
+BATCH = 1 << 15  # strings that are compared at once
+MOST = 1 << 18  # strings in memory; more than that go to temporary files, by their first byte
 
 
 class Distinct:

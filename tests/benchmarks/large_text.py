@@ -11,6 +11,7 @@ first run and of a second one.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,10 @@ OPTIONS = ["--model", "rnn", "--valid-fraction", "0.0001", "--steps", "20", "--e
 
 def repeat(source, size, path):
     """Write a text repeatedly, up to that many bytes or a little more."""
-    content = source.read_bytes()
     with open(path, "wb") as file:
         while file.tell() < size:
-            file.write(content)
+            with open(source, "rb") as content:
+                shutil.copyfileobj(content, file)
 
 
 def train(folder, tokenizer, options):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nlmcli.engine.reading.encoded import EncodedLines
-from nlmcli.engine.reading.shuffle import STORED, permutation
+from nlmcli.engine.reading.shuffle import STORED, permutation, shuffled
 from nlmcli.errors import InputError
 from nlmcli.nn.mapped import chunks
 
@@ -200,9 +200,11 @@ class Plan:
         self.orders = [permutation(rng, len(members)) for _, members in groups]
         batches = [-(-len(members) // batch_size) for _, members in groups]
         self.first = np.cumsum([0, *batches])  # batch of each group
-        self.order = rng.permutation(self.first[-1]).astype(np.uint32)
+        self.order = shuffled(rng, int(self.first[-1]))
         segments = np.repeat(np.array([each for each, _ in groups], np.uint32), batches)
-        self.ends = np.cumsum(segments[self.order], dtype=np.int64)  # the number of steps up to the end of each batch
+        steps = sum(each * n for (each, _), n in zip(groups, batches, strict=True))
+        number = np.uint32 if steps < 1 << 32 else np.int64
+        self.ends = np.cumsum(segments[self.order], dtype=number)  # the number of steps up to the end of each batch
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, int]:
         at = int(np.searchsorted(self.ends, step, side="right"))

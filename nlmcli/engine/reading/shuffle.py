@@ -43,4 +43,11 @@ class Feistel:
 
 def permutation(rng: np.random.Generator, n: int) -> Any:
     """A random permutation of the numbers below n."""
-    return rng.permutation(n).astype(np.uint32) if n <= STORED else Feistel(rng, n)
+    return shuffled(rng, n) if n <= STORED else Feistel(rng, n)
+
+
+def shuffled(rng: np.random.Generator, n: int) -> np.ndarray:
+    """The same as rng.permutation(n), in half the memory.  n < 2³²"""
+    numbers = np.arange(n, dtype=np.uint32)
+    rng.shuffle(numbers)
+    return numbers

@@ -1,5 +1,8 @@
 """The memory of a run is computed before it starts; a run that does not fit is refused."""
 
+import subprocess
+import sys
+
 import pytest
 
 from nlmcli.engine.gradient.team import shards_of
@@ -55,3 +58,10 @@ def test_a_run_is_refused_before_anything_is_allocated(training, tmp_path):
 def test_free_and_peak_memory_are_in_bytes():
     for size in (memory.free(), memory.peak()):
         assert size is None or 1 << 24 < size < 1 << 50
+
+
+def test_peak_memory_is_not_that_of_the_process_that_started_it():
+    large = bytearray(b"x") * 600_000_000
+    program = "from nlmcli.engine.training import memory; print(memory.peak())"
+    peak = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    assert 10_000_000 < peak < 400_000_000 < len(large)
