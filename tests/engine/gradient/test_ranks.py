@@ -111,7 +111,7 @@ def begun(tmp_path, corpus, **more):
         [MPIEXEC, "-n", "3", sys.executable, RUNS, path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
     for _ in range(1200):
-        if (folder / "best.npz").exists() or process.poll() is not None:
+        if process.poll() is not None or ((folder / "best.npz").exists() and checkpoint.description(folder / "last.npz")["step"] > 0):
             return process, folder
         time.sleep(0.1)
     raise AssertionError("the run did not begin")
