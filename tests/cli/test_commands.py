@@ -469,7 +469,7 @@ def test_alternatives_beside_each_token(nlm, document, run):
     table = nlm("eval", "--run", run, "--text", text, "--tokens", "--alternatives", 2)[1].splitlines()
     assert table[0].endswith("most probable")
     best = tokens[0]["alternatives"]
-    assert table[1].endswith(", ".join(f"{each['token']} {each['p']:.2f}" for each in best[:2]))
+    assert table[1].endswith(", ".join(f"{each['token']} {report.probability(each['p'], 2)}" for each in best[:2]))
     for options, message in (
         (["--alternatives", 3], "--alternatives has no effect without --tokens"),
         (["--tokens", "--alternatives", 0], "--alternatives"),
