@@ -40,7 +40,9 @@ def print_tokens(tokens: Sequence[dict[str, Any]], lm: Any = None) -> None:
 
 def alternatives_of(token: dict[str, Any]) -> str:
     """The most probable tokens in the place of one: "their 0.31, the 0.12"."""
-    return ", ".join(f"{report.truncate(each['token'], ALTERNATIVE_WIDTH)} {report.probability(each['p'], 2)}" for each in token["alternatives"])
+    return ", ".join(
+        f"{report.truncate(each['token'], ALTERNATIVE_WIDTH)} {report.probability(each['p'], 2)}" for each in token["alternatives"]
+    )
 
 
 def token_text(token: dict[str, Any]) -> str:

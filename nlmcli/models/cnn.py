@@ -75,6 +75,7 @@ class CNN(base.Model):
 
     Config = Config
     lr_scale = 10.0
+    shard_columns = 8
 
     def shapes(self):
         D, H, L = self.config.embed, self.config.hidden, len(self.config.dilations())

@@ -43,6 +43,7 @@ class Mamba(base.Model):
 
     Config = Config
     lr_scale = 15.0
+    shard_columns = 8
     overfits = True
 
     @property

@@ -91,8 +91,8 @@ class Transformer(base.Model):
     """State (KV cache): keys and values (L,B,n,D) of the block so far, and how many of its n positions each text has filled (1,B)."""
 
     Config = Config
-    shard_columns = 4
     lr_scale = 3.2
+    shard_columns = 4
     lr_power = 0.0
 
     @property

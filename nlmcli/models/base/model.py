@@ -32,7 +32,7 @@ class Model:
     lr_power: ClassVar[float] = 0.35  # how fast the learning rate that suits it falls with the number of steps
     overfits: ClassVar[bool] = False  # whether a lower learning rate suits it when a text is read many times
     reads_order: ClassVar[bool] = True  # whether the order of the words of its context matters
-    shard_columns: ClassVar[int] = 8  # of a batch, that a thread computes by itself: a recurrence over fewer is slower
+    shard_columns: ClassVar[int] = 16  # of a batch, that a thread computes by itself; with fewer its products are slower
     neural: ClassVar[bool] = True  # trained by gradient descent; other models have `count` in place of `backward`
 
     def __init__(self, config: Any, vocabulary: int, newline: int):

@@ -48,6 +48,7 @@ class Recurrent(base.Model):
     they follow Wh in the arguments.
     """
 
+    shard_columns = 8
     num_gates: ClassVar[int]
     num_states: ClassVar[int] = 1
     fused_kernel: ClassVar[Callable]

@@ -10,7 +10,7 @@ from nlmcli.engine.run.checkpoint import load
 from nlmcli.engine.training.records import Finished, RolledBack, Stepped
 from nlmcli.engine.training.train import Training
 from nlmcli.errors import InputError
-from nlmcli.models import base, neural_names
+from nlmcli.models import MODELS, neural_names
 from nlmcli.optim import OPTIMIZERS
 
 STEPS = 12
@@ -164,7 +164,7 @@ def test_a_run_whose_batches_were_split_otherwise_goes_on(training, monkeypatch)
     """Its states are split anew: what is computed is the same but for rounding."""
     run = training("lstm", batch_size=32, steps=8, valid_fraction=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(base.Model, "shard_columns", 16)
+        patch.setattr(MODELS.get("lstm"), "shard_columns", 16)
         for record in run.run():
             run.stop = getattr(record, "step", 0) == 4
     assert len({name.split(".")[1] for name in load(run.folder / "last.npz")[0] if name.startswith("state.")}) == 2
