@@ -5,8 +5,10 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
@@ -14,6 +16,16 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+# The protocol's file descriptors are 3 and 4, of which one may be taken.
+START = """
+import os, sys
+for number, apart in zip(sys.argv[1:3], (198, 199)):
+    os.dup2(int(number), apart)
+os.dup2(198, 3)
+os.dup2(199, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+PATIENCE = 60  # seconds
 LOGGED = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
 
 
@@ -23,18 +35,21 @@ class Page:
     def __init__(self, profile):
         self.numbers, self.logged, self.requests, self.events = itertools.count(1), [], [], []
         (theirs_in, self.to), (self.back, theirs_out) = os.pipe(), os.pipe()
-
-        def connect():  # the protocol's file descriptors are 3 and 4
-            high_in, high_out = os.dup2(theirs_in, 198), os.dup2(theirs_out, 199)
-            os.dup2(high_in, 3)
-            os.dup2(high_out, 4)
-
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, preexec_fn=connect, close_fds=False, **quiet)
+        ends = str(theirs_in), str(theirs_out)
+        self.process = subprocess.Popen([sys.executable, "-c", START, *ends, *command], pass_fds=(theirs_in, theirs_out), **quiet)
         os.close(theirs_in)
         os.close(theirs_out)
         self.buffer, self.session = b"", None
+        try:
+            self.attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def attach(self):
+        """Connect to the empty page that the browser shows."""
         target = next(each for each in self.call("Target.getTargets")["targetInfos"] if each["type"] == "page")
         self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -43,6 +58,7 @@ class Page:
     def receive(self):
         """The next message; events are kept."""
         while b"\0" not in self.buffer:
+            assert select.select([self.back], [], [], PATIENCE)[0], "the browser says nothing"
             part = os.read(self.back, 1 << 20)
             assert part, "the browser ended"
             self.buffer += part
