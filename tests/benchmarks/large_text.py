@@ -4,7 +4,7 @@
 
 Text, token ids and run are in a temporary folder, which is removed; it needs up to three times the size of the text. Options
 that this script does not know are passed on to `nlm train`; the defaults are twenty steps and a held-out fraction of 0.0001.
-Prints a Markdown table: training tokens, peak resident memory, and the total seconds of reading, encoding and training, of the
+Prints a Markdown table: training tokens, and peak resident memory and the total seconds of reading, encoding and training, of the
 first run and of a second one.
 """
 
@@ -55,11 +55,12 @@ def main():
         text = Path(folder) / "text.txt"
         repeat(args.text, args.gb * 1e9, text)
         time.sleep(3)  # what changed a moment ago is read again
-        print(f"{text.stat().st_size:,} bytes\n\n| tokenizer | tokens | peak MB | seconds | seconds again |\n|---|--:|--:|--:|--:|")
+        print(f"{text.stat().st_size:,} bytes\n\n| tokenizer | tokens | peak MB | seconds | again | seconds |\n|---|--:|--:|--:|--:|--:|")
         for tokenizer in args.tokenizer or ["char", "whitespace"]:
             result, tokens, seconds = train(folder, tokenizer, options)
-            _, _, again = train(folder, tokenizer, options)
-            print(f"| {tokenizer} | {tokens} | {result['peak_memory_bytes'] / 1e6:,.0f} | {seconds:.0f} | {again:.1f} |", flush=True)
+            second, _, seconds_again = train(folder, tokenizer, options)
+            peaks = [each["peak_memory_bytes"] / 1e6 for each in (result, second)]
+            print(f"| {tokenizer} | {tokens} | {peaks[0]:,.0f} | {seconds:.0f} | {peaks[1]:,.0f} | {seconds_again:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

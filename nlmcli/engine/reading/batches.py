@@ -201,15 +201,22 @@ class Plan:
         batches = [-(-len(members) // batch_size) for _, members in groups]
         self.first = np.cumsum([0, *batches])  # batch of each group
         self.order = shuffled(rng, int(self.first[-1]))
-        segments = np.repeat(np.array([each for each, _ in groups], np.uint32), batches)
-        steps = sum(each * n for (each, _), n in zip(groups, batches, strict=True))
-        number = np.uint32 if steps < 1 << 32 else np.int64
-        self.ends = np.cumsum(segments[self.order], dtype=number)  # the number of steps up to the end of each batch
+        if len(groups) > 1:
+            segments = np.repeat(np.array([each for each, _ in groups], np.uint32), batches)
+            steps = sum(each * n for (each, _), n in zip(groups, batches, strict=True))
+            number = np.uint32 if steps < 1 << 32 else np.int64
+            self.ends = np.cumsum(segments[self.order], dtype=number)  # the number of steps up to the end of each batch
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, int]:
-        at = int(np.searchsorted(self.ends, step, side="right"))
+        at, segment = self.located(step)
         batch = int(self.order[at])
         group = int(np.searchsorted(self.first, batch, side="right")) - 1
         start = (batch - int(self.first[group])) * self.batch_size
-        members = self.groups[group][1][self.orders[group][start : start + self.batch_size]]
-        return members, step - (int(self.ends[at - 1]) if at else 0)
+        return self.groups[group][1][self.orders[group][start : start + self.batch_size]], segment
+
+    def located(self, step: int) -> tuple[int, int]:
+        """Where in the order the batch of a step is, and which of its segments it reads."""
+        if len(self.groups) == 1:
+            return divmod(step, self.groups[0][0])
+        at = int(np.searchsorted(self.ends, step, side="right"))
+        return at, step - (int(self.ends[at - 1]) if at else 0)

@@ -33,7 +33,7 @@ from nlmcli.text.tokenizer import AFTER_LINE_END, Tokenizer, cut
 HEADER_SIZE = 1 << 12  # bytes
 STRIDE = 256  # lines between two known offsets
 BLOCK = 1 << 20  # bytes with a checksum of their own
-FORGOTTEN = 16  # lines sliced between two releases of memory: the system may map megabytes around each
+FORGOTTEN = 8  # lines sliced between two releases of memory: the system may map megabytes around each
 CHECKED = 1 << 24  # bytes of lengths that are checked, or copied, before their memory is released
 COUNTS = ("characters", "bytes", "line_ends")
 
