@@ -186,6 +186,7 @@ def evaluate_tasks(
     from nlmcli.cli import judgement
     from nlmcli.engine.scoring.evaluate_task import evaluate_task
     from nlmcli.engine.viewing.confusion import save_confusion_plot
+    from nlmcli.engine.viewing.figures import new_figure
 
     task, *others = {model.settings.task for model in models.values()}
     if others:
@@ -193,8 +194,10 @@ def evaluate_tasks(
     for name, value in for_language.items():
         if value not in (None, False):
             raise InputError(f"--{name.replace('_', '-')} applies to language models, and this is a run of --task {task}; leave it out")
-    if plot and len(models) > 1:
-        raise InputError("--plot works with a single run; give --run once")
+    if plot:
+        if len(models) > 1:
+            raise InputError("--plot works with a single run; give --run once")
+        new_figure(plot, (1, 1))  # an unknown ending is said before anything is scored
     if "-" in files and len(models) > 1:
         raise InputError("stdin can be read by one run only; give a file to score several runs on it")
     options.announce_compiling(quiet)

@@ -30,7 +30,7 @@ from nlmcli.nn.kernel import kernel
 from nlmcli.nn.mapped import chunks, release
 from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts, sorted_words
 from nlmcli.nn.ngram_seen import nothing_known, score_by_counting
-from nlmcli.nn.ngrams import build_trie, find_node, is_valid_trie, join_texts, joined
+from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts, joined, longest_seen
 from nlmcli.nn.params import Params
 from nlmcli.options import option
 
@@ -148,11 +148,8 @@ class NGram(base.Model):
 
     def longest_seen(self, P, contexts, targets):
         """How many of the last words of each context occur with its target, (N,); -1 if the target itself does not."""
-        seen = np.empty(len(targets), np.int64)
-        for t, (context, target) in enumerate(zip(contexts, targets, strict=True)):
-            usable = len(context) - int(np.flatnonzero(context == BEFORE_START).max(initial=-1)) - 1
-            lengths = (n for n in range(usable, 0, -1) if find_node(np.append(context[len(context) - n :], target), P.word, P.first) >= 0)
-            seen[t] = next(lengths, 0 if P.count[target] > 0 else -1)
+        seen = longest_seen(P.word, P.first, contexts, targets)
+        seen[(seen == 0) & (P.count[targets] == 0)] = -1
         return seen
 
     def prediction_arguments(self, P):

@@ -168,3 +168,16 @@ def find_node(context, word, first):
             return -1
         i = low
     return i
+
+
+def longest_seen(word, first, contexts, targets):
+    """How many of the last words of each context there are in an n-gram with its target.  contexts (N,n-1), targets (N,) -> (N,)
+
+    Negative ids precede the beginning of a text.
+    """
+    seen = np.zeros(len(targets), np.int64)
+    for t, (context, target) in enumerate(zip(contexts, targets, strict=True)):
+        usable = len(context) - int(np.flatnonzero(context < 0).max(initial=-1)) - 1
+        lengths = (n for n in range(usable, 0, -1) if find_node(np.append(context[len(context) - n :], target), word, first) >= 0)
+        seen[t] = next(lengths, 0)
+    return seen

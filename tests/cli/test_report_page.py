@@ -283,3 +283,20 @@ def test_samples_of_later_steps_are_removed(tmp_path):
     keep_until(tmp_path, 4)
     assert read_samples(tmp_path) == [(1, "a")]
     assert read_samples(tmp_path / "none") == []
+
+
+def test_models_of_other_programs_and_checkpoints(runs, tmp_path, capsys):
+    assert main(["export", str(runs["ngram"]), str(tmp_path / "counts.arpa"), "--quiet"]) == 0
+    text, parsed, _ = written(tmp_path, tmp_path / "counts.arpa")
+    assert "Katz 1987" in text and "Repeat it" not in text and "about" in parsed.ids
+    assert main(["export", str(runs["transformer"]), str(tmp_path / "folder"), "--to", "hf", "--quiet"]) == 0
+    text, _, _ = written(tmp_path, tmp_path / "folder")
+    assert "Repeat it" not in text
+    _, _, data = written(tmp_path, runs["lstm"])
+    _, _, of_checkpoint = written(tmp_path, runs["lstm"] / "best.npz")
+    assert of_checkpoint == data
+    capsys.readouterr()
+    for run, text in ((runs["ngram"], "the"), (tmp_path / "counts.arpa", "t h e")):
+        assert main(["inspect", str(run), "--orders", text, "--json"]) == 0
+    one, other = (json.loads(line)["tokens"] for line in capsys.readouterr().out.splitlines())
+    assert one == other[:3] and [each["context_seen"] for each in one] == [1, 2, 2]

@@ -377,7 +377,7 @@ def about(s: dict[str, Any]) -> list[str]:
     settings = [(name, ", ".join(map(str, v)) if isinstance(v, list) else v) for name, v in s["settings"].items()]
     shapes = [(name, " x ".join(map(str, shape))) for name, shape in s["shapes"].items()]
     return [
-        f'<p>Repeat it with <code>{shown(s["command"])}</code></p>',
+        f'<p>Repeat it with <code>{shown(s["command"])}</code></p>' if s["command"] else "",
         f'<pre>{html.escape(s["equations"].strip())}</pre>',
         '<div class="columns">',
         "<div><h3>Facts</h3>", *table(("fact", "value"), facts), "</div>",

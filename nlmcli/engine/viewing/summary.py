@@ -12,7 +12,6 @@ from nlmcli.engine.reading.encoded import encode
 from nlmcli.engine.reading.texts import Text
 from nlmcli.engine.run import checkpoint, saved
 from nlmcli.engine.run.language_model import LanguageModel
-from nlmcli.engine.run.saved import checkpoint_of
 from nlmcli.engine.run.task_model import TaskModel
 from nlmcli.engine.scoring.evaluate import each_token, floor_perplexity, held_out_texts, token_scores
 from nlmcli.engine.scoring.evaluate_task import evaluate_task
@@ -45,21 +44,26 @@ def cut_off(text: str, longest: int = LONGEST) -> str:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """What a page shows of the run in a folder.  Raises InputError if there is no run."""
+    """What a page shows of a run's folder, of a checkpoint in one, or of a model that other programs made.
+
+    Raises InputError if there is none.
+    """
     run = saved.load(folder)
-    about = checkpoint.description(folder / "last.npz" if folder.is_dir() else checkpoint_of(folder))
+    architecture = type(run.model) if isinstance(run, LanguageModel) else MODELS.get(run.settings.model)
+    home = folder.parent if folder.suffix == ".npz" else folder
+    about = checkpoint.description(home / "last.npz") if (home / "last.npz").exists() else run.about
     shown = {
         "run": str(folder),
         "model": run.settings.model,
-        "equations": sys.modules[MODELS.get(run.settings.model).__module__].__doc__ or "",
+        "equations": sys.modules[architecture.__module__].__doc__ or "",
         "parameters": int(run.P.flat.size),
         "shapes": {name: list(value.shape) for name, value in run.P.items()},
         "types": len(run.tokenizer),
         "settings": {name: value for name, value in run.settings.to_dict().items() if name not in ("model",)},
-        "command": f"nlm train --config {folder / 'config.yaml'}",
+        "command": f"nlm train --config {home / 'config.yaml'}" if (home / "config.yaml").exists() else None,
         "about": {name: about.get(name) for name in ("step", "best", "bits_per_character", "seconds", "tokens_per_second", "figure")},
-        "curves": curves(folder),
-        "samples": read_samples(folder),
+        "curves": curves(home),
+        "samples": read_samples(home),
     }
     if isinstance(run, TaskModel):
         return shown | {"task": run.settings.task, "answers": answers(run)}
@@ -69,7 +73,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     """The columns of metrics.csv against the step, and the validation loss against the seconds."""
-    rows = read_rows(folder / "metrics.csv")
+    rows = read_rows(folder / "metrics.csv") if folder.is_dir() else []
     names = ("train_loss", "valid_loss", "learning_rate", "gradient_norm", "tokens_per_second")
     return {name: curve(rows, name) for name in names} | {"valid_loss by seconds": curve(rows, "valid_loss", "seconds")}
 

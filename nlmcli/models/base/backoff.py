@@ -15,6 +15,7 @@ from nlmcli.models.base.model import Model, context
 from nlmcli.nn.embedding import context_windows
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngram_ranks import find, probability, score_by_ranks, seen_contexts, sorted_ranks
+from nlmcli.nn.ngrams import longest_seen
 from nlmcli.nn.params import Params
 
 MOST = 64  # the highest order
@@ -74,6 +75,10 @@ class BackOff(Model):
         predict_all(np.ascontiguousarray(h), P.word, P.first, P.p, P.left, p)
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
+
+    def longest_seen(self, P, contexts, targets):
+        """How many of the last words of each context are listed with its target.  (N,)"""
+        return longest_seen(P.word, P.first, contexts, targets)
 
 
 @kernel
