@@ -264,7 +264,7 @@ def test_ticks_and_numbers_of_axes():
     for low, high in ((0, 1), (1e-7, 3e-7), (-5, 12345), (2.0, 2.001)):
         found = chart.ticks(low, high)
         assert 2 <= len(found) <= 6 and all(low - 1e-9 <= value <= high + 1e-9 * max(1, abs(high)) for value in found)
-    assert [chart.number_of(x) for x in (0, 0.001, 2.5, 12000, 3e6)] == ["0", "0.001", "2.5", "12k", "3M"]
+    assert [chart.number_of(x) for x in (0, 1e-5, 0.00025, 0.001, 2.5, 12000, 3e6)] == ["0", "1e-5", "2.5e-4", "0.001", "2.5", "12k", "3M"]
     assert chart.svg(chart.Chart("t", "x", [chart.Series("a", [(1, math.nan)])]), 0) == []
     assert page.build([summary_of_nothing()]).startswith("<!doctype html>")
 

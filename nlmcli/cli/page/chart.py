@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 280, 74, 12, 14, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 280, 90, 12, 14, 50
 TICKS = 4
 EDGE = 30  # how near to the right end a number ends at its tick rather than being centered on it
 
@@ -92,8 +92,11 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def number_of(value: float) -> str:
-    """A number for an axis: 0.001, 2.5, 12k, 3M."""
+    """A number for an axis: 2.5e-4, 0.001, 2.5, 12k, 3M."""
     size = abs(value)
+    if 1e-12 <= size < 1e-3:
+        exponent = math.floor(math.log10(size) + 1e-9)
+        return f"{value / 10**exponent:.3g}e{exponent}"
     if size >= 1e6:
         return f"{value / 1e6:.3g}M"
     if size >= 1e4:
