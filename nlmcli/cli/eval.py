@@ -146,10 +146,11 @@ def eval(
         options.refuse_without("dynamic", dynamic_rule=dynamic_rule, dynamic_lr=dynamic_lr, dynamic_segment=dynamic_segment)
     if cache is None:
         options.refuse_without("cache", cache_theta=cache_theta, cache_weight=cache_weight)
+    if not tokens:
+        options.refuse_without("tokens", alternatives=alternatives)
     if alternatives is not None:
         check_at_least("alternatives", alternatives, 1)
-        options.refuse_without("tokens", alternatives=alternatives if not tokens else None)
-        options.refuse_together(alternatives=alternatives, dynamic=dynamic or None, mix=mix or None, cache=cache)
+        options.refuse_together(alternatives=alternatives, dynamic=dynamic, mix=mix, cache=cache)
     several = run is not None and len(run) > 1
     if several and (mix or tokens):
         raise InputError(f"--{'mix' if mix else 'tokens'} works with a single run; give --run once")

@@ -18,23 +18,20 @@ u, N the number of tokens (method A, Cleary & Witten 1984). After a context that
 """
 
 import re
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from nlmcli.errors import InputError
 from nlmcli.models import base
-from nlmcli.nn.embedding import context_windows
+from nlmcli.models.base.ngrams import NGrams, Trie
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.mapped import chunks, release
 from nlmcli.nn.ngram_ranks import interpolated, mass, rank_ngrams, score_by_ranks, seen_contexts, sorted_words
 from nlmcli.nn.ngram_seen import nothing_known, score_by_counting
-from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts, joined, longest_seen
-from nlmcli.nn.params import Params
+from nlmcli.nn.ngrams import build_trie, is_valid_trie, join_texts, joined
 from nlmcli.options import option
 
-BEFORE_START = -1  # the id that precedes the beginning of a text
 ADD_K = "Additive smoothing: X is added to every count (1: Laplace, 0: no smoothing)."
 MEMORY = "Count on disk within this much memory, such as 2G, and read of the model only what is needed."
 UNITS = {"M": 10**6, "G": 10**9}
@@ -65,37 +62,17 @@ def bytes_of(memory):
     return size
 
 
-class Counts(Params):
-    """The trie of n-grams (word, count, first), and D of 0, 1, 2, and 3 or more for each order (n,4).
-
-    `flat`, which is θ in a neural model, is the counts.
-    """
+class Counts(Trie):
+    """The trie of n-grams (word, count, first), and D of 0, 1, 2, and 3 or more for each order (n,4). `flat` is the counts."""
 
     def __init__(self, word, count, first, discount):
-        self.word, self.count, self.first, self.discount, self.flat = word, count, first, discount, count
-        self.shapes = {name: getattr(self, name).shape for name in ("word", "count", "first", "discount")}
-        self.lock, self.known = threading.RLock(), {}
-
-    def once(self, name, compute):
-        """What follows from these counts under this name, computed when it is first asked for."""
-        with self.lock:
-            if name not in self.known:
-                self.known[name] = compute()
-        return self.known[name]
+        super().__init__(count, word=word, count=count, first=first, discount=discount)
 
 
-class NGram(base.Model):
-    """State: the last n-1 words (n-1,B), BEFORE_START at the beginning.  h: the n-1 words before each prediction (T,B,n-1)."""
+class NGram(NGrams):
+    """State and h are those of every n-gram model (base/ngrams.py); there is nothing to train."""
 
     Config = Config
-    neural = False
-
-    def start(self, batch, dtype=np.int64):
-        return (np.full((self.config.context - 1, batch), BEFORE_START),)
-
-    def forward(self, P, x, state, rng=None):
-        ids, before = context_windows(state[0], x)
-        return ids[..., 1:], (before,), None
 
     def count(self, texts):
         kneser_ney = self.config.add_k is None
@@ -148,7 +125,7 @@ class NGram(base.Model):
 
     def longest_seen(self, P, contexts, targets):
         """How many of the last words of each context occur with its target, (N,); -1 if the target itself does not."""
-        seen = longest_seen(P.word, P.first, contexts, targets)
+        seen = super().longest_seen(P, contexts, targets)
         seen[(seen == 0) & (P.count[targets] == 0)] = -1
         return seen
 

@@ -172,17 +172,20 @@ def extremes(found: dict[str, Any]) -> list[str]:
     return [*lines, "</div>"]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]], numeric: Sequence[int] = ()) -> list[str]:
-    """A table; numeric: the columns of numbers."""
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[object]], numeric: Sequence[int] = (), marked_up: Sequence[int] = (), name: str = "Table"
+) -> list[str]:
+    """A table.  numeric: the columns of numbers; marked_up: those that are HTML already"""
 
     def row(cells: Sequence[object], tag: str) -> str:
-        made = (
-            f"<{tag}{' class=' + chr(34) + 'n' + chr(34) if k in numeric else ''}>{shown(cell)}</{tag}>" for k, cell in enumerate(cells)
-        )
+        made = []
+        for k, cell in enumerate(cells):
+            attributes = ' class="n"' if k in numeric else ""
+            made.append(f"<{tag}{attributes}>{cell if k in marked_up else shown(cell)}</{tag}>")
         return f"<tr>{''.join(made)}</tr>"
 
     return [
-        SCROLLED.format("Table"),
+        SCROLLED.format(name),
         "<table>",
         row(head, "th"),
         *(row(each, "td") for each in rows),
@@ -326,14 +329,14 @@ def answers(found: dict[str, Any]) -> list[str]:
 
 def worst(rows: Sequence[dict[str, Any]], is_number: bool) -> list[str]:
     """The texts that are answered worst, with the word in question marked."""
-    head = ("is", "was said to be", "difference" if is_number else "with probability", "text")
-    lines = [SCROLLED.format("Worst mistakes"), "<table>", "<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
+    cells = []
     for each in rows:
         parts = [shown(part) for part in each["text"]]
         text = f"{parts[0]} <mark>{parts[1]}</mark> {parts[2]}" if len(parts) == 3 else " / ".join(parts)
         badness = f"{each['badness']:.3g}" if is_number else f"{each['badness']:.0%}"
-        lines.append(f'<tr><td>{shown(each["is"])}</td><td>{shown(each["said"])}</td><td class="n">{badness}</td><td>{text}</td></tr>')
-    return [*lines, "</table></div>"]
+        cells.append((each["is"], each["said"], badness, text))
+    head = ("is", "was said to be", "difference" if is_number else "with probability", "text")
+    return table(head, cells, numeric=(2,), marked_up=(3,), name="Worst mistakes")
 
 
 def sentences(rows: Sequence[Sequence[dict[str, Any]]]) -> list[str]:

@@ -6,20 +6,16 @@ c' is c without its first word. The interpolated n-gram model (models/ngram.py) 
 not trained.
 """
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 
-from nlmcli.models.base.model import Model, context
-from nlmcli.nn.embedding import context_windows
+from nlmcli.models.base.model import context
+from nlmcli.models.base.ngrams import NGrams, Trie
 from nlmcli.nn.kernel import kernel
 from nlmcli.nn.ngram_ranks import find, probability, score_by_ranks, seen_contexts, sorted_ranks
-from nlmcli.nn.ngrams import longest_seen
-from nlmcli.nn.params import Params
 
 MOST = 64  # the highest order
-BEFORE_START = -1  # the id that precedes the beginning of a text
 
 
 @dataclass(frozen=True)
@@ -27,20 +23,15 @@ class Config:
     context: int = context(5)
 
 
-class Tables(Params):
-    """The trie of n-grams (word, first; nn/ngrams.py), p of each n-gram (M,) and γ of each context (I,). `flat` is p."""
+class Tables(Trie):
+    """The trie of n-grams (word, first), p of each n-gram (M,) and γ of each context (I,). `flat` is p."""
 
     def __init__(self, word, first, p, left):
-        self.word, self.first, self.p, self.left, self.flat = word, first, p, left, p
-        self.shapes = {name: getattr(self, name).shape for name in ("word", "first", "p", "left")}
-        self.lock, self.known_ranks = threading.Lock(), None
+        super().__init__(p, word=word, first=first, p=p, left=left)
 
     def ranks(self, V):
         """The Ranks of these n-grams, computed once."""
-        with self.lock:
-            if self.known_ranks is None:
-                self.known_ranks = self.computed_ranks(V)
-        return self.known_ranks
+        return self.once("ranks", lambda: self.computed_ranks(V))
 
     def computed_ranks(self, V):
         base, none = self.p[:V].copy(), np.empty(0)
@@ -51,18 +42,10 @@ class Tables(Params):
         return sorted_ranks(self.word, self.first, self.p, low, self.left, base)
 
 
-class BackOff(Model):
-    """State: the last n-1 words (n-1,B), BEFORE_START at the beginning.  h: the n-1 words before each prediction (T,B,n-1)."""
+class BackOff(NGrams):
+    """State and h are those of every n-gram model (ngrams.py)."""
 
     Config = Config
-    neural = False
-
-    def start(self, batch, dtype=np.int64):
-        return (np.full((self.config.context - 1, batch), BEFORE_START),)
-
-    def forward(self, P, x, state, rng=None):
-        ids, before = context_windows(state[0], x)
-        return ids[..., 1:], (before,), None
 
     def score_rows(self, P, h, targets, excluded=-1):
         p, rank = np.empty(len(h)), np.empty(len(h), np.int32)
@@ -75,10 +58,6 @@ class BackOff(Model):
         predict_all(np.ascontiguousarray(h), P.word, P.first, P.p, P.left, p)
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
-
-    def longest_seen(self, P, contexts, targets):
-        """How many of the last words of each context are listed with its target.  (N,)"""
-        return longest_seen(P.word, P.first, contexts, targets)
 
 
 @kernel
